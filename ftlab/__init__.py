@@ -1,0 +1,79 @@
+"""ftlab: a fine-tuning workbench that lives in Jupyter.
+
+    %load_ext ftlab
+    ftlab.Workbench("train.jsonl", model="demo")
+
+The same verbs without a notebook: scan a file, check a spec, estimate, submit, attach, ask.
+Importing ftlab loads nothing else; each name below is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ftlab.advice import recommend as recommend
+    from ftlab.answers import ask as ask
+    from ftlab.cost import Estimate as Estimate
+    from ftlab.cost import estimate as estimate
+    from ftlab.data.report import DataReport as DataReport
+    from ftlab.data.report import scan as scan
+    from ftlab.errors import FtlabError as FtlabError
+    from ftlab.issues import Issue as Issue
+    from ftlab.job import Job as Job
+    from ftlab.providers import submit as submit
+    from ftlab.rules import check as check
+    from ftlab.rules import resolve as resolve
+    from ftlab.runs import Run as Run
+    from ftlab.runs import Runs as Runs
+    from ftlab.runs import attach as attach
+    from ftlab.spec import JobSpec as JobSpec
+    from ftlab.ui.workbench import Workbench as Workbench
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "ask": "ftlab.answers",
+    "attach": "ftlab.runs",
+    "check": "ftlab.rules",
+    "DataReport": "ftlab.data.report",
+    "Estimate": "ftlab.cost",
+    "estimate": "ftlab.cost",
+    "FtlabError": "ftlab.errors",
+    "Issue": "ftlab.issues",
+    "Job": "ftlab.job",
+    "JobSpec": "ftlab.spec",
+    "recommend": "ftlab.advice",
+    "resolve": "ftlab.rules",
+    "Run": "ftlab.runs",
+    "Runs": "ftlab.runs",
+    "scan": "ftlab.data.report",
+    "submit": "ftlab.providers",
+    "Workbench": "ftlab.ui.workbench",
+}
+__all__ = sorted(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'ftlab' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_HOMES]
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """`%load_ext ftlab`: the magics %ftlab and %%ftlab, and runs that show themselves live."""
+    from ftlab.magics import load
+
+    load(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """`%unload_ext ftlab`: takes back all that loading put in."""
+    from ftlab.magics import unload
+
+    unload(shell)

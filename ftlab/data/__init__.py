@@ -1,0 +1,1 @@
+"""Reading, checking and tokenising training data. Nothing here loads torch, pandas or widgets."""

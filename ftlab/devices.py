@@ -1,0 +1,163 @@
+"""Devices: what this machine has, and who may use it.
+
+Nothing here imports torch. A device is leased by locking a file; the operating system drops the
+lock when its holder dies, so no lease outlives a process. Who waits holds a ticket, and the
+oldest living ticket is next.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ftlab.errors import RunError
+from ftlab.processes import is_locked, try_lock
+
+POLL = 0.2  # seconds between two looks at the queue
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A place to train on."""
+
+    name: str
+    """"cpu", or "cuda:0" and so on, as torch names it."""
+    title: str
+    memory_bytes: int
+    """Of the device; of the whole machine for a CPU."""
+    n_cores: int = 0
+
+
+def detect() -> list[Device]:
+    """The devices of this machine, the best one first; a CPU is always among them."""
+    return [*_gpus(), _cpu()]
+
+
+def _cpu() -> Device:
+    import psutil
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return Device("cpu", "CPU", psutil.virtual_memory().total, cores or 1)
+
+
+def _gpus() -> list[Device]:
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:  # no driver: a machine without an NVIDIA GPU
+        return []
+    try:
+        handles = map(pynvml.nvmlDeviceGetHandleByIndex, range(pynvml.nvmlDeviceGetCount()))
+        return [
+            Device(
+                f"cuda:{index}",
+                str(pynvml.nvmlDeviceGetName(handle)),
+                int(pynvml.nvmlDeviceGetMemoryInfo(handle).total),
+            )
+            for index, handle in enumerate(handles)
+        ]
+    finally:
+        pynvml.nvmlShutdown()
+
+
+# --- leases ----------------------------------------------------------------------------------
+
+
+def lease_folder() -> Path:
+    """Where the locks of this machine's devices lie; the same for all processes of a person."""
+    folder = os.environ.get("FTLAB_LEASES")
+    path = Path(folder) if folder else Path(tempfile.gettempdir()) / f"ftlab-{os.getuid()}"
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if path.stat().st_uid != os.getuid():
+        raise RunError(
+            f"{path} belongs to somebody else; the locks of devices lie in a folder of one's own. "
+            "Set FTLAB_LEASES to such a folder."
+        )
+    return path
+
+
+@contextlib.contextmanager
+def lease(
+    device: str,
+    holder: str = "",
+    waiting: Callable[[str], None] = lambda _: None,
+    given_up: Callable[[], bool] = lambda: False,
+) -> Iterator[bool]:
+    """Hold a device; yields False when `given_up` said so while waiting for it.
+
+    `waiting` is called once with the name of the present holder when it has to wait.
+    """
+    folder = lease_folder()
+    ticket = folder / f"{device}-{time.time_ns():020d}-{os.getpid()}.ticket"
+    with _locked(ticket), _open(folder / f"{device}.lease") as lock:
+        try:
+            told = False
+            while not (_is_first(ticket, device) and try_lock(lock)):
+                if given_up():
+                    yield False
+                    return
+                if not told:
+                    told = True
+                    waiting(holder_of(device))
+                time.sleep(POLL)
+            _write_name(lock, holder)
+        finally:
+            ticket.unlink(missing_ok=True)
+        yield True
+
+
+def holder_of(device: str) -> str:
+    """The name that the present holder of a device gave, or nothing when it is free."""
+    path = lease_folder() / f"{device}.lease"
+    if not path.exists():
+        return ""
+    with _open(path) as lock:
+        if try_lock(lock):
+            return ""
+        return os.pread(lock, 200, 0).decode("utf-8", "replace").strip() or "another process"
+
+
+def is_wanted(device: str) -> bool:
+    """Whether somebody waits for the device."""
+    return any(map(is_locked, lease_folder().glob(f"{device}-*.ticket")))
+
+
+def _is_first(ticket: Path, device: str) -> bool:
+    for other in sorted(lease_folder().glob(f"{device}-*.ticket")):
+        if other.name >= ticket.name:
+            return True
+        if is_locked(other):
+            return False
+        other.unlink(missing_ok=True)  # its holder died waiting
+    return True
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """A new file that is locked from the moment others can see it."""
+    new = path.with_suffix(".new")
+    with _open(new) as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        new.rename(path)
+        yield
+
+
+@contextlib.contextmanager
+def _open(path: Path) -> Iterator[int]:
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def _write_name(lock: int, name: str) -> None:
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, name.encode(), 0)

@@ -1,0 +1,126 @@
+"""`python -m ftlab.infer MODEL SOCKET`: answers over HTTP on a unix socket.
+
+POST /v1/completions       {"model", "prompt": [texts], "max_tokens", "temperature", "seed"}
+POST /v1/chat/completions  {"model", "messages", …}
+
+`model` is "base" or the folder of an adapter. The process holds the lease of its device while
+the model is on it, and ends when nobody has asked for a while or somebody waits for the device.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import socketserver
+import sys
+import time
+from datetime import datetime
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+
+from ftlab.data.template import render
+from ftlab.devices import is_wanted, lease
+from ftlab.infer.answer import Answer, Answerer
+from ftlab.models import fetch
+
+IDLE_SECONDS = 120
+TICK = 0.5
+MAX_TOKENS = 256
+
+
+class _Server(socketserver.UnixStreamServer):
+    timeout = TICK
+
+    def __init__(self, path: Path, answerer: Answerer) -> None:
+        path.unlink(missing_ok=True)
+        super().__init__(str(path), _Handler)
+        self.answerer = answerer
+        self.last_asked = time.monotonic()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+
+    def do_POST(self) -> None:
+        """Answer, or say in the same shape as OpenAI what is wrong."""
+        self.server.last_asked = time.monotonic()
+        try:
+            size = int(self.headers.get("Content-Length", 0))
+            self._reply(200, self._answered(json.loads(self.rfile.read(size))))
+        except Exception as exc:
+            self._reply(400, {"error": {"message": f"{exc}", "type": type(exc).__name__}})
+        self.server.last_asked = time.monotonic()
+
+    def _answered(self, asked: dict[str, Any]) -> dict[str, Any]:
+        chat = self.path.endswith("/chat/completions")
+        prompts = [self._rendered(asked["messages"])] if chat else _as_list(asked["prompt"])
+        answers = self.server.answerer.answer(
+            prompts,
+            asked["model"],
+            max_tokens=int(asked.get("max_tokens", MAX_TOKENS)),
+            temperature=float(asked.get("temperature", 0)),
+            seed=int(asked.get("seed", 0)),
+        )
+        choices = [_choice(i, answer, chat=chat) for i, answer in enumerate(answers)]
+        used = sum(answer.n_tokens for answer in answers)
+        return {"model": asked["model"], "choices": choices, "usage": {"completion_tokens": used}}
+
+    def _rendered(self, messages: list[dict[str, Any]]) -> str:
+        tokenizer = self.server.answerer.tokenizer
+        template = tokenizer.template_for(tools=False)
+        if template is None:
+            raise ValueError("The model has no chat template; ask with /v1/completions instead.")
+        return render(
+            template,
+            messages,
+            special=tokenizer.special,
+            now=datetime.now(),
+            add_generation_prompt=True,
+        )
+
+    def _reply(self, code: int, body: dict[str, Any]) -> None:
+        data = json.dumps(body).encode()
+        self.send_response(code)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def address_string(self) -> str:
+        return "unix"  # a unix socket has no client address to print
+
+
+def _as_list(prompt: str | list[str]) -> list[str]:
+    return [prompt] if isinstance(prompt, str) else prompt
+
+
+def _choice(index: int, answer: Answer, *, chat: bool) -> dict[str, Any]:
+    text = {"message": {"role": "assistant", "content": answer.text}} if chat else {}
+    text = text or {"text": answer.text}
+    return {"index": index, "finish_reason": answer.finish_reason, **text}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m ftlab.infer")
+    parser.add_argument("model")
+    parser.add_argument("socket", type=Path)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--lock", type=int, help="handle of the socket's lock, held already")
+    arguments = parser.parse_args()
+    with lease(arguments.device, "the Try panel"):
+        answerer = Answerer(fetch(arguments.model), arguments.device)
+        with _Server(arguments.socket, answerer) as server:
+            while not _should_end(server, arguments.device):
+                server.handle_request()
+            arguments.socket.unlink(missing_ok=True)
+    return 0
+
+
+def _should_end(server: _Server, device: str) -> bool:
+    idle = time.monotonic() - server.last_asked
+    return idle > IDLE_SECONDS or (idle > 2 * TICK and is_wanted(device))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

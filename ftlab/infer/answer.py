@@ -1,0 +1,113 @@
+"""One base model in memory, and any number of adapters switched on and off on it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from ftlab.data.chat import closing_text
+from ftlab.data.tokens import load_tokenizer
+
+BASE = "base"
+
+
+class Answer(NamedTuple):
+    """What the model wrote."""
+
+    text: str
+    n_tokens: int
+    finish_reason: str
+    """"stop" when it ended by itself, "length" when max_tokens ended it."""
+
+
+class Answerer:
+    """Answers prompts with the base model or with an adapter on it."""
+
+    def __init__(self, folder: Path, device: str) -> None:
+        from transformers import AutoModelForCausalLM
+
+        loader: Any = AutoModelForCausalLM
+        on_gpu = device.startswith("cuda")
+        half = on_gpu and torch.cuda.is_bf16_supported(including_emulation=False)
+        dtype = torch.bfloat16 if half else torch.float32
+        self.tokenizer = load_tokenizer(folder)
+        self.device = device
+        self._model = loader.from_pretrained(folder, dtype=dtype, use_safetensors=True).to(device)
+        self._model.eval()
+        self._adapters: dict[str, str] = {}
+
+    def answer(
+        self,
+        prompts: Sequence[str],
+        adapter: str,
+        *,
+        max_tokens: int,
+        temperature: float,
+        seed: int,
+    ) -> list[Answer]:
+        """Answers to texts that are rendered already, in one batch; `adapter` is a folder or
+        "base". At temperature 0 the most likely token is taken each time."""
+        ids, mask = self._padded(prompts)
+        torch.manual_seed(seed)
+        sampling = {"do_sample": True, "temperature": temperature} if temperature else {}
+        with self._switched(adapter) as model, torch.inference_mode():
+            output = model.generate(
+                input_ids=ids,
+                attention_mask=mask,
+                max_new_tokens=max_tokens,
+                eos_token_id=self._end_ids(),
+                pad_token_id=self.tokenizer.pad_id,
+                **({"do_sample": False} | sampling),
+            )
+        return [self._read(row.tolist()) for row in output[:, ids.shape[1] :]]
+
+    def _padded(self, prompts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
+        """(rows, tokens) ids and mask, padded on the left so that all answers start together."""
+        rows = [self.tokenizer.encode(prompt)[0] for prompt in prompts]
+        longest = max(map(len, rows))
+        pad = self.tokenizer.pad_id
+        ids = torch.tensor([[pad] * (longest - len(row)) + row for row in rows])
+        mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows])
+        return ids.to(self.device), mask.to(self.device)
+
+    def _end_ids(self) -> list[int]:
+        """The tokens that end an answer: EOS, and what the chat template closes a turn with."""
+        closing = closing_text(self.tokenizer)
+        found = self.tokenizer.backend.token_to_id(closing) if closing else None
+        return sorted({i for i in (found, self.tokenizer.eos_id) if i is not None})
+
+    def _read(self, ids: list[int]) -> Answer:
+        ends = set(self._end_ids())
+        stop = next((i for i, token in enumerate(ids) if token in ends), None)
+        kept = ids if stop is None else ids[:stop]
+        text = self.tokenizer.backend.decode(kept, skip_special_tokens=True)
+        return Answer(text, len(kept), "length" if stop is None else "stop")
+
+    @contextlib.contextmanager
+    def _switched(self, adapter: str) -> Iterator[Any]:
+        """The model with one adapter on, or with none."""
+        if adapter == BASE:
+            off = self._model.disable_adapter() if self._adapters else contextlib.nullcontext()
+            with off:
+                yield self._model
+            return
+        self._load(adapter)
+        self._model.set_adapter(self._adapters[adapter])
+        yield self._model
+
+    def _load(self, adapter: str) -> None:
+        if adapter in self._adapters:
+            return
+        from peft import PeftModel
+
+        name = f"adapter{len(self._adapters)}"
+        if self._adapters:
+            self._model.load_adapter(adapter, adapter_name=name)
+        else:
+            self._model = PeftModel.from_pretrained(self._model, adapter, adapter_name=name)
+        self._model.eval()
+        self._adapters[adapter] = name

@@ -1,0 +1,201 @@
+"""Issue: one problem, said in three facts (what was found, what is allowed, what to do).
+
+Feedback is data. Checks return issues and never raise; panels, the notebook and the terminal
+only differ in how they draw them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import types
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+Level = Literal["error", "warning", "tip"]
+SHAPES: dict[str, str] = {"error": "▲", "warning": "●", "tip": "ⓘ"}
+LINES_KEPT = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    level: Level
+    message: str = ""
+    """What was found, what is allowed, what to do."""
+    code: str = ""
+    """Name of the rule or check that found it."""
+    where: str = ""
+    """A field of the spec, or a JSON path such as `messages[1].role`."""
+    blocks: tuple[str, ...] = ()
+    """Engines that will refuse because of it; empty for advice, however grave."""
+    lines: tuple[int, ...] = ()
+    """The first hundred lines of the file that it is about, from 1."""
+    count: int = 1
+    """How often it was found, beyond the lines kept."""
+    fix: dict[str, Any] | str | None = None
+    """Changes to the values of the spec (None leaves a field out), or the name of a data repair."""
+
+    def __str__(self) -> str:
+        return f"{SHAPES[self.level]} {self.message}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Issue:
+        """Back from `as_dict`, also after a trip through JSON."""
+        kept = dict(data)
+        for name in ("blocks", "lines"):
+            kept[name] = tuple(kept.get(name, ()))
+        return cls(**kept)
+
+
+def errors_for(issues: Iterable[Issue], engine: str) -> list[Issue]:
+    """The issues because of which `engine` will refuse."""
+    return [issue for issue in issues if engine in issue.blocks]
+
+
+def by_gravity(issues: Iterable[Issue]) -> list[Issue]:
+    """Errors first, then warnings, then tips; otherwise in the order they came."""
+    return sorted(issues, key=lambda issue: list(SHAPES).index(issue.level))
+
+
+def from_validation(
+    error: ValidationError,
+    model: type[BaseModel],
+    engines: tuple[str, ...],
+    aliases: dict[str, str],
+) -> list[Issue]:
+    """One issue per field that pydantic refused, whatever the number of its complaints.
+
+    `aliases` maps names that other tools use to ours, for a hint on unknown fields.
+    """
+    issues: dict[str, Issue] = {}
+    for problem in error.errors(include_url=False, include_context=False):
+        name = str(problem["loc"][0]) if problem["loc"] else ""
+        if name in issues:
+            continue
+        value = _typed_value(problem, error, name)
+        if problem["type"] == "extra_forbidden":
+            issues[name] = _unknown_field(name, value, model, engines, aliases)
+        else:
+            issues[name] = _bad_value(name, value, model.model_fields[name], engines)
+    return list(issues.values())
+
+
+def allowed(field: FieldInfo) -> str:
+    """What a field takes, in words, from its type and bounds: "a whole number of at least 1"."""
+    kinds = [_kind_in_words(kind, field.metadata) for kind in _alternatives(field.annotation)]
+    return " or ".join(dict.fromkeys(kinds))
+
+
+def _typed_value(problem: Any, error: ValidationError, name: str) -> Any:
+    """What the person gave for the whole field, also when pydantic complains of an inner part."""
+    if len(problem["loc"]) == 1:
+        return problem["input"]
+    whole = [p["input"] for p in error.errors() if p["loc"] == (name,)]
+    return whole[0] if whole else problem["input"]
+
+
+def _unknown_field(
+    name: str, value: Any, model: type[BaseModel], engines: tuple[str, ...], aliases: dict[str, str]
+) -> Issue:
+    ours = aliases.get(name)
+    if ours is None:
+        close = difflib.get_close_matches(name, model.model_fields, n=1, cutoff=0.75)
+        ours = close[0] if close else None
+    if ours is None:
+        advice = "Take it out; the fields are listed in the form and in `JobSpec`'s help."
+    else:
+        advice = f"ftlab calls it `{ours}`."
+    return Issue(
+        "error",
+        f"Unknown field `{name}`; a spec takes only the fields of JobSpec. {advice}",
+        code="unknown_field",
+        where=name,
+        blocks=engines,
+        fix={name: None, ours: value} if ours else {name: None},
+    )
+
+
+def _bad_value(name: str, value: Any, field: FieldInfo, engines: tuple[str, ...]) -> Issue:
+    nearest = _nearest(value, field)
+    advice = "Leave it out or give such a value." if nearest is None else f"Use {nearest!r}."
+    return Issue(
+        "error",
+        f"{name} is {_shown(value)}; it takes {allowed(field)}. {advice}",
+        code="bad_value",
+        where=name,
+        blocks=engines,
+        fix=None if nearest is None else {name: nearest},
+    )
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
+def _alternatives(annotation: Any) -> list[Any]:
+    """The members of a union without None."""
+    if get_origin(annotation) in (Union, types.UnionType):
+        return [kind for kind in get_args(annotation) if kind is not type(None)]
+    return [annotation]
+
+
+def _kind_in_words(kind: Any, metadata: list[Any]) -> str:
+    if get_origin(kind) is Annotated:
+        kind, *metadata = get_args(kind)
+    if get_origin(kind) is Literal:
+        return ", ".join(repr(choice) for choice in get_args(kind))
+    if kind is bool:
+        return "True, False"
+    if kind is int:
+        return "a whole number" + _bounds_in_words(metadata)
+    if kind is float:
+        return "a number" + _bounds_in_words(metadata)
+    if get_origin(kind) is tuple:
+        return "a list of names"
+    return "text" + _bounds_in_words(metadata)
+
+
+def _bounds_in_words(metadata: list[Any]) -> str:
+    words = {
+        "gt": "above {}",
+        "ge": "of at least {}",
+        "lt": "below {}",
+        "le": "of at most {}",
+        "max_length": "of at most {} characters",
+        "pattern": "of letters, digits, '.', '_' and '-'",
+    }
+    parts = [
+        text.format(f"{bound:g}" if isinstance(bound, float) else bound)
+        for rule in metadata
+        for attribute, text in words.items()
+        if (bound := getattr(rule, attribute, None)) is not None
+    ]
+    return " " + " and ".join(parts) if parts else ""
+
+
+def _nearest(value: Any, field: FieldInfo) -> Any:
+    """The allowed value that was most likely meant, or None when that is a guess."""
+    choices = [
+        choice
+        for kind in _alternatives(field.annotation)
+        if get_origin(kind) is Literal
+        for choice in get_args(kind)
+    ]
+    if isinstance(value, str) and choices:
+        close = difflib.get_close_matches(value.lower(), [str(c) for c in choices], n=1)
+        return close[0] if close else None
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        for rule in field.metadata:
+            if (low := getattr(rule, "ge", None)) is not None and value < low:
+                return low
+            if (high := getattr(rule, "le", None)) is not None and value > high:
+                return high
+    return None

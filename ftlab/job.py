@@ -1,0 +1,51 @@
+"""Job: a resolved spec, the provider that runs it, and that provider's options, frozen."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ftlab.spec import LOCAL, JobSpec, Knob
+
+WHERE = "Where it runs"
+
+
+class LocalOptions(BaseModel):
+    """How the embedded trainer uses this machine; nothing here changes what is learned."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    device: Annotated[str, Knob(WHERE, providers=LOCAL)] = Field(
+        "auto", pattern=r"^(auto|cpu|cuda:\d+)$"
+    )
+    """"auto" takes the first GPU, or the CPU; otherwise "cpu" or "cuda:0"."""
+    dtype: Annotated[
+        Literal["auto", "float32", "bfloat16"], Knob(WHERE, advanced=True, providers=LOCAL)
+    ] = "auto"
+    """Number format of the frozen weights; "auto" is bfloat16 on GPUs made for it."""
+    micro_batch_size: Annotated[int | None, Knob(WHERE, advanced=True, providers=LOCAL)] = Field(
+        None, ge=1
+    )
+    """Rows that go through the model at once; by default as many as 4,096 tokens hold."""
+    gradient_checkpointing: Annotated[bool, Knob(WHERE, advanced=True, providers=LOCAL)] = False
+    """Compute activations twice and keep fewer: less memory, a third more time."""
+
+
+class Job(BaseModel):
+    """What was submitted, saved whole as `job.json`. Secrets are never in it."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="strings")
+
+    spec: JobSpec
+    """Resolved: nothing left out."""
+    provider: str
+    options: dict[str, Any] = Field(default_factory=dict)
+    """The provider's own options, as plain data."""
+    reasons: dict[str, str] = Field(default_factory=dict)
+    """Field → why `resolve()` chose its value."""
+    data_sha256: str = ""
+    """Of the training file when it was submitted."""
+    created_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
+    ftlab_version: str = ""

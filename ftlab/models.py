@@ -1,0 +1,199 @@
+"""What is known about a base model, read from its folder without loading it.
+
+A model is named by a folder, by a Hugging Face id, or "demo" (the tiny model inside ftlab).
+Unknown stays None and is shown as unknown.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ftlab.errors import UnreadableData
+
+DEMO = "demo"
+HEADER_LIMIT = 100_000_000  # bytes; the safetensors format's own limit for a header
+LIGHT_FILES = ("*.json", "*.jinja", "additional_chat_templates/*", "*.model")
+"""What the data panel needs of a hub model: everything but the weights."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What an engine accepts for a model; None is unknown, and then nothing is checked."""
+
+    min_batch_size: int | None = None
+    max_batch_size: int | None = None
+    max_batch_size_dpo: int | None = None
+    default_lora_r: int | None = None
+    max_lora_r: int | None = None
+    lora_trainable_modules: tuple[str, ...] = ()
+    min_learning_rate: float | None = None
+    max_learning_rate: float | None = None
+    max_n_epochs: int | None = None
+    max_n_evals: int | None = None
+    max_n_checkpoints: int | None = None
+    max_seq_length_sft: int | None = None
+    max_seq_length_dpo: int | None = None
+    default_gradient_accumulation_steps: int | None = None
+    full: bool | None = None
+    """Whether all weights can be trained."""
+    source: str = ""
+    as_of: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """Shape and size of a base model."""
+
+    name: str
+    family: str | None = None
+    n_params: int | None = None
+    hidden_size: int | None = None
+    intermediate_size: int | None = None
+    n_layers: int | None = None
+    vocab_size: int | None = None
+    context_length: int | None = None
+    n_bytes: int | None = None
+    """Size of the weight files."""
+    lora_params_per_rank: dict[str, int] = field(default_factory=dict)
+    """Adapter parameters per unit of rank, by the last part of the layer's name: the sum of
+    inputs and outputs over all layers of that name. The output head is not among them."""
+
+    def local_limits(self) -> Limits:
+        """What the embedded trainer accepts for this model."""
+        length = self.context_length
+        modules = tuple(self.lora_params_per_rank)
+        return Limits(
+            max_seq_length_sft=length,
+            max_seq_length_dpo=length,
+            lora_trainable_modules=modules,
+            full=False,
+            source="the model's own files",
+        )
+
+
+def locate(model: str) -> Path | None:
+    """The folder of a model that is on this machine, or None when it would have to be fetched."""
+    if model == DEMO:
+        from ftlab import demo
+
+        return demo.MODEL
+    folder = Path(model).expanduser()
+    if (folder / "config.json").is_file():
+        return folder.resolve()
+    return _cached(model) if _looks_like_hub_id(model) else None
+
+
+def fetch(model: str, revision: str | None = None, *, weights: bool = True) -> Path:
+    """The folder of a model, downloaded from the hub when it is not here yet.
+
+    Without `weights` only the small files come (configuration, tokenizer, templates).
+    Raises UnreadableData when there is no such folder and no such model, or no network.
+    """
+    here = locate(model)
+    if here is not None and (not weights or _has_weights(here)):
+        return here
+    if not _looks_like_hub_id(model):
+        raise UnreadableData(
+            f"No model is at {model!r}; a model is a folder with a config.json, a Hugging Face id "
+            'such as "Qwen/Qwen3-8B", or "demo". Correct the path or the id.'
+        )
+    from huggingface_hub import snapshot_download
+
+    patterns: list[str] = [*LIGHT_FILES, *(["*.safetensors"] if weights else [])]
+    try:
+        return Path(snapshot_download(model, revision=revision, allow_patterns=patterns))
+    except Exception as exc:  # the hub's client raises a dozen unrelated kinds
+        reason = str(exc).strip().splitlines()[0] if str(exc).strip() else type(exc).__name__
+        raise UnreadableData(
+            f"The model {model!r} is not on this machine and could not be fetched ({reason}). "
+            "Give a folder with the model, or go online and check the id and your access to it."
+        ) from exc
+
+
+def read_info(model: str) -> ModelInfo:
+    """What the model's own files say; everything unknown when it is not on this machine."""
+    folder = locate(model)
+    if folder is None:
+        return ModelInfo(name=model)
+    config = read_config(folder)
+    text = config.get("text_config", config)
+    shapes = tensor_shapes(folder)
+    return ModelInfo(
+        name=model,
+        family=config.get("model_type"),
+        n_params=sum(math.prod(shape) for shape in shapes.values()) or None,
+        hidden_size=text.get("hidden_size", text.get("n_embd")),
+        intermediate_size=text.get("intermediate_size", text.get("n_inner")),
+        n_layers=text.get("num_hidden_layers", text.get("n_layer")),
+        vocab_size=text.get("vocab_size"),
+        context_length=text.get("max_position_embeddings", text.get("n_positions")),
+        n_bytes=sum(file.stat().st_size for file in folder.glob("*.safetensors")) or None,
+        lora_params_per_rank=_params_per_rank(shapes),
+    )
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The model's config.json."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as exc:
+        raise UnreadableData(
+            f"{folder / 'config.json'} can't be read ({exc}); a model folder needs it as JSON. "
+            "Copy the model folder again."
+        ) from exc
+    return config if isinstance(config, dict) else {}
+
+
+def tensor_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+    """Name → shape of every tensor in the folder's safetensors files, from their headers alone."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for file in sorted(folder.glob("*.safetensors")):
+        for name, entry in _read_header(file).items():
+            if name != "__metadata__":
+                shapes[name] = tuple(entry["shape"])
+    return shapes
+
+
+def _read_header(file: Path) -> dict[str, Any]:
+    try:
+        with file.open("rb") as stream:
+            (size,) = struct.unpack("<Q", stream.read(8))
+            if size > HEADER_LIMIT:
+                raise ValueError(f"its header claims {size} bytes")
+            return json.loads(stream.read(size))
+    except (OSError, ValueError, struct.error) as exc:
+        raise UnreadableData(
+            f"{file} is not a whole safetensors file ({exc}); ftlab reads weights only in that "
+            "format. Download or copy the file again."
+        ) from exc
+
+
+def _params_per_rank(shapes: dict[str, tuple[int, ...]]) -> dict[str, int]:
+    """Linear layers as peft's "all-linear" takes them: every matrix but embeddings and the head."""
+    sums: dict[str, int] = {}
+    for name, shape in shapes.items():
+        parts = name.split(".")
+        is_linear = len(shape) == 2 and parts[-1] == "weight" and len(parts) > 1
+        if is_linear and any(part.isdigit() for part in parts):
+            sums[parts[-2]] = sums.get(parts[-2], 0) + sum(shape)
+    return sums
+
+
+def _looks_like_hub_id(model: str) -> bool:
+    return model.count("/") == 1 and not model.startswith((".", "/", "~")) and " " not in model
+
+
+def _cached(model: str) -> Path | None:
+    from huggingface_hub import try_to_load_from_cache
+
+    config = try_to_load_from_cache(model, "config.json")
+    return Path(config).parent if isinstance(config, str) else None
+
+
+def _has_weights(folder: Path) -> bool:
+    return any(folder.glob("*.safetensors"))

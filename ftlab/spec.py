@@ -1,0 +1,333 @@
+"""JobSpec: every hyperparameter, once.
+
+Bounds, help, form hints, JSON, terminal options and the docs table all come from these fields.
+Names are Together's keywords (or Hugging Face's own words where both agree). Relations between
+fields are rules (`rules.py`), because a validator would stop at the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
+
+from ftlab.errors import FtlabError
+from ftlab.issues import Issue, from_validation
+
+Engine = Literal["local", "together"]
+ENGINES: tuple[Engine, ...] = ("local", "together")
+BOTH: tuple[Engine, ...] = ENGINES
+LOCAL: tuple[Engine, ...] = ("local",)
+HOSTED: tuple[Engine, ...] = ("together",)
+SFT = ("sft",)
+DPO = ("dpo",)
+
+
+@dataclass(frozen=True, slots=True)
+class Knob:
+    """How a field is offered: its group and scale in the form, and who honours it."""
+
+    group: str
+    scale: Literal["linear", "log"] = "linear"
+    advanced: bool = False
+    methods: tuple[str, ...] = ("sft", "dpo")
+    """Training methods that the field belongs to."""
+    providers: tuple[Engine, ...] = BOTH
+    """Engines that honour it; on another one a value of its own is an Issue, never dropped."""
+    unit: str = ""
+
+
+GROUPS = (
+    "Model",
+    "Method",
+    "Data",
+    "Length",
+    "Optimiser",
+    "LoRA",
+    "Evaluation and checkpoints",
+)
+MODEL, METHOD, DATA, LENGTH, OPTIMISER, LORA, EVALUATION = GROUPS
+
+
+class JobSpec(BaseModel):
+    """What to train. Frozen; a field that is left out is None or holds Together's default.
+
+    `resolve()` fills what depends on the engine, the model and the data, with a reason each.
+    """
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+        hide_input_in_errors=True,
+    )
+
+    # Model
+    model: Annotated[str | None, Knob(MODEL)] = Field(None, min_length=1)
+    """Base model: a folder, a Hugging Face id, or "demo" for the tiny model inside ftlab."""
+    from_checkpoint: Annotated[str | None, Knob(MODEL, advanced=True, providers=HOSTED)] = Field(
+        None, min_length=1
+    )
+    """Continue from an earlier job: `JOB_ID`, `JOB_ID:STEP` or its output name."""
+    from_hf_model: Annotated[str | None, Knob(MODEL, advanced=True, providers=HOSTED)] = Field(
+        None, min_length=1
+    )
+    """Your own Hugging Face weights for a hosted job; `model` then names the template model."""
+    hf_model_revision: Annotated[str | None, Knob(MODEL, advanced=True)] = Field(None, min_length=1)
+    """Branch, tag or commit of the Hugging Face weights."""
+    suffix: Annotated[str | None, Knob(MODEL, advanced=True)] = Field(
+        None, min_length=1, max_length=40, pattern=r"^[A-Za-z0-9._-]+$"
+    )
+    """A short name that the tuned model and the run folder carry."""
+
+    # Method
+    training_method: Annotated[Literal["sft", "dpo"], Knob(METHOD)] = "sft"
+    """"sft" learns the answers in the data; "dpo" learns to prefer one of two answers."""
+    train_on_inputs: Annotated[
+        bool | Literal["auto"] | None, Knob(METHOD, advanced=True, methods=SFT)
+    ] = None
+    """Whether prompts are trained too. "auto" trains only answers, and all of plain text."""
+    dpo_beta: Annotated[float | None, Knob(METHOD, methods=DPO, providers=HOSTED)] = Field(
+        None, gt=0
+    )
+    """How strongly DPO holds the model to the reference; 0.05 to 0.9 is usual."""
+    dpo_normalize_logratios_by_length: Annotated[
+        bool, Knob(METHOD, advanced=True, methods=DPO, providers=HOSTED)
+    ] = False
+    """Divide each answer's log-probability by its length, so that size does not win."""
+    dpo_reference_free: Annotated[
+        bool, Knob(METHOD, advanced=True, methods=DPO, providers=HOSTED)
+    ] = False
+    """Compare the answers without a reference model."""
+    rpo_alpha: Annotated[
+        float | None, Knob(METHOD, advanced=True, methods=DPO, providers=HOSTED)
+    ] = Field(None, ge=0)
+    """Weight of the preferred answer's own loss beside the preference loss (RPO)."""
+    simpo_gamma: Annotated[
+        float | None, Knob(METHOD, advanced=True, methods=DPO, providers=HOSTED)
+    ] = Field(None, ge=0)
+    """Margin of SimPO; above 0 it makes the loss reference-free and length-normalised."""
+
+    # Data
+    training_file: Annotated[str | None, Knob(DATA)] = Field(None, min_length=1)
+    """The JSONL file to train on (hosted: also the id of an uploaded file)."""
+    validation_file: Annotated[str | None, Knob(DATA)] = Field(None, min_length=1)
+    """A JSONL file that is only measured, never trained on."""
+    validation_split: Annotated[float | None, Knob(DATA, providers=LOCAL)] = Field(
+        None, gt=0, le=0.5
+    )
+    """Share of the training rows to hold back for validation; equal rows stay on one side."""
+    max_train_rows: Annotated[int | None, Knob(DATA, advanced=True, providers=LOCAL)] = Field(
+        None, ge=1
+    )
+    """Train on at most this many rows, drawn by the seed."""
+
+    # Length
+    max_seq_length: Annotated[int | None, Knob(LENGTH, unit="tokens")] = Field(None, ge=8)
+    """Longest row in tokens. What is longer is treated as `over_length` says."""
+    over_length: Annotated[
+        Literal["truncate", "drop", "stop"], Knob(LENGTH, advanced=True, providers=LOCAL)
+    ] = "truncate"
+    """What happens to rows above max_seq_length: cut the end, leave them out, or stop."""
+    packing: Annotated[bool | None, Knob(LENGTH, advanced=True, providers=HOSTED)] = None
+    """Put several short rows into one sequence; hosted jobs without it are billed for padding."""
+    n_epochs: Annotated[int, Knob(LENGTH)] = Field(1, ge=1)
+    """How often the training goes through all rows."""
+    max_steps: Annotated[int | None, Knob(LENGTH, advanced=True, providers=LOCAL)] = Field(
+        None, ge=1
+    )
+    """End after this many optimizer steps, even within an epoch."""
+
+    # Optimiser
+    learning_rate: Annotated[float | None, Knob(OPTIMISER, scale="log")] = Field(None, gt=0, le=1)
+    """Peak learning rate, reached after warm-up. LoRA takes about ten times the full value."""
+    batch_size: Annotated[int | Literal["max"], Knob(OPTIMISER, unit="rows")] = Field("max", ge=1)
+    """Rows (with packing, packed sequences) per batch; "max" lets ftlab choose."""
+    gradient_accumulation_steps: Annotated[int | None, Knob(OPTIMISER, advanced=True)] = Field(
+        None, ge=1
+    )
+    """Batches that are added up before the weights change: a step sees batch_size times this."""
+    lr_scheduler_type: Annotated[
+        Literal["cosine", "linear", "constant", "wsd", "inverse_sqrt"], Knob(OPTIMISER)
+    ] = "cosine"
+    """How the learning rate falls after warm-up. Hosted jobs know cosine and linear."""
+    warmup_ratio: Annotated[float, Knob(OPTIMISER)] = Field(0.0, ge=0, le=1)
+    """Share of the run in which the rate climbs from 0 to its peak; 0.03 to 0.1 is usual."""
+    min_lr_ratio: Annotated[float, Knob(OPTIMISER, advanced=True)] = Field(0.0, ge=0, le=1)
+    """The learning rate at the end, as a share of the peak."""
+    scheduler_num_cycles: Annotated[float, Knob(OPTIMISER, advanced=True)] = Field(0.5, gt=0)
+    """Waves of the cosine schedule; 0.5 falls once from the peak to the end."""
+    max_grad_norm: Annotated[float, Knob(OPTIMISER, advanced=True)] = Field(1.0, ge=0)
+    """Longer gradients are scaled down to this norm; 0 turns clipping off."""
+    weight_decay: Annotated[float, Knob(OPTIMISER, advanced=True)] = Field(0.0, ge=0)
+    """Pull of the trained weights towards 0, per step and times the learning rate."""
+    optimizer: Annotated[
+        Literal["adamw", "adamw_8bit", "sgd"], Knob(OPTIMISER, advanced=True, providers=LOCAL)
+    ] = "adamw"
+    """The rule that turns gradients into steps."""
+    adam_beta1: Annotated[float, Knob(OPTIMISER, advanced=True, providers=LOCAL)] = Field(
+        0.9, ge=0, lt=1
+    )
+    """Decay of AdamW's running mean of the gradient."""
+    adam_beta2: Annotated[float, Knob(OPTIMISER, advanced=True, providers=LOCAL)] = Field(
+        0.999, ge=0, lt=1
+    )
+    """Decay of AdamW's running mean of the squared gradient."""
+    adam_epsilon: Annotated[float, Knob(OPTIMISER, advanced=True, providers=LOCAL)] = Field(
+        1e-8, gt=0
+    )
+    """Added to AdamW's denominator so that it is never 0."""
+    neftune_noise_alpha: Annotated[
+        float | None, Knob(OPTIMISER, advanced=True, methods=SFT, providers=())
+    ] = Field(None, gt=0)
+    """Noise on the input embeddings while training (NEFTune); 5 to 15 is usual."""
+    random_seed: Annotated[int | None, Knob(OPTIMISER, advanced=True)] = Field(None, ge=0)
+    """Fixes the order of the rows, the first adapter weights and dropout."""
+
+    # LoRA
+    lora: Annotated[bool | None, Knob(LORA)] = True
+    """Train a small adapter (True), all weights (False), or as the service prefers (None)."""
+    lora_r: Annotated[int | None, Knob(LORA)] = Field(None, ge=1)
+    """Rank of the adapter: its size, and how much it can learn."""
+    lora_alpha: Annotated[int | None, Knob(LORA)] = Field(None, ge=1)
+    """The adapter's update is scaled by lora_alpha / lora_r; twice lora_r when left out."""
+    lora_dropout: Annotated[float, Knob(LORA, advanced=True)] = Field(0.0, ge=0, lt=1)
+    """Share of the adapter's inputs that are dropped while training."""
+    lora_trainable_modules: Annotated[str | tuple[str, ...], Knob(LORA, advanced=True)] = (
+        "all-linear"
+    )
+    """Which layers get an adapter: "all-linear", or names such as q_proj, v_proj."""
+    lora_exclude_modules: Annotated[
+        tuple[str, ...], Knob(LORA, advanced=True, providers=LOCAL)
+    ] = ()
+    """Layers that get none, whatever lora_trainable_modules says."""
+    use_rslora: Annotated[bool, Knob(LORA, advanced=True, providers=LOCAL)] = False
+    """Scale by lora_alpha / sqrt(lora_r), which keeps high ranks stable (rsLoRA)."""
+    use_dora: Annotated[bool, Knob(LORA, advanced=True, providers=LOCAL)] = False
+    """Learn the size and the direction of each weight apart (DoRA); slower, more memory."""
+    quantization: Annotated[
+        Literal["none", "nf4", "int8"], Knob(LORA, advanced=True, providers=())
+    ] = "none"
+    """Hold the frozen base in 4 or 8 bits (QLoRA)."""
+    train_vision: Annotated[bool, Knob(LORA, advanced=True, providers=HOSTED)] = False
+    """Train the vision encoder of a vision model too."""
+
+    # Evaluation and checkpoints
+    n_evals: Annotated[int | None, Knob(EVALUATION)] = Field(None, ge=0)
+    """How often the validation loss is measured, evenly spread, the last time at the end."""
+    n_checkpoints: Annotated[int, Knob(EVALUATION, advanced=True, providers=HOSTED)] = Field(
+        1, ge=1
+    )
+    """How many states are kept on the way; 1 is the end only."""
+    early_stopping_enabled: Annotated[bool, Knob(EVALUATION, advanced=True, providers=HOSTED)] = (
+        False
+    )
+    """End when the validation loss stops falling, and keep the best checkpoint."""
+    early_stopping_patience: Annotated[int, Knob(EVALUATION, advanced=True, providers=HOSTED)] = (
+        Field(2, ge=1)
+    )
+    """Evaluations in a row without improvement after which to end."""
+    early_stopping_min_delta: Annotated[
+        float, Knob(EVALUATION, advanced=True, providers=HOSTED)
+    ] = Field(0.0, ge=0)
+    """How much lower than the best a validation loss must be to count as better."""
+    early_stopping_warmup_evals: Annotated[
+        int, Knob(EVALUATION, advanced=True, providers=HOSTED)
+    ] = Field(1, ge=0)
+    """Evaluations at the start that are not judged."""
+    sample_prompts: Annotated[tuple[str, ...], Knob(EVALUATION, advanced=True, providers=())] = ()
+    """Prompts that the model answers at each evaluation."""
+
+    def changed(self, **values: Any) -> JobSpec:
+        """A copy with other values, validated again; what was left out stays left out."""
+        return type(self)(**{**self.model_dump(exclude_unset=True), **values})
+
+
+FIELDS: dict[str, FieldInfo] = dict(JobSpec.model_fields)
+KNOBS: dict[str, Knob] = {
+    name: next(hint for hint in field.metadata if isinstance(hint, Knob))
+    for name, field in FIELDS.items()
+}
+
+# What the same thing is called elsewhere: transformers, TRL and peft, Tinker, torchtune, NeMo,
+# LLaMA-Factory, Axolotl. A person who pastes such a name is told ours.
+FOREIGN_NAMES: dict[str, str] = {
+    "num_train_epochs": "n_epochs",
+    "num_epochs": "n_epochs",
+    "epochs": "n_epochs",
+    "per_device_train_batch_size": "batch_size",
+    "global_batch_size": "batch_size",
+    "train_batch_size": "batch_size",
+    "lr": "learning_rate",
+    "lr_scheduler": "lr_scheduler_type",
+    "warmup_steps": "warmup_ratio",
+    "r": "lora_r",
+    "lora_rank": "lora_r",
+    "rank": "lora_r",
+    "alpha": "lora_alpha",
+    "dropout": "lora_dropout",
+    "target_modules": "lora_trainable_modules",
+    "lora_target": "lora_trainable_modules",
+    "lora_target_modules": "lora_trainable_modules",
+    "lora_attn_modules": "lora_trainable_modules",
+    "exclude_modules": "lora_exclude_modules",
+    "max_length": "max_seq_length",
+    "max_seq_len": "max_seq_length",
+    "cutoff_len": "max_seq_length",
+    "sequence_len": "max_seq_length",
+    "beta": "dpo_beta",
+    "pref_beta": "dpo_beta",
+    "seed": "random_seed",
+    "model_name_or_path": "model",
+    "base_model": "model",
+    "dataset": "training_file",
+    "train_file": "training_file",
+    "val_file": "validation_file",
+    "val_size": "validation_split",
+    "clip_grad_norm": "max_grad_norm",
+    "sample_packing": "packing",
+    "neftune_noise": "neftune_noise_alpha",
+}
+
+Value = TypeVar("Value")
+
+
+def parse(values: JobSpec | Mapping[str, Any]) -> tuple[JobSpec, list[Issue]]:
+    """The spec of the valid fields, and one issue for each of the others."""
+    if isinstance(values, JobSpec):
+        return values, []
+    try:
+        return JobSpec(**values), []
+    except ValidationError as error:
+        issues = from_validation(error, JobSpec, ENGINES, FOREIGN_NAMES)
+        bad = {issue.where for issue in issues}
+        return JobSpec(**{name: v for name, v in values.items() if name not in bad}), issues
+
+
+def with_fix(values: Mapping[str, Any], fix: Mapping[str, Any]) -> dict[str, Any]:
+    """Values with the changes of an issue's fix; a None leaves the field out."""
+    changed = {**values, **fix}
+    return {name: value for name, value in changed.items() if fix.get(name, 0) is not None}
+
+
+def module_names(modules: str | tuple[str, ...]) -> tuple[str, ...]:
+    """The layer names of lora_trainable_modules: a tuple, or text with commas as Together takes."""
+    if isinstance(modules, str):
+        return tuple(name.strip() for name in modules.split(",") if name.strip())
+    return modules
+
+
+def filled(value: Value | None, name: str) -> Value:
+    """The value of a field that `resolve()` fills; for code that runs after it."""
+    if value is None:
+        raise FtlabError(f"{name} was left out; a job takes a resolved spec. Call resolve() first.")
+    return value
+
+
+def described(name: str) -> str:
+    """Help text of a field, from the docstring under it."""
+    return FIELDS[name].description or ""

@@ -1,0 +1,1 @@
+"""The embedded trainer. Imported by nobody: started as `python -m ftlab.train RUN`."""

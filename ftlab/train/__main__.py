@@ -1,0 +1,118 @@
+"""`python -m ftlab.train RUN`: one run, from its job.json to its last event.
+
+Holds the run's lock for its whole life and the device's lease while it trains. Every end, also
+a bad one, is written into the log as long as this process can still write.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from ftlab.devices import detect, lease
+from ftlab.errors import FtlabError
+from ftlab.eventlog import EventWriter
+from ftlab.events import Log, Status
+from ftlab.job import LocalOptions
+from ftlab.runs import Run
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m ftlab.train")
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--lock", type=int, help="handle of the run's lock, held already")
+    arguments = parser.parse_args()
+    run = Run(arguments.run)
+    if arguments.lock is None:
+        run.lock()
+    asked = _listen(run)
+    threading.Thread(target=_import_heavy_packages, daemon=True).start()
+    writer = run.writer()
+    try:
+        return _train(run, writer, asked)
+    except FtlabError as exc:
+        writer.append(Status(status="failed", detail=str(exc)))
+    except MemoryError:
+        writer.append(Status(status="failed", detail=_OUT_OF_MEMORY))
+    except Exception as exc:
+        traceback.print_exc()
+        detail = _OUT_OF_MEMORY if "out of memory" in str(exc).lower() else _unexpected(exc)
+        writer.append(Status(status="failed", detail=detail))
+    finally:
+        writer.close()
+    return 1
+
+
+def _train(run: Run, writer: EventWriter, asked: Callable[[], str | None]) -> int:
+    job = run.job
+    device = LocalOptions(**job.options).device
+    if device == "auto":
+        device = detect()[0].name
+
+    def waiting(holder: str) -> None:
+        writer.append(Status(status="queued", detail=f"waiting for {device}, used by {holder}"))
+
+    with lease(device, run.id, waiting, lambda: asked() is not None) as granted:
+        if not granted:
+            writer.append(Status(status="cancelled", detail="cancelled before it began"))
+            return 0
+        from ftlab.train.loop import train
+
+        device, problem = _usable(device)
+        if problem:
+            writer.append(Log(level="warning", text=problem))
+        for event in train(job, run.adapter, device, asked):
+            writer.append(event)
+    return 0
+
+
+def _listen(run: Run) -> Callable[[], str | None]:
+    """What was asked of the run, by its request file or by a signal.
+
+    SIGTERM and Ctrl-C ask it to stop: what was learned until then is kept.
+    """
+    signalled = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: signalled.set())
+    return lambda: run.asked() or ("stop" if signalled.is_set() else None)
+
+
+def _import_heavy_packages() -> None:
+    """Nearly all of the start is these imports; they go on while the data is read."""
+    import peft  # noqa: F401
+    from transformers import AutoModelForCausalLM  # noqa: F401
+
+
+def _usable(device: str) -> tuple[str, str]:
+    """The device if torch can use it, otherwise the CPU and why."""
+    import torch
+
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        return "cpu", (
+            f"{device} is there, but the installed torch {torch.__version__} can't use it; it was "
+            "built for the CPU or for another driver. Training on the CPU; install a torch build "
+            "for CUDA to use the GPU."
+        )
+    return device, ""
+
+
+_OUT_OF_MEMORY = (
+    "The memory did not suffice; a step takes the weights and the activations of one piece. "
+    "Set micro_batch_size to 1, lower max_seq_length, or turn gradient_checkpointing on."
+)
+
+
+def _unexpected(exc: Exception) -> str:
+    return (
+        f"The trainer failed unexpectedly ({type(exc).__name__}: {exc}). The whole trace is in the "
+        "run's log.txt; nothing else was changed."
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

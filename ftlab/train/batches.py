@@ -1,0 +1,153 @@
+"""Rows to batches of tensors. Which rows a step sees is a pure function of seed and epoch."""
+
+from __future__ import annotations
+
+import random
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+
+from ftlab.data.chat import IGNORED, Tokens
+from ftlab.data.rows import Rows
+from ftlab.data.template import CannotRender
+from ftlab.errors import UnreadableData
+
+
+class Example(NamedTuple):
+    """A row as the model sees it, cut to max_seq_length."""
+
+    ids: array[int]
+    labels: array[int]
+    weight: float
+    was_cut: bool
+
+    @property
+    def n_trained(self) -> int:
+        """Tokens that add to the loss."""
+        return sum(label != IGNORED for label in self.labels[1:])
+
+
+class Examples:
+    """The examples of some rows of a file; each is tokenised when it is first used."""
+
+    def __init__(
+        self,
+        rows: Rows,
+        places: Sequence[int],
+        tokenise: Callable[[dict[str, Any]], Tokens],
+        max_seq_length: int,
+    ) -> None:
+        self._rows, self._places, self._tokenise = rows, list(places), tokenise
+        self._max_seq_length = max_seq_length
+        self._known: dict[int, Example] = {}
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, index: int) -> Example:
+        if index not in self._known:
+            self._known[index] = self._read(self._places[index])
+        return self._known[index]
+
+    @property
+    def n_cut(self) -> int:
+        """Examples so far that lost their end."""
+        return sum(example.was_cut for example in self._known.values())
+
+    def too_long(self) -> list[int]:
+        """Lines of the file that are longer than max_seq_length; reads all rows."""
+        return [self.line(i) for i in range(len(self)) if self[i].was_cut]
+
+    def without_too_long(self) -> Examples:
+        """Only the rows that fit."""
+        kept = [place for i, place in enumerate(self._places) if not self[i].was_cut]
+        return Examples(self._rows, kept, self._tokenise, self._max_seq_length)
+
+    def line(self, index: int) -> int:
+        """The line in the file, from 1."""
+        return self._rows.line_number(self._places[index])
+
+    def _read(self, place: int) -> Example:
+        try:
+            tokens = self._tokenise(self._rows[place])
+        except (CannotRender, UnreadableData) as exc:
+            number = self._rows.line_number(place)
+            raise UnreadableData(f"{self._rows.path.name} line {number}: {exc}") from exc
+        cut = tokens.cut(self._max_seq_length)
+        return Example(array("i", cut.ids), array("i", cut.labels), cut.weight, cut is not tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Some rows, padded on the right to the longest of them."""
+
+    ids: torch.Tensor
+    """(rows, tokens), token ids."""
+    labels: torch.Tensor
+    """(rows, tokens), -100 where nothing trains; not shifted."""
+    mask: torch.Tensor
+    """(rows, tokens), 1 for tokens and 0 for padding."""
+    weights: torch.Tensor
+    """(rows,), what each row's loss is multiplied with."""
+
+    @property
+    def n_tokens(self) -> int:
+        return int(self.mask.sum())
+
+
+def order(n_rows: int, seed: int, epoch: int) -> list[int]:
+    """The order of the rows in an epoch (from 0); depends on nothing but the arguments."""
+    indices = list(range(n_rows))
+    random.Random(f"{seed}:{epoch}").shuffle(indices)
+    return indices
+
+
+def some_rows(places: Sequence[int], at_most: int | None, seed: int) -> list[int]:
+    """At most so many of the rows, drawn by the seed, in the order of the file."""
+    if at_most is None or at_most >= len(places):
+        return list(places)
+    return sorted(random.Random(f"{seed}:rows").sample(list(places), at_most))
+
+
+def steps_of_epoch(examples: Examples, rows_per_step: int, seed: int, epoch: int) -> Iterator[Any]:
+    """The examples of each step; the last step takes what is left."""
+    indices = order(len(examples), seed, epoch)
+    for start in range(0, len(indices), rows_per_step):
+        yield [examples[i] for i in indices[start : start + rows_per_step]]
+
+
+def pieces(
+    examples: Sequence[Example], max_tokens: int, max_rows: int | None
+) -> Iterator[list[Example]]:
+    """Cut a step so that each piece fits in memory: at most `max_tokens` with padding.
+
+    Rows of like length go together; the order within a step does not change its gradient.
+    """
+    piece: list[Example] = []
+    for example in sorted(examples, key=lambda e: len(e.ids), reverse=True):
+        longest = len(piece[0].ids) if piece else len(example.ids)
+        full = (len(piece) + 1) * longest > max_tokens or len(piece) == max_rows
+        if piece and full:
+            yield piece
+            piece = []
+        piece.append(example)
+    if piece:
+        yield piece
+
+
+def collate(examples: Sequence[Example], pad_id: int, device: str) -> Batch:
+    """Tensors of examples, padded on the right."""
+    longest = max(len(example.ids) for example in examples)
+    ids = torch.full((len(examples), longest), pad_id, dtype=torch.long)
+    labels = torch.full_like(ids, IGNORED)
+    mask = torch.zeros_like(ids)
+    for row, example in enumerate(examples):
+        n = len(example.ids)
+        ids[row, :n] = torch.tensor(example.ids)
+        labels[row, :n] = torch.tensor(example.labels)
+        mask[row, :n] = 1
+    weights = torch.tensor([example.weight for example in examples])
+    return Batch(*(tensor.to(device) for tensor in (ids, labels, mask, weights)))

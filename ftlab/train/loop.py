@@ -1,0 +1,241 @@
+"""The trainer as a generator of events: the caller decides what an event is for."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ftlab.data.chat import Tokens, tokenise
+from ftlab.data.rows import Rows, split
+from ftlab.data.tokens import Tokenizer, load_tokenizer
+from ftlab.errors import FtlabError
+from ftlab.events import Checkpoint, Event, Log, Metrics, Status
+from ftlab.job import Job, LocalOptions
+from ftlab.models import fetch
+from ftlab.schedule import evaluation_steps, lr_share, total_steps
+from ftlab.spec import JobSpec, filled
+from ftlab.train.batches import Example, Examples, collate, pieces, some_rows, steps_of_epoch
+from ftlab.train.checkpoints import save_adapter
+from ftlab.train.methods import sft
+from ftlab.train.model import load_model, make_optimizer, trainable
+
+PIECE_TOKENS = 4096
+"""A step is cut into pieces of at most so many tokens, padding included."""
+
+Asked = Callable[[], str | None]
+"""What a person asked of the run since it began: None, "stop" or "cancel"."""
+
+
+@dataclass
+class Trainer:
+    """What the steps of one run share."""
+
+    spec: JobSpec
+    options: LocalOptions
+    model: Any
+    optimizer: torch.optim.Optimizer
+    pad_id: int
+    device: str
+
+    def pieces(self, examples: Sequence[Example]) -> Iterator[Any]:
+        """The examples as batches that fit in memory."""
+        for piece in pieces(examples, PIECE_TOKENS, self.options.micro_batch_size):
+            yield collate(piece, self.pad_id, self.device)
+
+    def step(self, examples: Sequence[Example], learning_rate: float) -> dict[str, float]:
+        """One optimizer step over the examples; the loss is the mean over their trained tokens."""
+        n_trained = sum(example.n_trained for example in examples)
+        began, loss, n_tokens = time.perf_counter(), 0.0, 0
+        for batch in self.pieces(examples):
+            part = sft.loss_sum(self.model, batch) / max(n_trained, 1)
+            part.backward()
+            loss += part.item()
+            n_tokens += batch.n_tokens
+        limit = self.spec.max_grad_norm or math.inf
+        norm = torch.nn.utils.clip_grad_norm_(trainable(self.model), limit)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        values = {
+            "train_loss": loss,
+            "grad_norm": norm.item(),
+            "learning_rate": learning_rate,
+            "loss_tokens": n_trained,
+            "tokens_per_second": n_tokens / (time.perf_counter() - began),
+        }
+        if self.device.startswith("cuda"):
+            values["gpu_memory_gib"] = torch.cuda.max_memory_allocated(self.device) / 2**30
+        return values
+
+    def evaluate(self, examples: Examples) -> float:
+        """Mean loss per trained token, in nats."""
+        total, n_trained = 0.0, 0
+        self.model.eval()
+        with torch.no_grad():
+            # Sorted by length so that little is padding, read in parts so that memory is bounded.
+            everything = [examples[i] for i in range(len(examples))]
+            for batch in self.pieces(everything):
+                total += sft.loss_sum(self.model, batch).item()
+            n_trained = sum(example.n_trained for example in everything)
+        self.model.train()
+        return total / max(n_trained, 1)
+
+
+def train(job: Job, adapter: Path, device: str, asked: Asked) -> Iterator[Event]:
+    """Train the job's adapter on `device` and save it to `adapter`, telling what happens.
+
+    Ends with a Status: completed (also when asked to stop, with what was learned until then) or
+    cancelled. Raises FtlabError with the three facts when the job can't run.
+    """
+    spec, options = job.spec, LocalOptions(**job.options)
+    torch.manual_seed(filled(spec.random_seed, "random_seed"))
+    tokenizer = load_tokenizer(fetch(filled(spec.model, "model"), spec.hf_model_revision))
+    training, validation = read_examples(spec, tokenizer, job.created_at.astimezone())
+    training, left_out = _fitting(spec, training)
+    if left_out:
+        yield Log(level="warning", text=left_out)
+    model = load_model(spec, options, device)
+    trainer = Trainer(spec, options, model, make_optimizer(model, spec), tokenizer.pad_id, device)
+    n_steps = total_steps(len(training), _rows_per_step(spec), spec.n_epochs, spec.max_steps)
+    yield Status(status="running", n_steps=n_steps)
+    yield _described(model, device)
+    ended = yield from _steps(trainer, training, validation, n_steps, asked)
+    if ended.status != "cancelled":
+        save_adapter(model, adapter)
+        yield Checkpoint(step=n_steps, ref=adapter.name)
+        if training.n_cut:
+            yield Log(
+                level="warning",
+                text=f"{training.n_cut} rows were cut at {spec.max_seq_length} tokens.",
+            )
+    yield ended
+
+
+def _steps(
+    trainer: Trainer, training: Examples, validation: Examples | None, n_steps: int, asked: Asked
+) -> Iterator[Any]:
+    """All steps and evaluations; returns the Status that the run ends with."""
+    spec = trainer.spec
+    evaluations = set(evaluation_steps(n_steps, spec.n_evals or 0)) if validation else set[int]()
+    if validation is not None:
+        yield Metrics(step=0, values={"eval_loss": trainer.evaluate(validation)})
+    trainer.model.train()
+    torch.manual_seed(filled(spec.random_seed, "random_seed"))  # dropout starts here, always alike
+    seen = 0
+    for step, examples in enumerate(_all_steps(spec, training, n_steps), start=1):
+        request = asked()
+        if request is not None:
+            return (yield from _ended_early(trainer, validation, request, step - 1, n_steps))
+        values = trainer.step(examples, _learning_rate(spec, step - 1, n_steps))
+        seen += len(examples)
+        values["epoch"] = seen / len(training)
+        yield Metrics(step=step, values=values)
+        if not math.isfinite(values["train_loss"]):
+            raise FtlabError(
+                f"The loss became {values['train_loss']} at step {step}; it must stay a number. "
+                "Lower the learning rate to a tenth, and check the rows of that step."
+            )
+        if step in evaluations and validation is not None:
+            yield Metrics(step=step, values={"eval_loss": trainer.evaluate(validation)})
+    return Status(status="completed", n_steps=n_steps)
+
+
+def _ended_early(
+    trainer: Trainer, validation: Examples | None, request: str, step: int, n_steps: int
+) -> Iterator[Any]:
+    if request == "cancel":
+        return Status(status="cancelled", detail=f"cancelled at step {step} of {n_steps}")
+    if validation is not None and step:
+        yield Metrics(step=step, values={"eval_loss": trainer.evaluate(validation)})
+    return Status(status="completed", detail=f"stopped at step {step} of {n_steps}")
+
+
+def _all_steps(spec: JobSpec, training: Examples, n_steps: int) -> Iterator[list[Example]]:
+    seed = filled(spec.random_seed, "random_seed")
+    left = n_steps
+    for epoch in range(spec.n_epochs):
+        for examples in steps_of_epoch(training, _rows_per_step(spec), seed, epoch):
+            if left == 0:
+                return
+            left -= 1
+            yield examples
+
+
+def _rows_per_step(spec: JobSpec) -> int:
+    return int(spec.batch_size) * filled(
+        spec.gradient_accumulation_steps, "gradient_accumulation_steps"
+    )
+
+
+def _learning_rate(spec: JobSpec, steps_done: int, n_steps: int) -> float:
+    return filled(spec.learning_rate, "learning_rate") * lr_share(
+        steps_done / n_steps,
+        spec.lr_scheduler_type,
+        warmup_ratio=spec.warmup_ratio,
+        min_lr_ratio=spec.min_lr_ratio,
+        scheduler_num_cycles=spec.scheduler_num_cycles,
+    )
+
+
+# --- data ------------------------------------------------------------------------------------
+
+
+def read_examples(
+    spec: JobSpec, tokenizer: Tokenizer, now: datetime
+) -> tuple[Examples, Examples | None]:
+    """The training rows and the validation rows, if there are any, as the spec divides them."""
+    rows = Rows(Path(filled(spec.training_file, "training_file")))
+    as_tokens = partial(_sequence, tokenizer=tokenizer, spec=spec, now=now)
+    length = spec.max_seq_length or 2**31
+    places, held_back = list(range(len(rows))), list[int]()
+    if spec.validation_split:
+        places, held_back = split(rows, spec.validation_split)
+    places = some_rows(places, spec.max_train_rows, filled(spec.random_seed, "random_seed"))
+    training = Examples(rows, places, as_tokens, length)
+    if spec.validation_file:
+        others = Rows(Path(spec.validation_file))
+        return training, Examples(others, range(len(others)), as_tokens, length)
+    return training, Examples(rows, held_back, as_tokens, length) if held_back else None
+
+
+def _sequence(row: dict[str, Any], tokenizer: Tokenizer, spec: JobSpec, now: datetime) -> Tokens:
+    sequences = tokenise(row, tokenizer, spec.train_on_inputs or "auto", now=now)
+    if len(sequences) != 1:
+        raise FtlabError(
+            "The row is a preference; SFT takes rows with one answer. "
+            "Use training_method dpo, or another file."
+        )
+    return sequences[0]
+
+
+def _fitting(spec: JobSpec, training: Examples) -> tuple[Examples, str]:
+    """The rows to train on, and what is to be said about those that are too long."""
+    lines = [] if spec.over_length == "truncate" else training.too_long()
+    if not lines:
+        return training, ""
+    found = f"{len(lines)} rows are longer than max_seq_length {spec.max_seq_length}"
+    if spec.over_length == "stop":
+        raise FtlabError(
+            f"{found} (line {lines[0]} is the first) and over_length is stop. Raise "
+            "max_seq_length, shorten the rows, or set over_length to truncate or drop."
+        )
+    kept = training.without_too_long()
+    if not len(kept):
+        raise FtlabError(f"{found}, so that none is left. Raise max_seq_length.")
+    return kept, f"{found} and are left out, the first on line {lines[0]}."
+
+
+def _described(model: Any, device: str) -> Log:
+    n_trained = sum(parameter.numel() for parameter in trainable(model))
+    n_all = sum(parameter.numel() for parameter in model.parameters())
+    dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
+    return Log(text=f"Training {n_trained:,} of {n_all:,} parameters on {device} in {dtype}.")
