@@ -66,7 +66,7 @@ def __dir__() -> list[str]:
 
 
 def load_ipython_extension(shell: Any) -> None:
-    """`%load_ext ftlab`: the magics %ftlab and %%ftlab, and runs that show themselves live."""
+    """`%load_ext ftlab`: the magic %ftlab, and runs that show themselves live."""
     from ftlab.magics import load
 
     load(shell)

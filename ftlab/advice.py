@@ -22,6 +22,7 @@ TINKER_POWER = {"llama": 0.781, "qwen": 0.0775}
 LORA_LEARNING_RATE = 3e-4
 ENOUGH_STEPS = 100  # Tinker's guide: at least 100 steps
 BATCH_SIZES = (64, 32, 16, 8, 4, 2, 1)
+LORA_RANK = 16
 LENGTH_UNIT = 64  # tokens
 
 
@@ -94,9 +95,9 @@ def _batch_size(n_rows: int | None, n_epochs: int) -> Recommendation | None:
 def _rank(n_rows: int | None) -> Recommendation:
     if n_rows is not None and n_rows < 5_000:
         return Recommendation(
-            16, "peft's examples; NeMo says 4 to 8 for few rows", "a small adapter", 4, 16
+            LORA_RANK, "peft's examples; NeMo says 4 to 8 for few rows", "a small adapter", 4, 16
         )
-    return Recommendation(16, "NeMo AutoModel's table", "fits 5,000 to 50,000 rows", 8, 64)
+    return Recommendation(LORA_RANK, "NeMo AutoModel's table", "fits 5,000 to 50,000 rows", 8, 64)
 
 
 def _length(report: DataReport | None, info: ModelInfo) -> Recommendation | None:

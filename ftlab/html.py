@@ -180,6 +180,14 @@ def _not_empty(limits: tuple[float, float]) -> tuple[float, float]:
     return (low, high) if high > low else (low, low + 1)
 
 
+def rate(value: float | None) -> str:
+    """A learning rate as people write them: 4.7e-4."""
+    if value is None:
+        return "unknown"
+    mantissa, _, exponent = f"{value:.2e}".partition("e")
+    return f"{float(mantissa):g}e{int(exponent)}"
+
+
 def short(value: float) -> str:
     """Three significant digits, thousands grouped: 2,104,332 → 2.1 M; 0.00047 → 4.7e-4."""
     size = abs(value)
@@ -191,5 +199,4 @@ def short(value: float) -> str:
         return f"{value:,.0f}"
     if size == 0 or size >= 0.001:
         return f"{value:.3g}"
-    mantissa, _, exponent = f"{value:.2e}".partition("e")
-    return f"{float(mantissa):g}e{int(exponent)}"
+    return rate(value)

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 Level = Literal["error", "warning", "tip"]
-SHAPES: dict[str, str] = {"error": "▲", "warning": "●", "tip": "ⓘ"}
+SHAPES: dict[str, str] = {"error": "▲", "warning": "●", "tip": "ℹ"}
 LINES_KEPT = 100
 
 
@@ -89,7 +89,7 @@ def from_validation(
 
 def allowed(field: FieldInfo) -> str:
     """What a field takes, in words, from its type and bounds: "a whole number of at least 1"."""
-    kinds = [_kind_in_words(kind, field.metadata) for kind in _alternatives(field.annotation)]
+    kinds = [_kind_in_words(kind, field.metadata) for kind in alternatives(field.annotation)]
     return " or ".join(dict.fromkeys(kinds))
 
 
@@ -140,7 +140,7 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "…"
 
 
-def _alternatives(annotation: Any) -> list[Any]:
+def alternatives(annotation: Any) -> list[Any]:
     """The members of a union without None."""
     if get_origin(annotation) in (Union, types.UnionType):
         return [kind for kind in get_args(annotation) if kind is not type(None)]
@@ -149,7 +149,8 @@ def _alternatives(annotation: Any) -> list[Any]:
 
 def _kind_in_words(kind: Any, metadata: list[Any]) -> str:
     if get_origin(kind) is Annotated:
-        kind, *metadata = get_args(kind)
+        kind, *inner = get_args(kind)
+        metadata = [rule for hint in inner for rule in getattr(hint, "metadata", [hint])]
     if get_origin(kind) is Literal:
         return ", ".join(repr(choice) for choice in get_args(kind))
     if kind is bool:
@@ -185,7 +186,7 @@ def _nearest(value: Any, field: FieldInfo) -> Any:
     """The allowed value that was most likely meant, or None when that is a guess."""
     choices = [
         choice
-        for kind in _alternatives(field.annotation)
+        for kind in alternatives(field.annotation)
         if get_origin(kind) is Literal
         for choice in get_args(kind)
     ]

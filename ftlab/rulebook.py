@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ftlab.advice import ENOUGH_STEPS, training_rows
+from ftlab.advice import ENOUGH_STEPS, LORA_RANK, training_rows
 from ftlab.data.report import DataReport
 from ftlab.issues import Issue, Level
 from ftlab.models import Limits
@@ -140,7 +140,8 @@ def data_is_accepted(spec: JobSpec, limits: Limits, report: DataReport | None) -
             more = f" There are {len(refused) - 1} more kinds." if len(refused) > 1 else ""
             yield _error(
                 "training_file",
-                f"The training file has rows that {where} refuses ({refused[0].message}){more}",
+                f"The training file has rows that {where} refuses ({refused[0].message}){more} "
+                "Correct those rows; a scan lists them.",
                 (engine,),
             )
 
@@ -477,16 +478,17 @@ def alpha_far_from_rank(
     spec: JobSpec, limits: Limits, report: DataReport | None
 ) -> Iterator[Issue]:
     """The update is scaled by alpha / rank, as a learning rate would."""
-    if not spec.lora_alpha or not spec.lora_r or not spec.lora or spec.use_rslora:
+    if not spec.lora_alpha or not spec.lora or spec.use_rslora:
         return
-    times = spec.lora_alpha / spec.lora_r
+    rank = spec.lora_r or limits.default_lora_r or LORA_RANK
+    times = spec.lora_alpha / rank
     if not 1 <= times <= ALPHA_PER_RANK:
         yield _advice(
             "warning",
             "lora_alpha",
             f"lora_alpha is {times:.2g} times lora_r; 1 to {ALPHA_PER_RANK} times is usual, and "
-            f"more acts like a higher learning rate. Use {2 * spec.lora_r}.",
-            fix={"lora_alpha": 2 * spec.lora_r},
+            f"more acts like a higher learning rate. Use {2 * rank}.",
+            fix={"lora_alpha": 2 * rank},
         )
 
 

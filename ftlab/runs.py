@@ -4,6 +4,7 @@ A run outlives the cell, the page and the kernel; its state is computed from its
 from whether a process holds its lock, never from memory.
 """
 
+# pyright: reportMissingTypeStubs=false
 from __future__ import annotations
 
 import json

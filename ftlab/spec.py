@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from ftlab.errors import FtlabError
-from ftlab.issues import Issue, from_validation
+from ftlab.issues import Issue, alternatives, from_validation
 
 Engine = Literal["local", "together"]
 ENGINES: tuple[Engine, ...] = ("local", "together")
@@ -145,7 +145,9 @@ class JobSpec(BaseModel):
     # Optimiser
     learning_rate: Annotated[float | None, Knob(OPTIMISER, scale="log")] = Field(None, gt=0, le=1)
     """Peak learning rate, reached after warm-up. LoRA takes about ten times the full value."""
-    batch_size: Annotated[int | Literal["max"], Knob(OPTIMISER, unit="rows")] = Field("max", ge=1)
+    batch_size: Annotated[
+        Annotated[int, Field(ge=1)] | Literal["max"], Knob(OPTIMISER, unit="rows")
+    ] = "max"
     """Rows (with packing, packed sequences) per batch; "max" lets ftlab choose."""
     gradient_accumulation_steps: Annotated[int | None, Knob(OPTIMISER, advanced=True)] = Field(
         None, ge=1
@@ -294,6 +296,15 @@ FOREIGN_NAMES: dict[str, str] = {
 }
 
 Value = TypeVar("Value")
+
+
+def kinds(name: str) -> tuple[Any, ...]:
+    """The types that a field takes: int, float, bool, str, a Literal or a tuple; None left out."""
+    bare = (
+        get_args(kind)[0] if get_origin(kind) is Annotated else kind
+        for kind in alternatives(FIELDS[name].annotation)
+    )
+    return tuple(bare)
 
 
 def parse(values: JobSpec | Mapping[str, Any]) -> tuple[JobSpec, list[Issue]]:

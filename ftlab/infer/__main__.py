@@ -40,7 +40,7 @@ class _Server(socketserver.UnixStreamServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: _Server
+    server: _Server  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def do_POST(self) -> None:
         """Answer, or say in the same shape as OpenAI what is wrong."""

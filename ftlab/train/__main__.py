@@ -31,7 +31,6 @@ def main() -> int:
     if arguments.lock is None:
         run.lock()
     asked = _listen(run)
-    threading.Thread(target=_import_heavy_packages, daemon=True).start()
     writer = run.writer()
     try:
         return _train(run, writer, asked)
@@ -80,12 +79,6 @@ def _listen(run: Run) -> Callable[[], str | None]:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: signalled.set())
     return lambda: run.asked() or ("stop" if signalled.is_set() else None)
-
-
-def _import_heavy_packages() -> None:
-    """Nearly all of the start is these imports; they go on while the data is read."""
-    import peft  # noqa: F401
-    from transformers import AutoModelForCausalLM  # noqa: F401
 
 
 def _usable(device: str) -> tuple[str, str]:

@@ -157,7 +157,7 @@ def test_a_message_with_weight_0_does_not_train(template, tmp_path):
 
 def test_all_inputs_train_when_asked(tmp_path):
     tokenizer = load_tokenizer(save_tokenizer(tmp_path, "chatml"))
-    (tokens,) = tokenise({"messages": [user("a"), assistant("b")]}, tokenizer, True)
+    (tokens,) = tokenise({"messages": [user("a"), assistant("b")]}, tokenizer, train_on_inputs=True)
     assert tokens.labels == tokens.ids
 
 

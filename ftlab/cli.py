@@ -1,0 +1,300 @@
+"""`ftlab`: the verbs of the library in a terminal.
+
+Each command is a function whose docstring is its help; what it prints is for people unless
+--json is given.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ftlab.errors import FtlabError, InvalidSpec
+from ftlab.issues import SHAPES, Issue
+
+Command = Callable[[argparse.Namespace], int]
+LINES_SHOWN = 8
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status: 0 done, 1 refused or failed, 2 wrong usage."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.command(options)
+    except InvalidSpec as exc:
+        _print_issues(exc.issues)
+    except FtlabError as exc:
+        print(exc, file=sys.stderr)
+    except KeyboardInterrupt:
+        print("Interrupted. A run that was started goes on: see `ftlab runs`.", file=sys.stderr)
+    return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="ftlab", description="A fine-tuning workbench.")
+    verbs = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, command: Command) -> argparse.ArgumentParser:
+        text = command.__doc__ or ""
+        verb = verbs.add_parser(name, help=text.splitlines()[0], description=text)
+        verb.set_defaults(command=command)
+        return verb
+
+    scan = add("scan", _scan)
+    scan.add_argument("file", type=Path)
+    scan.add_argument("--model", help="count tokens with this model's tokenizer")
+    scan.add_argument("--max-seq-length", type=int)
+    scan.add_argument("--for", dest="engine", choices=("local", "together"), default="together")
+    scan.add_argument("--json", action="store_true")
+    for name, command in {"check": _check, "estimate": _estimate, "train": _train}.items():
+        verb = add(name, command)
+        verb.add_argument("spec", type=Path, help="a JSON file with the values of a spec")
+        if name != "train":
+            verb.add_argument("--json", action="store_true")
+    add("runs", _runs)
+    ask = add("ask", _ask)
+    ask.add_argument("run", help="id or folder of a run")
+    ask.add_argument("prompt")
+    for name, command in {"stop": _stop, "attach": _attach}.items():
+        add(name, command).add_argument("run", nargs="?", help="id or folder; or the newest")
+    add("demo", _demo)
+    return parser
+
+
+# --- commands --------------------------------------------------------------------------------
+
+
+def _scan(options: argparse.Namespace) -> int:
+    """Check a JSONL file; exit 0 if the engine would take it, 1 if not."""
+    from ftlab.data.report import scan
+
+    report = scan(options.file, options.model, max_seq_length=options.max_seq_length)
+    accepted = report.accepted_by(options.engine)
+    if options.json:
+        tokens = report.tokens
+        counts = {} if tokens is None else {"total": tokens.total, "trained": report.loss_tokens}
+        quantiles = {} if tokens is None else tokens.quantiles()
+        found = {
+            "ok": accepted,
+            "format": report.format,
+            "n_rows": report.n_rows,
+            "tokens": {**counts, **quantiles},
+            "issues": [_plain(issue) for issue in report.issues],
+        }
+        print(json.dumps(found, ensure_ascii=False))
+        return 0 if accepted else 1
+    print(f"{options.file.name}: {report.n_rows:,} rows, format {report.format or 'unknown'}")
+    if report.tokens is not None:
+        print(f"{report.tokens.total:,} tokens, {report.loss_tokens:,} of them train")
+        print("per row: " + ", ".join(f"{k} {n:,}" for k, n in report.tokens.quantiles().items()))
+    _print_issues(report.issues)
+    print(f"{options.engine} would {'take' if accepted else 'refuse'} this file.")
+    return 0 if accepted else 1
+
+
+def _check(options: argparse.Namespace) -> int:
+    """Check the values of a spec; exit 1 when the embedded trainer would refuse them."""
+    from ftlab.models import ModelInfo, read_info
+    from ftlab.rules import check
+
+    values = _read_values(options.spec)
+    info = read_info(values["model"]) if isinstance(values.get("model"), str) else ModelInfo("")
+    issues = check(values, info.local_limits())
+    if options.json:
+        print(json.dumps([_plain(issue) for issue in issues], ensure_ascii=False))
+    else:
+        _print_issues(issues)
+        print("Nothing to say." if not issues else "")
+    return 1 if any("local" in issue.blocks for issue in issues) else 0
+
+
+def _estimate(options: argparse.Namespace) -> int:
+    """Tokens, steps, time and memory of a job on this machine."""
+    from ftlab.cost import estimate
+    from ftlab.data.report import scan
+
+    values = _read_values(options.spec)
+    scans = [
+        scan(values[name], values.get("model"), max_seq_length=values.get("max_seq_length"))
+        if values.get(name)
+        else None
+        for name in ("training_file", "validation_file")
+    ]
+    found = estimate(values, scans[0], validation=scans[1])
+    if options.json:
+        print(json.dumps(asdict(found)))
+        return 0
+    for name, value in asdict(found).items():
+        if name not in ("basis", "device"):
+            print(f"{name}: {'unknown' if value is None else value}")
+    print("\n".join(found.basis))
+    return 0
+
+
+def _train(options: argparse.Namespace) -> int:
+    """Train on this machine and show the progress; Ctrl-C leaves the run going."""
+    from ftlab.providers import submit
+
+    run = submit(_read_values(options.spec))
+    return _show(run)
+
+
+def _runs(options: argparse.Namespace) -> int:
+    """List the runs of this folder, the newest first."""
+    from ftlab.runs import Runs
+
+    runs = Runs()
+    for run in runs:
+        print(repr(run)[1:-1])
+    return 0
+
+
+def _attach(options: argparse.Namespace) -> int:
+    """Show a run's progress, from its beginning to its end."""
+    from ftlab.runs import attach
+
+    return _show(attach(options.run))
+
+
+def _stop(options: argparse.Namespace) -> int:
+    """End a run after its present step and keep what it has learned."""
+    from ftlab.runs import attach
+
+    run = attach(options.run)
+    run.stop()
+    return _show(run)
+
+
+def _ask(options: argparse.Namespace) -> int:
+    """Answers of the base model and of a run's tuned model to one prompt."""
+    from ftlab.answers import ask
+    from ftlab.runs import attach
+
+    _print_answers([ask(attach(options.run), options.prompt, told=_teller())])
+    return 0
+
+
+def _demo(options: argparse.Namespace) -> int:
+    """Tune the model inside ftlab on its own data: two minutes, no network."""
+    from ftlab import demo
+    from ftlab.answers import ask
+    from ftlab.data.rows import Rows
+    from ftlab.providers import submit
+    from ftlab.scores import exact_matches
+
+    print("Tuning a tiny chat model to turn customer messages into JSON.")
+    run = submit(demo.JOB)
+    if _show(run):
+        return 1
+    rows = Rows(demo.HELD_OUT)
+    questions = [rows[i]["messages"][0]["content"] for i in (0, 1, 2)]
+    tell = _teller()
+    _print_answers([ask(run, question, told=tell) for question in questions])
+    for title, file in {"held-out rows": demo.HELD_OUT, "new patterns": demo.NEW_PATTERNS}.items():
+        before, after = (exact_matches(run, file, tuned=tuned) for tuned in (False, True))
+        print(f"Exactly right on {title}: base {before}, tuned {after}")
+    print(f"The adapter is in {run.adapter}")
+    return 0
+
+
+# --- printing --------------------------------------------------------------------------------
+
+
+def _show(run: Any) -> int:
+    """A progress bar until the run ends; 0 when it completed."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed} of {task.total} steps"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns) as progress:
+        task = progress.add_task(run.id, total=None)
+        for _ in run.follow():
+            history = run.history
+            progress.update(
+                task,
+                total=history.n_steps,
+                completed=history.last_step,
+                description=_losses(history) or run.state.detail or run.status,
+            )
+    state = run.state
+    print(f"{run.id}: {state.status}" + (f", {state.detail}" if state.detail else ""))
+    return 0 if state.status == "completed" else 1
+
+
+def _losses(history: Any) -> str:
+    parts = {
+        "loss": history.latest("train_loss"),
+        "validation": history.latest("eval_loss"),
+    }
+    return "  ".join(f"{name} {value:.3g}" for name, value in parts.items() if value is not None)
+
+
+def _teller() -> Callable[[str], None]:
+    """Prints what is being waited for, each time that it changes."""
+    last = ""
+
+    def tell(text: str) -> None:
+        nonlocal last
+        if text != last:
+            last = text
+            print(text, file=sys.stderr)
+
+    return tell
+
+
+def _print_answers(comparisons: Sequence[Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("prompt", "base", "tuned", show_lines=True)
+    for comparison in comparisons:
+        table.add_row(*(Text(_visible(text)) for text in comparison))
+    Console().print(table)
+
+
+def _print_issues(issues: Sequence[Issue]) -> None:
+    for issue in issues:
+        print(f"{SHAPES[issue.level]} {_visible(issue.message)}")
+        if issue.lines:
+            shown = ", ".join(map(str, issue.lines[:LINES_SHOWN]))
+            print(f"    lines {shown}" + (", …" if issue.count > LINES_SHOWN else ""))
+
+
+def _visible(text: str) -> str:
+    """Text without the control characters that could steer a terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else f"\\x{ord(c):02x}" for c in text)
+
+
+def _plain(issue: Issue) -> dict[str, Any]:
+    kept = ("level", "blocks", "code", "where", "lines", "count", "message")
+    return {name: value for name, value in issue.as_dict().items() if name in kept}
+
+
+def _read_values(file: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as exc:
+        raise FtlabError(
+            f"{file} can't be read as a spec ({exc}); it takes one JSON object with the values. "
+            'Write for example {"model": "demo", "training_file": "train.jsonl"}.'
+        ) from exc
+    if not isinstance(values, dict):
+        raise FtlabError(
+            f"{file} holds a JSON {type(values).__name__}; a spec is one JSON object. "
+            "Put the values into braces."
+        )
+    return values
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,101 @@
+"""%ftlab: the verbs of the library in a notebook."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from typing import Any
+
+from IPython.core.error import UsageError
+from IPython.core.magic import Magics, line_magic, magics_class
+
+VERBS = ("scan", "runs", "attach")
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong with a line in one sentence, where argparse would end the process."""
+
+    def error(self, message: str) -> Any:
+        raise UsageError(f"{message}. {self.format_usage().strip()}")
+
+
+@magics_class
+class FtlabMagics(Magics):
+    @line_magic
+    def ftlab(self, line: str) -> Any:
+        """%ftlab shows the Workbench; so do scan FILE [--model M], runs and attach [RUN]."""
+        options = _parser().parse_args(shlex.split(line))
+        return options.show(options)
+
+
+def _parser() -> _Parser:
+    parser = _Parser(prog="%ftlab", add_help=False)
+    parser.set_defaults(show=_workbench)
+    verbs = parser.add_subparsers(metavar="VERB")
+    scan = verbs.add_parser("scan", add_help=False)
+    scan.add_argument("file")
+    scan.add_argument("--model")
+    scan.add_argument("--max-seq-length", type=int)
+    scan.set_defaults(show=_scan)
+    verbs.add_parser("runs", add_help=False).set_defaults(show=_runs)
+    attach = verbs.add_parser("attach", add_help=False)
+    attach.add_argument("run", nargs="?")
+    attach.set_defaults(show=_attach)
+    return parser
+
+
+def _workbench(_: argparse.Namespace) -> Any:
+    from ftlab.ui.workbench import Workbench
+
+    return Workbench()
+
+
+def _scan(options: argparse.Namespace) -> Any:
+    from ftlab.data.report import scan
+
+    return scan(options.file, options.model, max_seq_length=options.max_seq_length)
+
+
+def _runs(_: argparse.Namespace) -> Any:
+    from ftlab.runs import Runs
+
+    return Runs()
+
+
+def _attach(options: argparse.Namespace) -> Any:
+    from ftlab.runs import attach
+
+    return attach(options.run)
+
+
+# --- loading ---------------------------------------------------------------------------------
+
+
+def load(shell: Any) -> None:
+    """Put in the magic, its completion, and the live view of runs. Doing it twice is harmless."""
+    from ftlab.runs import Run
+
+    shell.register_magics(FtlabMagics)
+    shell.set_hook("complete_command", _complete, str_key="%ftlab")
+    shell.display_formatter.mimebundle_formatter.for_type(Run, _live)
+
+
+def unload(shell: Any) -> None:
+    """Take out what `load` put in."""
+    from ftlab.runs import Run
+
+    shell.magics_manager.magics["line"].pop("ftlab", None)
+    shell.strdispatchers["complete_command"].strs.pop("%ftlab", None)
+    shell.display_formatter.mimebundle_formatter.pop(Run, None)
+
+
+def _complete(_shell: Any, event: Any) -> list[str]:
+    return [verb for verb in VERBS if verb.startswith(event.symbol)]
+
+
+def _live(run: Any, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+    """A run as a widget that goes on, with its static copy for where no widget runs."""
+    from ftlab.ui.workbench import run_view
+
+    bundle: Any = run_view(run)._repr_mimebundle_()
+    return {**bundle, "text/html": run._repr_html_()}

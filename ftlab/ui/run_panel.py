@@ -1,0 +1,141 @@
+"""The Run panel: progress, curves, and the buttons that end a run."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from statistics import median
+from typing import Any
+
+import ipywidgets as widgets
+
+from ftlab.eventlog import History
+from ftlab.html import escaped, short
+from ftlab.issues import SHAPES
+from ftlab.runs import Run, RunState
+from ftlab.ui.data_panel import bar_html
+from ftlab.ui.guard import guarded
+from ftlab.ui.state import State
+
+RECENT_STEPS = 20
+MARKS = {"running": "●", "queued": "○", "completed": "✓", "failed": "▲", "cancelled": "■"}
+
+
+class RunPanel(widgets.VBox):
+    """The run that is selected, live while it runs and whole afterwards."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self.choice = widgets.Dropdown(description="run", options=[])
+        self.empty = widgets.HTML("No run yet. The Job tab has the button that starts one.")
+        self.head = widgets.HTML()
+        self.stop = widgets.Button(description="Stop and keep", icon="stop")
+        self.cancel = widgets.Button(description="Cancel", tooltip="End the run and keep nothing")
+        self.buttons = widgets.HBox([self.stop, self.cancel]).add_class("ft-row")
+        self.plot = widgets.VBox().add_class("ft-plot")
+        self.log_view = widgets.HTML()
+        super().__init__(
+            [self.empty, self.choice, self.head, self.buttons, self.plot, self.log_view]
+        )
+        self.add_class("ft-panel")
+        self._figure: Any = None
+        self.stop.on_click(guarded(state.tell, lambda _: self._ask("stop")))
+        self.cancel.on_click(guarded(state.tell, lambda _: self._ask("cancel")))
+        self.choice.observe(guarded(state.tell, self._chosen), "value")
+        state.observe(guarded(state.tell, lambda _: self.refresh_choice()), ["runs", "selected"])
+        state.observe(guarded(state.tell, lambda _: self.refresh()), "beat")
+        self.refresh_choice()
+        self.refresh()
+
+    def _chosen(self, change: Any) -> None:
+        if change.new is not None and change.new != self.state.selected:
+            self.state.select(change.new)
+
+    def _ask(self, request: str) -> None:
+        run = self.state.run
+        if run is not None:
+            getattr(run, request)()
+            self.state.tell("tip", "The run ends after the step it is in.")
+
+    def refresh_choice(self) -> None:
+        """Offer the runs there are."""
+        if tuple(self.choice.options) != self.state.runs:
+            self.choice.options = self.state.runs
+        if self.state.selected in self.state.runs and self.choice.value != self.state.selected:
+            self.choice.value = self.state.selected
+
+    def refresh(self) -> None:
+        """Show what the selected run has reported until now."""
+        run = self.state.run
+        self.empty.layout.display = None if run is None else "none"
+        self.choice.layout.display = None if len(self.state.runs) > 1 else "none"
+        if run is None:
+            self.buttons.layout.display = "none"
+            return
+        history, state = run.history, run.state
+        self.head.value = head_html(run, history, state)
+        self.buttons.layout.display = "none" if state.ended else None
+        self.log_view.value = log_html(history)
+        if history.series:
+            self._draw(history, run.id)
+
+    def _draw(self, history: History, run_id: str) -> None:
+        if self._figure is None:  # the first one costs a second and 5 MB: only when it is needed
+            from ftlab.ui.figure import LiveFigure
+
+            self._figure = LiveFigure()
+            self.plot.children = (self._figure,)
+        self._figure.show_history(history, run_id)
+
+
+def head_html(run: Run, history: History, state: RunState) -> str:
+    """State, progress and losses in words."""
+    total = history.n_steps or 0
+    step = history.last_step
+    level = {"failed": "error", "cancelled": "warning"}.get(state.status, "tip")
+    parts = [f'<b class="ft-{level}">{MARKS.get(state.status, "●")} {state.status}</b>']
+    if total:
+        parts.append(f"step {step:,} of {total:,}")
+    for name, title in {"epoch": "epoch", "tokens_per_second": "tokens per second"}.items():
+        if (value := history.latest(name)) is not None:
+            parts.append(f"{title} {short(value)}")
+    if not state.ended and (left := seconds_left(history)) is not None:
+        parts.append(f"{_duration(left)} left")
+    line = " · ".join(parts)
+    bar = bar_html(step / total) if total and not state.ended else ""
+    detail = f"<div>{escaped(state.detail)}</div>" if state.detail else ""
+    return f"<div>{line}</div>{bar}{detail}{_result(run, history, state)}"
+
+
+def _result(run: Run, history: History, state: RunState) -> str:
+    lines = []
+    for name, title in {"eval_loss": "Validation loss", "train_loss": "Training loss"}.items():
+        points = list(history.series.get(name, {}).values())
+        if len(points) > 1:
+            lines.append(f"{title} {short(points[0])} → {short(points[-1])}")
+    if state.status == "completed" and run.adapter.exists():
+        lines.append(f"The adapter is in {run.adapter}")
+    return "".join(f"<div>{escaped(line)}</div>" for line in lines)
+
+
+def seconds_left(history: History) -> float | None:
+    """From the median of the last steps; None before there are enough."""
+    times = list(history.times.values())[-RECENT_STEPS - 1 :]
+    steps = [later - sooner for sooner, later in pairwise(times)]
+    if len(steps) < 3 or not history.n_steps:
+        return None
+    return median(steps) * (history.n_steps - history.last_step)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def log_html(history: History) -> str:
+    """What the run has said, one line each."""
+    if not history.logs:
+        return ""
+    shapes = {"info": "", "warning": SHAPES["warning"], "error": SHAPES["error"]}
+    lines = "\n".join(f"{shapes[log.level]} {escaped(log.text)}".strip() for log in history.logs)
+    return f'<details><summary>log</summary><div class="ft-log">{lines}</div></details>'

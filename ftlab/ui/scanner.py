@@ -1,0 +1,52 @@
+"""A scan in a process of its own, which can be ended at any time."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from ftlab.data.report import DataReport
+from ftlab.errors import UnreadableData
+
+
+class Scanner:
+    """One scan; `report()` blocks until it is done or cancelled."""
+
+    def __init__(self, request: dict[str, Any], progressed: Callable[[float], None]) -> None:
+        self._progressed = progressed
+        self._cancelled = False
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "ftlab.data", json.dumps(request)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def report(self) -> DataReport | None:
+        """The report, or None when it was cancelled. Raises UnreadableData when it broke."""
+        assert self._process.stdout is not None
+        found: DataReport | None = None
+        last = "no reason given"
+        for line in self._process.stdout:
+            if line.startswith('{"report"'):
+                found = DataReport.model_validate_json(line[len('{"report": ') : -2])
+            elif line.startswith('{"progress"'):
+                self._progressed(json.loads(line)["progress"])
+            elif line.strip():
+                last = line.strip()
+        self._process.wait()
+        if found is None and not self._cancelled:
+            raise UnreadableData(
+                f"The scan ended without a report ({last}); it reads one JSON object per line. "
+                "Check the file, or scan a part of it."
+            )
+        return found
+
+    def cancel(self) -> None:
+        """End the scan."""
+        self._cancelled = True
+        self._process.kill()

@@ -1,0 +1,260 @@
+"""State: what is loaded, typed, wrong, estimated and running. The panels share this and no more.
+
+Every change goes one way: `set()` → `check` → traits change → panels repaint. Invalid input
+stays in `values`; nothing typed is lost, not even with the kernel.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from traitlets import Any as AnyTrait
+from traitlets import Dict, Float, HasTraits, Int, Tuple, Unicode
+
+from ftlab.cost import estimate
+from ftlab.data.report import DataReport
+from ftlab.issues import Issue, errors_for
+from ftlab.models import ModelInfo, read_info
+from ftlab.providers import get_provider, submit
+from ftlab.rules import check, resolve
+from ftlab.runs import Run, Runs, RunState
+from ftlab.spec import parse, with_fix
+from ftlab.ui.pump import PUMP
+from ftlab.ui.scanner import Scanner
+
+DRAFT = "draft.json"
+SCANNED = ("training_file", "validation_file")
+SCAN_DELAY = 0.4  # seconds without typing before the data is scanned anew
+SCAN_DEPENDS_ON = {*SCANNED, "model", "max_seq_length", "train_on_inputs"}
+
+
+class State(HasTraits):
+    """What the panels show. Change it by its methods; read and observe its traits."""
+
+    values = Dict(help="what was typed, by field, valid or not")
+    spec = AnyTrait(help="JobSpec, None while there are errors")
+    issues = Tuple(help="every issue of the spec for the chosen engine")
+    resolved = AnyTrait(help="Resolved: what the values become when the rest is filled in")
+    reports = Dict(help="field of a data file → its DataReport")
+    scan_progress = Float(allow_none=True, help="0 to 1 while data is scanned, otherwise None")
+    estimate = AnyTrait(help="Estimate")
+    runs = Tuple(help="ids, the newest first")
+    selected = Unicode(allow_none=True, help="id of the run that is shown")
+    beat = Int(help="counts up when the selected run has news")
+    message = Tuple(("", ""), help="(level, text) of the last message")
+    tab = Unicode("data", help="the panel that is open")
+
+    def __init__(self, folder: Path | str | None = None, provider: str = "local") -> None:
+        super().__init__()
+        self.lock = threading.RLock()
+        self.folder = Runs(folder)
+        self.provider = provider
+        self.run: Run | None = None
+        self._seen: tuple[Any, ...] = ()
+        self._scanners: dict[str, Scanner] = {}
+        self._scan_due: float | None = None
+        self.selected = None
+        self.scan_progress = None
+        self._refresh()
+
+    # --- values ------------------------------------------------------------------------------
+
+    def set(self, name: str, value: Any) -> None:
+        """Take what was typed into a field; None leaves the field out."""
+        self.update({name: value})
+
+    def update(self, changes: Mapping[str, Any]) -> None:
+        """Take several values at once; None leaves a field out."""
+        with self.lock:
+            before = self.values
+            self.values = with_fix(before, changes)
+            changed = {n for n in {*before, *self.values} if before.get(n) != self.values.get(n)}
+            if changed:
+                self._refresh()
+                self._save_draft()
+            if changed & SCAN_DEPENDS_ON:
+                self._scan_due = time.monotonic() + SCAN_DELAY
+
+    def apply(self, issue: Issue) -> None:
+        """Apply an issue's fix to the values."""
+        if isinstance(issue.fix, dict):
+            self.update(issue.fix)
+
+    def draft(self) -> dict[str, Any]:
+        """What was typed before the kernel went; empty when there is nothing to read."""
+        try:
+            draft = json.loads((self.folder.folder / DRAFT).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return draft if isinstance(draft, dict) else {}
+
+    def _save_draft(self) -> None:
+        """What is typed outlives the kernel. A folder that can't be written costs only that."""
+        try:
+            self.folder.folder.mkdir(parents=True, exist_ok=True)
+            staged = self.folder.folder / f".{DRAFT}.new"
+            staged.write_text(json.dumps(self.values, default=str), encoding="utf-8")
+            staged.rename(self.folder.folder / DRAFT)
+        except OSError as exc:
+            self.tell("warning", f"What is typed can't be kept on disk ({exc}). Runs are not hurt.")
+
+    @property
+    def info(self) -> ModelInfo:
+        """What the chosen model's own files say."""
+        model = self.values.get("model")
+        return _info(model) if isinstance(model, str) and model else ModelInfo(name="")
+
+    @property
+    def report(self) -> DataReport | None:
+        """The scan of the training file."""
+        return self.reports.get("training_file")
+
+    def _refresh(self) -> None:
+        """All that follows from the values and the reports."""
+        engine = get_provider(self.provider).engine
+        limits = get_provider(self.provider).limits(self.info)
+        found = check(self.values, limits, self.report)
+        given, _ = parse(self.values)
+        self.resolved = resolve(given, self.report, self.info, engine)
+        self.issues = tuple(i for i in found if not i.blocks or engine in i.blocks)
+        self.estimate = estimate(
+            self.values, self.report, self.info, validation=self.reports.get("validation_file")
+        )
+        self.spec = None if errors_for(found, engine) else given
+
+    # --- data --------------------------------------------------------------------------------
+
+    def scan(self) -> None:
+        """Scan the data files in processes of their own; the reports appear when they end."""
+        self._scan_due = None
+        given, _ = parse(self.values)
+        for name in SCANNED:
+            if (old := self._scanners.pop(name, None)) is not None:
+                old.cancel()
+            file = getattr(given, name)
+            if file is None:
+                self._take_report(name, None)
+                continue
+            request = {
+                "path": file,
+                "model": given.model,
+                "max_seq_length": given.max_seq_length,
+                "train_on_inputs": given.train_on_inputs or "auto",
+            }
+            scanner = self._scanners[name] = Scanner(request, self._progressed)
+            PUMP.work(
+                scanner.report,
+                lambda report, n=name, s=scanner: self._scanned(n, s, report),
+                self.tell,
+            )
+
+    def _progressed(self, share: float) -> None:
+        PUMP.post(lambda: self._set_progress(share), self.tell)
+
+    def _set_progress(self, share: float | None) -> None:
+        with self.lock:
+            self.scan_progress = share if self._scanners else None
+
+    def _scanned(self, name: str, scanner: Scanner, report: DataReport | None) -> None:
+        with self.lock:
+            if self._scanners.get(name) is not scanner:
+                return  # a newer scan has replaced it
+            del self._scanners[name]
+            self._take_report(name, report)
+            self._set_progress(self.scan_progress)
+
+    def _take_report(self, name: str, report: DataReport | None) -> None:
+        kept = {n: r for n, r in self.reports.items() if n != name}
+        if report is not None:
+            kept[name] = report
+        if kept != self.reports:
+            self.reports = kept
+            self._refresh()
+
+    @property
+    def is_scanning(self) -> bool:
+        """Whether a scan goes on, or will as soon as typing stops."""
+        return bool(self._scanners) or self._scan_due is not None
+
+    # --- runs --------------------------------------------------------------------------------
+
+    def train(self, **options: Any) -> Run:
+        """Submit the spec as it stands, and show the run."""
+        run = submit(
+            self.values, self.provider, report=self.report, folder=self.folder.folder, **options
+        )
+        with self.lock:
+            self.refresh_runs()
+            self.select(run.id)
+        return run
+
+    def select(self, run_id: str | None) -> None:
+        """Show a run."""
+        with self.lock:
+            self.run = self.folder[run_id] if run_id else None
+            self._seen = ()
+            self.selected = run_id
+            self.beat += 1
+
+    def refresh_runs(self) -> None:
+        """Look again which runs there are."""
+        with self.lock:
+            self.runs = tuple(run.id for run in self.folder)
+
+    def find_run(self) -> None:
+        """Select the newest run that is alive, or the newest of all."""
+        self.refresh_runs()
+        latest = self.folder.latest()
+        if latest is not None:
+            self.select(latest.id)
+
+    def tick(self) -> None:
+        """Scan what was changed a moment ago, and look for news of the selected run."""
+        with self.lock:
+            if self._scan_due is not None and time.monotonic() > self._scan_due:
+                self.scan()
+            if self.run is None:
+                return
+            history, state = self.run.history, self.run.state
+            seen = (state, history.last_step, len(history.statuses), len(history.logs))
+            seen = (*seen, *(len(points) for points in history.series.values()))
+            if seen != self._seen:
+                self._tell_end(self._seen, state)
+                self._seen = seen
+                self.beat += 1
+
+    def _tell_end(self, seen: tuple[Any, ...], state: RunState) -> None:
+        """Say how a run ended that was seen running."""
+        if not seen or seen[0].ended or not state.ended:
+            return
+        ends = {
+            "completed": ("tip", "The run is complete. The Try tab has both models."),
+            "cancelled": ("warning", "The run was cancelled; nothing was kept."),
+        }
+        self.tell(*ends.get(state.status, ("error", state.detail)))
+
+    def tell(self, level: str, text: str) -> None:
+        """Show a message at the foot of the workbench."""
+        self.message = (level, text)
+
+    @property
+    def why_not_train(self) -> str:
+        """Why the Train button is off; empty when it is on."""
+        errors = [issue for issue in self.issues if issue.blocks]
+        if errors:
+            more = f" ({len(errors)} errors in all)" if len(errors) > 1 else ""
+            return errors[0].message + more
+        if self.is_scanning:
+            return "The data is being scanned."
+        return ""
+
+
+@lru_cache(maxsize=8)
+def _info(model: str) -> ModelInfo:
+    return read_info(model)

@@ -1,0 +1,107 @@
+"""The Try panel: base and tuned model on the same prompt, next to each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import ipywidgets as widgets
+
+from ftlab.answers import Comparison, ask
+from ftlab.data.rows import Rows
+from ftlab.html import escaped
+from ftlab.ui.guard import guarded
+from ftlab.ui.pump import PUMP
+from ftlab.ui.state import State
+
+
+class TryPanel(widgets.VBox):
+    """A prompt, and two answers from the process that holds the models."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self.prompt = widgets.Textarea(
+            description="prompt", placeholder="Ask something", rows=3, continuous_update=True
+        )
+        self.prompt.add_class("ft-prompt")
+        self.ask = widgets.Button(description="Ask", button_style="primary")
+        self.next_row = widgets.Button(description="Next validation row")
+        self.reason = widgets.HTML()
+        self.answers = widgets.HTML()
+        buttons = widgets.HBox([self.ask, self.next_row]).add_class("ft-row")
+        super().__init__([self.prompt, buttons, self.reason, self.answers])
+        self.add_class("ft-panel")
+        self._waiting = ""
+        self._place = 0
+        self._reference = ""
+        self.ask.on_click(guarded(state.tell, self._ask))
+        self.next_row.on_click(guarded(state.tell, self._next))
+        self.prompt.observe(guarded(state.tell, lambda _: self.refresh()), "value")
+        state.observe(guarded(state.tell, lambda _: self.refresh()), ["beat", "selected"])
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Say why there is nothing to ask yet, if so."""
+        reason = self._waiting or self._why_not()
+        self.ask.disabled = bool(reason)
+        self.next_row.disabled = not self._validation_file()
+        shown = f'<span class="ft-dim">{escaped(reason)}</span>' if reason else ""
+        if self.reason.value != shown:
+            self.reason.value = shown
+
+    def _why_not(self) -> str:
+        run = self.state.run
+        if run is None:
+            return "There is no run yet; a tuned model comes from one. Start one in the Job tab."
+        if not run.adapter.exists():
+            return "The run has no adapter yet; it is saved at the end. Wait, or stop the run."
+        return "" if self.prompt.value.strip() else "Type a prompt."
+
+    def _validation_file(self) -> str | None:
+        return None if self.state.run is None else self.state.run.job.spec.validation_file
+
+    def _next(self, _: Any) -> None:
+        rows = Rows(Path(self._validation_file() or ""))
+        row = rows[self._place % len(rows)]
+        self._place += 1
+        messages = row.get("messages", [])
+        if len(messages) < 2:
+            self.state.tell("tip", "The row is no conversation; only those can be asked here.")
+            return
+        self._reference = str(messages[-1]["content"])
+        self.prompt.value = str(messages[-2]["content"])
+
+    def _ask(self, _: Any) -> None:
+        run, prompt = self.state.run, self.prompt.value
+        if run is None:
+            return
+        self._wait("Asking.")
+        PUMP.work(
+            lambda: ask(run, prompt, told=self._told),
+            self._answered,
+            self._failed,
+        )
+
+    def _told(self, text: str) -> None:
+        PUMP.post(lambda: self._wait(text), self.state.tell)
+
+    def _wait(self, text: str) -> None:
+        if text != self._waiting:
+            self._waiting = text
+            self.refresh()
+
+    def _answered(self, found: Comparison) -> None:
+        self._wait("")
+        parts = [("base", "base", found.base), ("tuned", "tuned", found.tuned)]
+        if self._reference and found.prompt == self.prompt.value:
+            parts.append(("reference", "reference", self._reference))
+        cells = "".join(
+            f'<div class="ft-answer {kind}"><h4>{title}</h4>{escaped(text)}</div>'
+            for kind, title, text in parts
+        )
+        self.answers.value = f'<div class="ft-answers">{cells}</div>'
+        self._reference = ""
+
+    def _failed(self, level: str, text: str) -> None:
+        self._wait("")
+        self.state.tell(level, text)

@@ -1,0 +1,215 @@
+"""The Workbench: one widget with all panels over one State."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import ipywidgets as widgets
+
+from ftlab.cost import Estimate
+from ftlab.html import escaped, issue_list, rate, short
+from ftlab.issues import SHAPES, Issue
+from ftlab.runs import Run
+from ftlab.spec import JobSpec
+from ftlab.ui.data_panel import DataPanel
+from ftlab.ui.form import JobPanel
+from ftlab.ui.guard import guarded
+from ftlab.ui.pump import PUMP
+from ftlab.ui.run_panel import RunPanel
+from ftlab.ui.state import State
+from ftlab.ui.try_panel import TryPanel
+
+PANELS = {"data": DataPanel, "job": JobPanel, "run": RunPanel, "try": TryPanel}
+
+
+class Workbench(widgets.VBox):
+    """Check data, fill a form that answers, train, watch, and try the result.
+
+    `data` is a JSONL file, `model` a folder, a Hugging Face id or "demo"; `values` are fields of
+    JobSpec. Without them, what was typed the last time in this folder comes back. A run that is
+    alive, or the newest one, is shown whichever kernel started it.
+    """
+
+    def __init__(
+        self,
+        data: str | Path | None = None,
+        model: str | None = None,
+        *,
+        folder: str | Path | None = None,
+        **values: Any,
+    ) -> None:
+        self.state = State(folder)
+        given = {"training_file": None if data is None else str(data), "model": model, **values}
+        given = {name: value for name, value in given.items() if value is not None}
+        self._restore(given)
+        self.head = widgets.HTML().add_class("ft-head")
+        self.foot = widgets.HTML().add_class("ft-foot")
+        self.panels = {name: panel(self.state) for name, panel in PANELS.items()}
+        self.tabs = widgets.Tab(list(self.panels.values()), titles=[n.title() for n in self.panels])
+        super().__init__([widgets.HTML(_style()), self.head, self.tabs, self.foot])
+        self.add_class("ftlab")
+        tell = self.state.tell
+        self.tabs.observe(guarded(tell, self._tab_chosen), "selected_index")
+        self.state.observe(guarded(tell, self._show_tab), "tab")
+        self.state.observe(guarded(tell, lambda _: self._show_message()), "message")
+        watched = ["values", "issues", "estimate", "reports", "beat", "selected"]
+        self.state.observe(guarded(tell, lambda _: self._summarise()), watched)
+        self.state.find_run()
+        self._greet()
+        self.state.observe(guarded(tell, lambda _: self._trace()), "beat")
+        self._static: Any = None
+        self._summarise()
+        self._show_message()
+        PUMP.add(self.state)
+
+    def _greet(self) -> None:
+        """Open the run that goes on, or say where the last one is."""
+        run = self.state.run
+        if run is not None and run.is_alive:
+            self.state.tab = "run"
+            self.state.tell("tip", f"Run {run.id} is going on.")
+        elif run is not None:
+            self.state.tell("tip", f"The last run here is {run.state.status}; see the Run tab.")
+
+    def _restore(self, given: dict[str, Any]) -> None:
+        """What was typed before, unless it belongs to other data; what is given wins."""
+        draft = self.state.draft()
+        same = draft.get("training_file") == given.get("training_file", draft.get("training_file"))
+        self.state.update({**draft, **given} if same else given)
+
+    @property
+    def spec(self) -> JobSpec | None:
+        """The spec as it stands, None while it has errors."""
+        return self.state.spec
+
+    @property
+    def issues(self) -> tuple[Issue, ...]:
+        """Everything wrong with the spec."""
+        return self.state.issues
+
+    @property
+    def run(self) -> Run | None:
+        """The run that is shown."""
+        return self.state.run
+
+    def _tab_chosen(self, change: Any) -> None:
+        if change.new is not None:
+            self.state.tab = list(self.panels)[change.new]
+
+    def _show_tab(self, change: Any) -> None:
+        self.tabs.selected_index = list(self.panels).index(change.new)
+
+    def _summarise(self) -> None:
+        text = summary_html(self.state)
+        if self.head.value != text:
+            self.head.value = text
+
+    def _show_message(self) -> None:
+        level, text = self.state.message
+        shape = f'<b class="ft-{level}">{SHAPES[level]}</b> ' if level else ""
+        self.foot.value = f'<span role="status">{shape}{escaped(text)}</span>'
+
+    # --- where no widget runs ----------------------------------------------------------------
+
+    def snapshot(self) -> Any:
+        """The present result as HTML without scripts, for a notebook that is read elsewhere."""
+        from IPython.display import HTML
+
+        return HTML(static_html(self.state))
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        bundle: Any = super()._repr_mimebundle_(**kwargs)
+        return {**bundle, "text/html": static_html(self.state)}
+
+    def _ipython_display_(self, **_: Any) -> None:
+        """The widget, and beside it a static copy that is brought up to date when a run ends."""
+        from IPython.display import HTML, display
+
+        display(super()._repr_mimebundle_(), raw=True)
+        self._static = display(HTML(static_html(self.state)), display_id=True)
+
+    def _trace(self) -> None:
+        run = self.state.run
+        if self._static is not None and run is not None and run.state.ended:
+            from IPython.display import HTML
+
+            self._static.update(HTML(static_html(self.state)))
+
+
+def run_view(run: Run) -> widgets.Widget:
+    """One run, live, as what a notebook shows of it."""
+    state = State(run.path.parent)
+    state.refresh_runs()
+    state.select(run.id)
+    PUMP.add(state)
+    return widgets.VBox([widgets.HTML(_style()), RunPanel(state)]).add_class("ftlab")
+
+
+def summary_html(state: State) -> str:
+    """One line each for the data, the job, what is wrong and what it takes."""
+    parts = [_data_part(state), _job_part(state), _issues_part(state), _cost_part(state.estimate)]
+    parts.append(_run_part(state.run))
+    return "".join(f'<span class="ft-part">{part}</span>' for part in parts if part)
+
+
+def _data_part(state: State) -> str:
+    file = state.values.get("training_file")
+    if not file:
+        return "<b>ftlab</b> no data yet"
+    report = state.report
+    name = f"<b>{escaped(Path(str(file)).name)}</b>"
+    if report is None:
+        return name
+    tokens = "" if report.tokens is None else f" · {short(report.tokens.total)} tokens"
+    return f"{name} · {report.n_rows:,} rows{tokens}"
+
+
+def _job_part(state: State) -> str:
+    spec: JobSpec | None = None if state.resolved is None else state.resolved.spec
+    if spec is None or not spec.model:
+        return ""
+    model = escaped(Path(spec.model).name)
+    epochs = f"{spec.n_epochs} epoch" + ("s" if spec.n_epochs > 1 else "")
+    return f"<b>{model}</b> · LoRA r{spec.lora_r} · lr {rate(spec.learning_rate)} · {epochs}"
+
+
+def _issues_part(state: State) -> str:
+    counts = {
+        level: sum(issue.level == level for issue in state.issues) for level in ("error", "warning")
+    }
+    return " ".join(
+        f'<span class="ft-{level}">{SHAPES[level]} {n} {level}{"s" if n > 1 else ""}</span>'
+        for level, n in counts.items()
+        if n
+    )
+
+
+def _cost_part(found: Estimate | None) -> str:
+    if found is None or found.n_steps is None:
+        return ""
+    return f"{found.n_steps:,} steps"
+
+
+def _run_part(run: Run | None) -> str:
+    if run is None:
+        return ""
+    history, state = run.history, run.state
+    of = f" {history.last_step:,} of {history.n_steps:,}" if history.n_steps else ""
+    level = {"failed": "error", "cancelled": "warning"}.get(state.status, "dim")
+    return f'<span class="ft-{level}">run {state.status}{of}</span>'
+
+
+def static_html(state: State) -> str:
+    """Data, spec and run without scripts; hidden wherever the workbench itself is shown."""
+    parts = [state.report, state.run]
+    shown = "".join(part._repr_html_() for part in parts if part is not None)
+    issues = issue_list(state.issues)
+    return f'<div class="ftlab-static"><b>ftlab</b>{shown}{issues}</div>'
+
+
+@cache
+def _style() -> str:
+    css = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
+    return f"<style>{css}</style>"
