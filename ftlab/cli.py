@@ -149,8 +149,8 @@ def _runs(options: argparse.Namespace) -> int:
     from ftlab.runs import Runs
 
     runs = Runs()
-    for run in runs:
-        print(repr(run)[1:-1])
+    found = [repr(run)[1:-1] for run in runs]
+    print("\n".join(found) or f"There is no run in {runs.folder}. `ftlab train SPEC` starts one.")
     return 0
 
 

@@ -74,7 +74,7 @@ def histogram(
         f'<rect x="{plot.x(start) + 0.5:.1f}" y="{plot.y(count):.1f}" '
         f'width="{max(plot.x(end) - plot.x(start) - 1, 0.5):.1f}" '
         f'height="{plot.y(0) - plot.y(count):.1f}" fill="{SERIES[0]}">'
-        f"<title>{start:,} to {end - 1:,} {unit}: {count:,}</title></rect>"
+        f"<title>{start:,} to {end - 1:,} {escaped(unit)}: {count:,}</title></rect>"
         for start, end, count in bins
         if count
     )

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ftlab.errors import UnreadableData
+from ftlab.issues import Issue
 
 DEMO = "demo"
 HEADER_LIMIT = 100_000_000  # bytes; the safetensors format's own limit for a header
@@ -88,6 +89,30 @@ def locate(model: str) -> Path | None:
     return _cached(model) if _looks_like_hub_id(model) else None
 
 
+def model_problem(model: str) -> Issue | None:
+    """What keeps a model from being used here, or that it has to be downloaded first."""
+    try:
+        if locate(model) is not None:
+            read_info(model)
+            return None
+    except UnreadableData as exc:
+        return Issue("error", str(exc), "bad_model", "model", blocks=("local",))
+    if _looks_like_hub_id(model):
+        text = (
+            f"{model} is not on this machine; a run downloads it from Hugging Face first. "
+            "Its size and its token counts are known after that."
+        )
+        return Issue("tip", text, "model_not_here", "model")
+    return Issue("error", _no_model(model), "no_model_here", "model", blocks=("local",))
+
+
+def _no_model(model: str) -> str:
+    return (
+        f"No model is at {model!r}; a model is a folder with a config.json, a Hugging Face id "
+        'such as "Qwen/Qwen3-8B", or "demo". Correct the path or the id.'
+    )
+
+
 def fetch(model: str, revision: str | None = None, *, weights: bool = True) -> Path:
     """The folder of a model, downloaded from the hub when it is not here yet.
 
@@ -98,10 +123,7 @@ def fetch(model: str, revision: str | None = None, *, weights: bool = True) -> P
     if here is not None and (not weights or _has_weights(here)):
         return here
     if not _looks_like_hub_id(model):
-        raise UnreadableData(
-            f"No model is at {model!r}; a model is a folder with a config.json, a Hugging Face id "
-            'such as "Qwen/Qwen3-8B", or "demo". Correct the path or the id.'
-        )
+        raise UnreadableData(_no_model(model))
     from huggingface_hub import snapshot_download
 
     patterns: list[str] = [*LIGHT_FILES, *(["*.safetensors"] if weights else [])]

@@ -66,8 +66,9 @@ def _advice(level: Level, where: str, message: str, fix: Any = None) -> Issue:
 
 
 def _is_set(spec: JobSpec, name: str) -> bool:
-    """Whether a field says something other than its default."""
-    return getattr(spec, name) != FIELDS[name].default
+    """Whether a field asks for something other than its default; False asks for nothing."""
+    value = getattr(spec, name)
+    return value is not False and value != FIELDS[name].default
 
 
 # --- what a job needs ------------------------------------------------------------------------

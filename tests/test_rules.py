@@ -101,6 +101,12 @@ def test_the_recommended_rate_is_tinkers_formula(family, expected):
     assert rate == pytest.approx(expected, rel=0.02)
 
 
+def test_a_resolved_spec_resolves_to_itself_and_is_accepted():
+    spec = resolve({**FILES, "n_epochs": 2}, info=LLAMA).spec
+    assert resolve(spec.model_dump(), info=LLAMA) == (spec, {})
+    assert [issue for issue in check(spec.model_dump()) if "local" in issue.blocks] == []
+
+
 def test_unknown_families_get_the_constant_of_the_sweeps():
     spec, reasons = resolve({"model": "m"}, info=ModelInfo(name="m", family="phi3"))
     assert spec.learning_rate == 3e-4

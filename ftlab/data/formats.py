@@ -53,8 +53,12 @@ class Conversation:
         yield from _extra_keys(row, self)
         yield from _sample_weight(row)
         yield from message_problems(row["messages"], "messages")
-        if isinstance(row["messages"], list) and not any(
-            isinstance(m, dict) and m.get("role") == "assistant" for m in row["messages"]
+        if (
+            isinstance(row["messages"], list)
+            and row["messages"]
+            and not any(
+                isinstance(m, dict) and m.get("role") == "assistant" for m in row["messages"]
+            )
         ):
             yield Problem(
                 "no_assistant",

@@ -17,9 +17,9 @@ from pydantic import BaseModel, ValidationError
 import ftlab
 from ftlab.data.report import DataReport, scan
 from ftlab.errors import FtlabError, InvalidSpec
-from ftlab.issues import errors_for, from_validation
+from ftlab.issues import Issue, errors_for, from_validation
 from ftlab.job import Job
-from ftlab.models import Limits, ModelInfo, read_info
+from ftlab.models import Limits, ModelInfo, model_problem, read_info
 from ftlab.rules import check, resolve
 from ftlab.runs import Run, Runs
 from ftlab.spec import Engine, JobSpec
@@ -78,10 +78,11 @@ def submit(
     """
     where = get_provider(provider)
     where.require()
-    info = _info(spec)
+    problem, info = _model(spec)
     limits = where.limits(info)
     report = report or _scan(spec)
-    refused = errors_for(check(spec, limits, report), where.engine)
+    found = [*check(spec, limits, report), *([problem] if problem else [])]
+    refused = errors_for(found, where.engine)
     if refused:
         raise InvalidSpec(refused)
     resolved = resolve(spec, report, info, where.engine)
@@ -104,9 +105,14 @@ def _value(spec: JobSpec | Mapping[str, Any], name: str) -> Any:
     return spec.get(name) if isinstance(spec, Mapping) else getattr(spec, name)
 
 
-def _info(spec: JobSpec | Mapping[str, Any]) -> ModelInfo:
+def _model(spec: JobSpec | Mapping[str, Any]) -> tuple[Issue | None, ModelInfo]:
+    """What is wrong with the model, and what its files say."""
     model = _value(spec, "model")
-    return read_info(model) if isinstance(model, str) and model else ModelInfo(name="")
+    if not isinstance(model, str) or not model:
+        return None, ModelInfo(name="")
+    problem = model_problem(model)
+    broken = problem is not None and problem.level == "error"
+    return problem, ModelInfo(name=model) if broken else read_info(model)
 
 
 def _scan(spec: JobSpec | Mapping[str, Any]) -> DataReport | None:

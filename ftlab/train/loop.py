@@ -108,8 +108,8 @@ def train(job: Job, adapter: Path, device: str, asked: Asked) -> Iterator[Event]
     n_steps = total_steps(len(training), _rows_per_step(spec), spec.n_epochs, spec.max_steps)
     yield Status(status="running", n_steps=n_steps)
     yield _described(model, device)
-    ended = yield from _steps(trainer, training, validation, n_steps, asked)
-    if ended.status != "cancelled":
+    status, detail = yield from _steps(trainer, training, validation, n_steps, asked)
+    if status != "cancelled":
         save_adapter(model, adapter)
         yield Checkpoint(step=n_steps, ref=adapter.name)
         if training.n_cut:
@@ -117,13 +117,13 @@ def train(job: Job, adapter: Path, device: str, asked: Asked) -> Iterator[Event]
                 level="warning",
                 text=f"{training.n_cut} rows were cut at {spec.max_seq_length} tokens.",
             )
-    yield ended
+    yield Status(status=status, detail=detail)
 
 
 def _steps(
     trainer: Trainer, training: Examples, validation: Examples | None, n_steps: int, asked: Asked
 ) -> Iterator[Any]:
-    """All steps and evaluations; returns the Status that the run ends with."""
+    """All steps and evaluations; returns the status that the run ends with, and why."""
     spec = trainer.spec
     evaluations = set(evaluation_steps(n_steps, spec.n_evals or 0)) if validation else set[int]()
     if validation is not None:
@@ -146,17 +146,17 @@ def _steps(
             )
         if step in evaluations and validation is not None:
             yield Metrics(step=step, values={"eval_loss": trainer.evaluate(validation)})
-    return Status(status="completed", n_steps=n_steps)
+    return "completed", ""
 
 
 def _ended_early(
     trainer: Trainer, validation: Examples | None, request: str, step: int, n_steps: int
 ) -> Iterator[Any]:
     if request == "cancel":
-        return Status(status="cancelled", detail=f"cancelled at step {step} of {n_steps}")
+        return "cancelled", f"cancelled at step {step} of {n_steps}"
     if validation is not None and step:
         yield Metrics(step=step, values={"eval_loss": trainer.evaluate(validation)})
-    return Status(status="completed", detail=f"stopped at step {step} of {n_steps}")
+    return "completed", f"stopped at step {step} of {n_steps}"
 
 
 def _all_steps(spec: JobSpec, training: Examples, n_steps: int) -> Iterator[list[Example]]:

@@ -42,7 +42,7 @@ class DataPanel(widgets.VBox):
         super().__init__([*parts, self.found, self.viewer])
         self.add_class("ft-panel")
         self.use_demo.on_click(guarded(state.tell, self._demo))
-        watched = ["reports", "scan_progress", "values"]
+        watched = ["reports", "scanning", "scan_progress", "values"]
         state.observe(guarded(state.tell, lambda _: self.refresh()), watched)
         self.refresh()
 
@@ -68,7 +68,7 @@ class DataPanel(widgets.VBox):
             ]
 
     def _progress(self) -> str:
-        if not self.state.is_scanning:
+        if not self.state.scanning:
             return ""
         share = self.state.scan_progress or 0
         return f"Scanning {bar_html(share)}"

@@ -36,7 +36,7 @@ class JobPanel(widgets.HBox):
         self.add_class("ft-panel").add_class("ft-row")
         self.all_fields.observe(guarded(state.tell, lambda _: self._lay_out()), "value")
         self.train.on_click(guarded(state.tell, self._train))
-        watched = ["estimate", "issues", "scan_progress", "reports"]
+        watched = ["estimate", "issues", "scanning", "reports"]
         state.observe(guarded(state.tell, lambda _: self.refresh()), watched)
         self._lay_out()
         self.refresh()

@@ -31,14 +31,14 @@ class Scanner:
         assert self._process.stdout is not None
         found: DataReport | None = None
         last = "no reason given"
-        for line in self._process.stdout:
-            if line.startswith('{"report"'):
-                found = DataReport.model_validate_json(line[len('{"report": ') : -2])
-            elif line.startswith('{"progress"'):
-                self._progressed(json.loads(line)["progress"])
-            elif line.strip():
-                last = line.strip()
-        self._process.wait()
+        with self._process:
+            for line in self._process.stdout:
+                if line.startswith('{"report"'):
+                    found = DataReport.model_validate_json(line[len('{"report": ') : -2])
+                elif line.startswith('{"progress"'):
+                    self._progressed(json.loads(line)["progress"])
+                elif line.strip():
+                    last = line.strip()
         if found is None and not self._cancelled:
             raise UnreadableData(
                 f"The scan ended without a report ({last}); it reads one JSON object per line. "

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from traitlets import Any as AnyTrait
-from traitlets import Dict, Float, HasTraits, Int, Tuple, Unicode
+from traitlets import Bool, Dict, Float, HasTraits, Int, Tuple, Unicode
 
 from ftlab.cost import estimate
 from ftlab.data.report import DataReport
-from ftlab.issues import Issue, errors_for
-from ftlab.models import ModelInfo, read_info
+from ftlab.issues import Issue, by_gravity, errors_for
+from ftlab.models import ModelInfo, model_problem, read_info
 from ftlab.providers import get_provider, submit
 from ftlab.rules import check, resolve
 from ftlab.runs import Run, Runs, RunState
@@ -42,6 +42,7 @@ class State(HasTraits):
     issues = Tuple(help="every issue of the spec for the chosen engine")
     resolved = AnyTrait(help="Resolved: what the values become when the rest is filled in")
     reports = Dict(help="field of a data file → its DataReport")
+    scanning = Bool(help="a scan goes on, or will as soon as typing stops")
     scan_progress = Float(allow_none=True, help="0 to 1 while data is scanned, otherwise None")
     estimate = AnyTrait(help="Estimate")
     runs = Tuple(help="ids, the newest first")
@@ -72,14 +73,16 @@ class State(HasTraits):
     def update(self, changes: Mapping[str, Any]) -> None:
         """Take several values at once; None leaves a field out."""
         with self.lock:
-            before = self.values
-            self.values = with_fix(before, changes)
-            changed = {n for n in {*before, *self.values} if before.get(n) != self.values.get(n)}
+            before, after = self.values, with_fix(self.values, changes)
+            changed = {n for n in {*before, *after} if before.get(n) != after.get(n)}
             if changed:
-                self._refresh()
+                with self.hold_trait_notifications():
+                    self.values = after
+                    self._refresh()
                 self._save_draft()
             if changed & SCAN_DEPENDS_ON:
                 self._scan_due = time.monotonic() + SCAN_DELAY
+                self.scanning = True
 
     def apply(self, issue: Issue) -> None:
         """Apply an issue's fix to the values."""
@@ -108,7 +111,8 @@ class State(HasTraits):
     def info(self) -> ModelInfo:
         """What the chosen model's own files say."""
         model = self.values.get("model")
-        return _info(model) if isinstance(model, str) and model else ModelInfo(name="")
+        usable = isinstance(model, str) and model and not errors_for([*_problems(model)], "local")
+        return _info(model) if usable else ModelInfo(name="")
 
     @property
     def report(self) -> DataReport | None:
@@ -120,6 +124,8 @@ class State(HasTraits):
         engine = get_provider(self.provider).engine
         limits = get_provider(self.provider).limits(self.info)
         found = check(self.values, limits, self.report)
+        if isinstance(model := self.values.get("model"), str) and model:
+            found = by_gravity([*found, *_problems(model)])
         given, _ = parse(self.values)
         self.resolved = resolve(given, self.report, self.info, engine)
         self.issues = tuple(i for i in found if not i.blocks or engine in i.blocks)
@@ -151,23 +157,33 @@ class State(HasTraits):
             PUMP.work(
                 scanner.report,
                 lambda report, n=name, s=scanner: self._scanned(n, s, report),
-                self.tell,
+                lambda level, text, n=name, s=scanner: self._scan_failed(n, s, level, text),
             )
+        self._mark_scanning()
 
     def _progressed(self, share: float) -> None:
         PUMP.post(lambda: self._set_progress(share), self.tell)
 
-    def _set_progress(self, share: float | None) -> None:
+    def _set_progress(self, share: float) -> None:
         with self.lock:
             self.scan_progress = share if self._scanners else None
+
+    def _mark_scanning(self) -> None:
+        self.scanning = bool(self._scanners) or self._scan_due is not None
+        if not self._scanners:
+            self.scan_progress = None
 
     def _scanned(self, name: str, scanner: Scanner, report: DataReport | None) -> None:
         with self.lock:
             if self._scanners.get(name) is not scanner:
                 return  # a newer scan has replaced it
-            del self._scanners[name]
             self._take_report(name, report)
-            self._set_progress(self.scan_progress)
+            del self._scanners[name]
+            self._mark_scanning()
+
+    def _scan_failed(self, name: str, scanner: Scanner, level: str, text: str) -> None:
+        self._scanned(name, scanner, None)
+        self.tell(level, text)
 
     def _take_report(self, name: str, report: DataReport | None) -> None:
         kept = {n: r for n, r in self.reports.items() if n != name}
@@ -176,11 +192,6 @@ class State(HasTraits):
         if kept != self.reports:
             self.reports = kept
             self._refresh()
-
-    @property
-    def is_scanning(self) -> bool:
-        """Whether a scan goes on, or will as soon as typing stops."""
-        return bool(self._scanners) or self._scan_due is not None
 
     # --- runs --------------------------------------------------------------------------------
 
@@ -250,9 +261,14 @@ class State(HasTraits):
         if errors:
             more = f" ({len(errors)} errors in all)" if len(errors) > 1 else ""
             return errors[0].message + more
-        if self.is_scanning:
+        if self.scanning:
             return "The data is being scanned."
         return ""
+
+
+def _problems(model: str) -> list[Issue]:
+    problem = model_problem(model)
+    return [] if problem is None else [problem]
 
 
 @lru_cache(maxsize=8)

@@ -1,0 +1,212 @@
+"""scan(): every bad line with its number and path, and token counts that can be worked out."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+from ftlab.data.chat import IGNORED, tokenise
+from ftlab.data.report import DataReport, TokenStats, scan
+from ftlab.data.tokens import load_tokenizer
+from tests.small import chat_rows, save_tokenizer, write_rows
+
+GOOD = {
+    "conversation": chat_rows(1)[0],
+    "instruction": {"prompt": "Where is it?", "completion": " Here."},
+    "general": {"text": "Plain text."},
+    "preference": {
+        "input": {"messages": [{"role": "user", "content": "Hi"}]},
+        "preferred_output": [{"role": "assistant", "content": "Good day"}],
+        "non_preferred_output": [{"role": "assistant", "content": "What"}],
+    },
+}
+
+
+def conversation(**changes):
+    messages = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    messages[0].update(changes)
+    return {"messages": messages}
+
+
+def preference(**changes):
+    return {**GOOD["preference"], **changes}
+
+
+# (format, what to write on a line, code, JSON path, who refuses)
+BOTH, NOBODY, SERVICE = ("together", "local"), (), ("together",)
+FAULTS = [
+    ("conversation", b'{"messages": [}', "not_json", "", BOTH),
+    ("conversation", b'{"messages": []} x', "not_json", "", BOTH),
+    ("conversation", b'{"a": "\xff"}', "not_utf8", "", BOTH),
+    ("conversation", b"[1, 2]", "not_object", "", BOTH),
+    ("conversation", b"[" * 100_000, "not_json", "", BOTH),
+    ("conversation", b'{"text": "nul \x00"}', "not_json", "", BOTH),
+    ("conversation", b'{"n": ' + b"1" * 10_000 + b"}", "not_json", "", BOTH),
+    ("conversation", b"   ", "blank_line", "", NOBODY),
+    ("conversation", {"dialogue": 1}, "unknown_format", "", BOTH),
+    ("conversation", {"messages": []}, "bad_messages", "messages", BOTH),
+    ("conversation", {"messages": "hi"}, "bad_messages", "messages", BOTH),
+    ("conversation", {"messages": ["hi"]}, "bad_message", "messages[0]", BOTH),
+    ("conversation", conversation(role="bot"), "bad_role", "messages[0].role", BOTH),
+    ("conversation", conversation(content=7), "bad_content", "messages[0].content", BOTH),
+    ("conversation", conversation(weight=2), "bad_weight", "messages[0].weight", BOTH),
+    ("conversation", {**GOOD["conversation"], "id": 3}, "extra_key", "id", SERVICE),
+    ("conversation", {**GOOD["conversation"], "weight": -1}, "bad_sample_weight", "weight", BOTH),
+    (
+        "conversation",
+        conversation(content=[{"type": "video"}]),
+        "bad_part",
+        "messages[0].content[0]",
+        BOTH,
+    ),
+    ("instruction", {"prompt": 1, "completion": "b"}, "bad_text", "prompt", BOTH),
+    ("general", {"text": None}, "bad_text", "text", BOTH),
+    ("preference", preference(input="hi"), "bad_input", "input", BOTH),
+    ("preference", preference(preferred_output=[]), "bad_output", "preferred_output", BOTH),
+    (
+        "preference",
+        preference(input={"messages": [{"role": "user"}]}),
+        "bad_content",
+        "input.messages[0].content",
+        BOTH,
+    ),
+]
+
+
+@pytest.mark.parametrize(("kind", "fault", "code", "where", "blocks"), FAULTS)
+def test_n_planted_faults_give_exactly_n_with_line_and_path(
+    kind, fault, code, where, blocks, tmp_path
+):
+    draw = random.Random(f"{code}{where}")
+    lines = [json.dumps({**GOOD[kind], "weight": 1 + i}).encode() for i in range(40)]
+    planted = sorted(draw.sample(range(1, 41), 3))
+    line = fault if isinstance(fault, bytes) else json.dumps(fault).encode()
+    for number in planted:
+        lines[number - 1] = line
+    file = tmp_path / "rows.jsonl"
+    file.write_bytes(b"\n".join(lines) + b"\n")
+
+    report = scan(file)
+    found = [issue for issue in report.issues if issue.code not in ("no_model", "duplicates")]
+    (issue,) = [issue for issue in found if issue.code == code]
+    assert (issue.where, issue.lines, issue.count) == (where, tuple(planted), 3)
+    assert issue.blocks == blocks
+    assert f"line {planted[0]}" in issue.message
+    follows = {"no_assistant"} if "messages" in str(fault) else set()
+    assert {i.code for i in found} - {code} <= follows
+    assert report.n_bad_rows == (3 if blocks else 0)
+    assert report.format == kind
+
+
+@pytest.mark.parametrize("kind", GOOD)
+def test_good_rows_of_each_format_have_no_issue(kind, tmp_path):
+    model = str(save_tokenizer(tmp_path / "model", "chatml"))
+    report = scan(write_rows(tmp_path / "rows.jsonl", [GOOD[kind]]), model)
+    assert report.issues == ()
+    assert (report.format, report.n_rows, report.n_bad_rows) == (kind, 1, 0)
+    assert report.tokens_exact
+
+
+def test_rows_of_another_format_are_listed(tmp_path):
+    rows = [GOOD["conversation"], GOOD["general"], GOOD["conversation"]]
+    (issue,) = [
+        i for i in scan(write_rows(tmp_path / "r.jsonl", rows)).issues if i.code == "mixed_formats"
+    ]
+    assert issue.lines == (2,)
+
+
+def test_tokens_are_those_of_the_sequences(tmp_path):
+    folder = save_tokenizer(tmp_path / "model", "chatml")
+    rows = chat_rows(50)
+    report = scan(write_rows(tmp_path / "r.jsonl", rows), str(folder), max_seq_length=40)
+    sequences = [tokenise(row, load_tokenizer(folder))[0] for row in rows]
+    lengths = sorted(len(tokens.ids) for tokens in sequences)
+    assert report.tokens is not None
+    assert report.tokens.total == sum(lengths)
+    assert report.tokens.quantile(0.5) == lengths[24]
+    assert report.tokens.longest == lengths[-1]
+    assert sum(report.tokens.by_role.values()) == sum(lengths)
+    assert sum(n for *_, n in report.tokens.histogram()) == 50
+    assert report.n_truncated == sum(length > 40 for length in lengths)
+    trained = sum(sum(label != IGNORED for label in tokens.labels[1:40]) for tokens in sequences)
+    assert report.loss_tokens == trained
+
+
+def test_statistics_on_numbers_worked_out_by_hand():
+    stats = TokenStats(lengths={10: 3, 20: 1}, by_role={})
+    assert (stats.total, stats.n_sequences, stats.longest) == (50, 4, 20)
+    assert (stats.quantile(0.5), stats.quantile(0.75), stats.quantile(0.9)) == (10, 10, 20)
+    assert (stats.total_within(15), stats.n_longer(15)) == (45, 1)
+    assert stats.histogram(n_bins=3) == [(0, 7, 0), (7, 14, 3), (14, 21, 1)]
+
+
+def test_a_report_survives_json(tmp_path):
+    model = str(save_tokenizer(tmp_path / "model", "chatml"))
+    report = scan(write_rows(tmp_path / "r.jsonl", chat_rows(3) * 2), model, max_seq_length=20)
+    assert report.issues
+    assert DataReport.model_validate_json(report.model_dump_json()) == report
+
+
+def test_a_missing_file_is_an_issue(tmp_path):
+    report = scan(tmp_path / "none.jsonl")
+    assert report.issues[0].code == "no_file"
+    assert not report.accepted_by("local")
+
+
+def test_an_empty_file_is_an_issue(tmp_path):
+    (tmp_path / "empty.jsonl").touch()
+    assert "no_rows" in {issue.code for issue in scan(tmp_path / "empty.jsonl").issues}
+
+
+def test_a_missing_model_leaves_the_rest_of_the_scan(tmp_path):
+    report = scan(write_rows(tmp_path / "r.jsonl", chat_rows(2)), str(tmp_path / "nowhere"))
+    assert (report.n_rows, report.tokens) == (2, None)
+    assert report.issues[0].code == "no_tokenizer"
+
+
+def test_a_model_without_template_is_said_once(tmp_path):
+    model = str(save_tokenizer(tmp_path / "model"))
+    report = scan(write_rows(tmp_path / "r.jsonl", chat_rows(5)), model)
+    (issue,) = report.issues
+    assert (issue.code, issue.count, issue.blocks) == ("cannot_render", 5, ("local",))
+
+
+def test_a_byte_order_mark_is_said_and_passed_over(tmp_path):
+    file = tmp_path / "bom.jsonl"
+    file.write_bytes(b"\xef\xbb\xbf" + json.dumps(GOOD["general"]).encode() + b"\n")
+    report = scan(file)
+    assert report.format == "general"
+    assert "byte_order_mark" in {issue.code for issue in report.issues}
+
+
+def test_repeated_rows_are_counted(tmp_path):
+    report = scan(write_rows(tmp_path / "r.jsonl", chat_rows(3) * 3))
+    assert report.n_duplicates == 6
+
+
+def test_progress_is_told_on_the_way(tmp_path):
+    told = []
+    file = write_rows(tmp_path / "r.jsonl", [{"text": "x" * 300_000}] * 12)
+    scan(file, progress=lambda done, total: told.append(done / total))
+    assert len(told) >= 2
+    assert told == sorted(told)
+
+
+def test_text_from_the_file_is_escaped_in_html(tmp_path):
+    row = conversation(role="<img src=x onerror=alert(1)>")
+    html = scan(write_rows(tmp_path / "r.jsonl", [row]))._repr_html_()
+    assert "<img" not in html
+    assert "&lt;img" in html
+
+
+def test_the_demo_data_is_clean():
+    from ftlab import demo
+
+    for file in (demo.TRAIN, demo.HELD_OUT, demo.NEW_PATTERNS, demo.PREFERENCES):
+        report = scan(file, "demo")
+        assert [i for i in report.issues if i.level != "tip"] == []
+        assert report.accepted_by("together")
+        assert Path(report.path) == file

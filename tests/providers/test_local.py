@@ -1,0 +1,292 @@
+"""submit() with the embedded trainer: a real process, a real adapter."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+import ftlab
+from ftlab.errors import InvalidSpec, MissingExtra
+from ftlab.eventlog import EventReader
+from ftlab.events import Checkpoint, Metrics
+from ftlab.providers import get_provider, submit
+from ftlab.runs import Run
+from tests.small import chat_rows, save_model, write_rows
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("files")
+    save_model(folder / "model")
+    write_rows(folder / "train.jsonl", chat_rows(48))
+    write_rows(folder / "valid.jsonl", chat_rows(6, start=500))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def own_leases(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("FTLAB_LEASES", str(tmp_path_factory.mktemp("leases")))
+
+
+def job(files, **changes):
+    return {
+        "model": str(files / "model"),
+        "training_file": str(files / "train.jsonl"),
+        "validation_file": str(files / "valid.jsonl"),
+        "learning_rate": 1e-2,
+        "batch_size": 8,
+        "n_evals": 2,
+        "suffix": "test",
+        **changes,
+    }
+
+
+def long_job(files):
+    return job(files, n_epochs=10_000)
+
+
+def wait_until(is_so, seconds=20):
+    end = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def wait_for_step(run, step):
+    end = time.monotonic() + 60
+    while run.history.last_step < step:
+        assert time.monotonic() < end, run.state
+        assert not run.state.ended, run.state
+        time.sleep(0.05)
+
+
+def test_a_run_goes_from_rows_to_an_adapter(files, tmp_path):
+    run = ftlab.submit(job(files, n_epochs=4), folder=tmp_path)
+    assert not run.state.ended
+    assert run.wait(120) == ("completed", "")
+    history = run.history
+    assert list(history.series["train_loss"]) == list(range(1, 25))
+    assert list(history.series["eval_loss"]) == [0, 12, 24]
+    first, *_, last = history.series["eval_loss"].values()
+    assert last < first
+    assert set(history.series) >= {"learning_rate", "grad_norm", "epoch", "tokens_per_second"}
+    assert history.latest("epoch") == 4
+    assert isinstance(EventReader(run.path / "events.jsonl").new_events()[-2], Checkpoint)
+    wait_until(lambda: not run.is_alive)
+
+
+PLAIN = """
+import sys, torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+base, adapter = sys.argv[1:]
+tokenizer = AutoTokenizer.from_pretrained(base)
+model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), adapter)
+chat = [{"role": "user", "content": "Where is order 3?"}]
+text = tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
+ids = tokenizer(text, add_special_tokens=False, return_tensors="pt")["input_ids"]
+print(tokenizer.decode(model.generate(input_ids=ids, max_new_tokens=12, do_sample=False)[0]))
+"""
+
+
+def test_plain_transformers_and_peft_load_the_adapter(files, tmp_path):
+    run = submit(job(files, n_epochs=2), folder=tmp_path)
+    run.wait(120)
+    arguments = [sys.executable, "-c", PLAIN, str(files / "model"), str(run.adapter)]
+    answer = subprocess.run(arguments, capture_output=True, text=True, timeout=120)
+    assert answer.returncode == 0, answer.stderr
+    assert "Where is order 3?" in answer.stdout
+
+
+def test_the_manifest_holds_the_hash_of_each_file(files, tmp_path):
+    from hashlib import sha256
+
+    run = submit(job(files), folder=tmp_path)
+    run.wait(120)
+    manifest = json.loads((run.adapter / "manifest.json").read_text())
+    assert {"adapter_config.json", "adapter_model.safetensors"} <= set(manifest)
+    for name, entry in manifest.items():
+        data = (run.adapter / name).read_bytes()
+        assert entry == {"bytes": len(data), "sha256": sha256(data).hexdigest()}
+
+
+def test_the_same_seed_gives_the_same_run(files, tmp_path):
+    runs = [submit(job(files), folder=tmp_path) for _ in range(2)]
+    losses = []
+    for run in runs:
+        run.wait(120)
+        losses.append(run.history.series["train_loss"])
+    assert losses[0] == losses[1]
+
+
+def test_stopping_keeps_what_was_learned(files, tmp_path):
+    run = submit(long_job(files), folder=tmp_path)
+    wait_for_step(run, 3)
+    run.stop()
+    state = run.wait(60)
+    assert state.status == "completed"
+    assert "stopped at step" in state.detail
+    assert (run.adapter / "adapter_model.safetensors").exists()
+
+
+def test_cancelling_keeps_nothing(files, tmp_path):
+    run = submit(long_job(files), folder=tmp_path)
+    wait_for_step(run, 2)
+    run.cancel()
+    assert run.wait(60).status == "cancelled"
+    assert not run.adapter.exists()
+
+
+def test_a_signal_to_end_is_a_stop(files, tmp_path):
+    run = submit(long_job(files), folder=tmp_path)
+    wait_for_step(run, 2)
+    os.kill(process_of(run), signal.SIGTERM)
+    assert run.wait(60).status == "completed"
+    assert run.adapter.exists()
+
+
+def test_a_killed_trainer_has_failed_and_frees_the_device(files, tmp_path):
+    run = submit(long_job(files), folder=tmp_path)
+    wait_for_step(run, 2)
+    os.kill(process_of(run), signal.SIGKILL)
+    state = run.wait(20)
+    assert state.status == "failed"
+    assert "without saying why" in state.detail
+    assert submit(job(files), folder=tmp_path).wait(120).status == "completed"
+
+
+def test_a_second_run_waits_for_the_device_and_can_be_cancelled(files, tmp_path):
+    first = submit(long_job(files), folder=tmp_path)
+    wait_for_step(first, 1)
+    second = submit(job(files), folder=tmp_path)
+    end = time.monotonic() + 30
+    while "waiting for" not in second.state.detail:
+        assert time.monotonic() < end, second.state
+        time.sleep(0.05)
+    assert first.id in second.state.detail
+    second.cancel()
+    assert second.wait(20).status == "cancelled"
+    first.cancel()
+    first.wait(20)
+
+
+SUBMITTER = """
+import sys, ftlab
+run = ftlab.submit(__import__("json").loads(sys.argv[1]), folder=sys.argv[2])
+print(run.path, flush=True)
+assert "torch" not in sys.modules and "transformers" not in sys.modules
+sys.stdin.read()
+"""
+
+
+def test_a_run_outlives_the_process_that_started_it(files, tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-c", SUBMITTER, json.dumps(long_job(files)), str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdin is not None
+    run = Run(process.stdout.readline().strip())
+    wait_for_step(run, 1)
+    process.kill()
+    process.wait()
+    process.stdin.close()
+    process.stdout.close()
+    wait_for_step(run, run.history.last_step + 5)
+    run.stop()
+    run.wait(60)
+    steps = list(run.history.series["train_loss"])
+    assert steps == list(range(1, len(steps) + 1))
+
+
+def test_what_the_engine_refuses_never_starts(files, tmp_path):
+    with pytest.raises(InvalidSpec) as caught:
+        submit(job(files, training_method="dpo", lora_r=-1, n_epochs=0), folder=tmp_path)
+    assert {i.where for i in caught.value.issues} >= {"training_method", "lora_r", "n_epochs"}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bad_data_never_starts(files, tmp_path):
+    bad = write_rows(tmp_path / "bad.jsonl", [{"messages": []}, *chat_rows(3)])
+    with pytest.raises(InvalidSpec, match="refuses"):
+        submit(job(files, training_file=str(bad)), folder=tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_wrong_options_are_issues(files, tmp_path):
+    with pytest.raises(InvalidSpec, match="micro_batch_size is 0"):
+        submit(job(files), folder=tmp_path, micro_batch_size=0)
+
+
+def test_a_loss_that_is_no_number_ends_the_run(files, tmp_path):
+    run = submit(
+        job(
+            files,
+            learning_rate=1.0,
+            n_epochs=200,
+            lora_alpha=10**12,
+        ),
+        folder=tmp_path,
+    )
+    state = run.wait(120)
+    assert state.status == "failed"
+    assert "loss became" in state.detail
+
+
+def test_rows_that_are_too_long_are_left_out_or_refused(files, tmp_path):
+    dropped = submit(job(files, max_seq_length=16, over_length="drop"), folder=tmp_path)
+    assert dropped.wait(120).status == "failed"
+    assert "none is left" in dropped.state.detail
+    cut = submit(job(files, max_seq_length=16), folder=tmp_path)
+    assert cut.wait(120).status == "completed"
+    assert any("cut at 16 tokens" in log.text for log in cut.history.logs)
+
+
+def test_a_share_of_the_rows_is_held_back(files, tmp_path):
+    values = job(files, validation_split=0.25, batch_size=4)
+    del values["validation_file"]
+    run = submit(values, folder=tmp_path)
+    assert run.wait(120).status == "completed"
+    assert len(run.history.series["eval_loss"]) == 3
+    assert run.history.n_steps < 12
+
+
+def test_a_missing_package_is_one_sentence(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(MissingExtra, match=r'pip install "ftlab\[local\]"'):
+        get_provider("local").require()
+
+
+def test_an_unknown_provider_names_those_there_are():
+    with pytest.raises(ftlab.FtlabError, match="ftlab knows local"):
+        get_provider("cloud")
+
+
+def test_every_metric_is_written_before_the_next_step(files, tmp_path):
+    run = submit(job(files), folder=tmp_path)
+    run.wait(120)
+    events = EventReader(run.path / "events.jsonl").new_events()
+    steps = [e.step for e in events if isinstance(e, Metrics)]
+    assert steps == sorted(steps)
+    times = [e.time for e in events]
+    assert times == sorted(times)
+
+
+def process_of(run):
+    """The process that trains a run, found by its command line."""
+    import psutil
+
+    for process in psutil.process_iter(["cmdline"]):
+        if str(run.path) in (process.info["cmdline"] or []):
+            return process.pid
+    raise AssertionError(f"no process runs {run.id}")

@@ -1,0 +1,142 @@
+"""ask(): both models from one process, which gives the device back."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+
+import pytest
+
+import ftlab
+from ftlab import devices
+from ftlab.answers import answers, as_prompt
+from ftlab.errors import RunError
+from ftlab.scores import exact_matches, same
+from tests.small import chat_rows, save_model, write_rows
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A finished run that has learned one answer by heart."""
+    folder = tmp_path_factory.mktemp("answers")
+    rows = [
+        {**row, "messages": [row["messages"][0], {"role": "assistant", "content": "It left."}]}
+        for row in chat_rows(64)
+    ]
+    values = {
+        "model": str(save_model(folder / "model")),
+        "training_file": str(write_rows(folder / "train.jsonl", rows)),
+        "learning_rate": 2e-2,
+        "batch_size": 8,
+        "n_epochs": 20,
+    }
+    run = ftlab.submit(values, folder=folder / "runs")
+    assert run.wait(120).status == "completed"
+    return run
+
+
+def test_base_and_tuned_answer_the_same_prompt(run):
+    told = []
+    found = ftlab.ask(run, "Where is order 7?", max_tokens=12, told=told.append)
+    assert found.tuned == "It left."
+    assert found.base != found.tuned
+    assert told
+    assert "torch" not in sys.modules or "transformers" in sys.modules
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_answers_equal_plain_generation(run):
+    """The adapter off is the base model, and on it is peft's own."""
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model = run.job.spec.model
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    prompts = [as_prompt(model, row["messages"][:1]) for row in chat_rows(3, start=70)]
+    plain = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
+    for tuned in (False, True):
+        if tuned:
+            plain = PeftModel.from_pretrained(plain, str(run.adapter))
+        expected = []
+        for prompt in prompts:
+            ids = tokenizer(prompt, add_special_tokens=False, return_tensors="pt")["input_ids"]
+            ends = [tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids("<|im_end|>")]
+            out = plain.generate(
+                input_ids=ids, max_new_tokens=10, do_sample=False, eos_token_id=ends
+            )
+            expected.append(tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True))
+        assert answers(run, prompts, tuned=tuned, max_tokens=10) == expected
+
+
+def test_sampling_follows_the_seed(run):
+    prompt = as_prompt(run.job.spec.model, [{"role": "user", "content": "Hello"}])
+    options = {"tuned": False, "max_tokens": 16, "temperature": 1.5}
+    once, again, other = (answers(run, [prompt], seed=seed, **options) for seed in (1, 1, 2))
+    assert once == again
+    assert once != other
+
+
+def test_exact_matches_are_counted(run, tmp_path):
+    rows = [
+        {"messages": [*row["messages"][:1], {"role": "assistant", "content": text}]}
+        for row, text in zip(chat_rows(2, start=80), ["It left.", "It did not."], strict=True)
+    ]
+    file = write_rows(tmp_path / "valid.jsonl", rows)
+    assert exact_matches(run, file, tuned=True) == (1, 2)
+    assert str(exact_matches(run, file, tuned=True)) == "1 of 2 (50.0%)"
+
+
+def test_training_gets_the_device_back(run, tmp_path):
+    ftlab.ask(run, "Hello", max_tokens=2)
+    assert devices.holder_of("cpu") == "the Try panel"
+    began = time.monotonic()
+    again = ftlab.submit({**run.job.spec.model_dump(), "n_epochs": 1}, folder=tmp_path)
+    assert again.wait(120).status == "completed"
+    assert time.monotonic() - began < 60
+
+
+def test_a_run_without_adapter_says_so(run, tmp_path):
+    from ftlab.job import Job
+    from ftlab.runs import Run
+
+    empty = Run.create(Job(spec=run.job.spec, provider="local"), tmp_path)
+    with pytest.raises(RunError, match="has no adapter yet"):
+        answers(empty, ["x"], tuned=True)
+
+
+def test_a_model_that_can_not_be_loaded_says_why(run, tmp_path):
+    from ftlab.job import Job
+    from ftlab.runs import Run
+
+    broken = save_model(tmp_path / "broken")
+    (broken / "model.safetensors").write_bytes(b"no weights")
+    spec = run.job.spec.changed(model=str(broken))
+    with pytest.raises(RunError, match="ended before it was ready"):
+        answers(Run.create(Job(spec=spec, provider="local"), tmp_path), ["x"], tuned=False)
+
+
+@pytest.mark.parametrize(
+    ("answer", "reference", "equal"),
+    [
+        ('{"a": 1, "b": 2}', '{"b":2,"a":1}', True),
+        ('{"a": 1}', '{"a": 2}', False),
+        ("no json", '{"a": 1}', False),
+        (" yes ", "yes", True),
+        ("Yes", "yes", False),
+        ("1.0", "1", True),
+    ],
+)
+def test_equality_is_of_json_or_of_text(answer, reference, equal):
+    assert same(answer, reference) is equal
+
+
+def test_the_page_of_a_comparison_escapes_answers():
+    from ftlab.answers import Comparison
+
+    html = Comparison("<b>", "<script>", json.dumps({"a": "<i>"}))._repr_html_()
+    assert "<script>" not in html
+    assert "<i>" not in html

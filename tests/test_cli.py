@@ -1,0 +1,109 @@
+"""The terminal: what the verbs print and how they end."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ftlab.cli import main
+from tests.small import chat_rows, save_model, save_tokenizer, write_rows
+
+
+@pytest.fixture
+def good(tmp_path):
+    return write_rows(tmp_path / "good.jsonl", chat_rows(40))
+
+
+def run(*arguments):
+    return main([str(argument) for argument in arguments])
+
+
+def test_scan_ends_with_0_when_the_engine_would_take_the_file(good, tmp_path, capsys):
+    model = save_tokenizer(tmp_path / "model", "chatml")
+    assert run("scan", good, "--model", model) == 0
+    out = capsys.readouterr().out
+    assert "40 rows, format conversation" in out
+    assert "together would take this file" in out
+
+
+def test_scan_ends_with_1_and_lists_the_lines(tmp_path, capsys):
+    bad = write_rows(tmp_path / "bad.jsonl", [*chat_rows(1), {"messages": []}, *chat_rows(1)])
+    assert run("scan", bad) == 1
+    out = capsys.readouterr().out
+    assert "lines 2" in out
+
+
+def test_scan_asks_the_engine_that_was_named(tmp_path):
+    extra = write_rows(tmp_path / "extra.jsonl", [{**chat_rows(1)[0], "id": 1}])
+    assert run("scan", extra, "--for", "local") == 0
+    assert run("scan", extra, "--for", "together") == 1
+
+
+def test_scan_as_json(good, tmp_path, capsys):
+    model = save_tokenizer(tmp_path / "model", "chatml")
+    assert run("scan", good, "--model", model, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["ok"] is True
+    assert (found["format"], found["n_rows"]) == ("conversation", 40)
+    assert found["tokens"]["total"] > found["tokens"]["trained"] > 0
+    run("scan", tmp_path / "missing", "--json")
+    (issue,) = json.loads(capsys.readouterr().out)["issues"]
+    assert set(issue) == {"level", "blocks", "code", "where", "lines", "count", "message"}
+
+
+def test_escape_codes_in_data_do_not_reach_the_terminal(tmp_path, capsys):
+    row = {"messages": [{"role": "\x1b[31mred", "content": "x"}]}
+    run("scan", write_rows(tmp_path / "escape.jsonl", [row]))
+    assert "\x1b" not in capsys.readouterr().out
+
+
+def test_check_and_estimate(good, tmp_path, capsys):
+    model = save_model(tmp_path / "model")
+    spec = tmp_path / "spec.json"
+    spec.write_text(json.dumps({"model": str(model), "training_file": str(good), "lora_r": 4}))
+    assert run("check", spec) == 0
+    assert run("estimate", spec, "--json") == 0
+    figures = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert figures["n_steps"] == 10
+    spec.write_text(json.dumps({"n_epochs": 0}))
+    assert run("check", spec, "--json") == 1
+    issues = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert {issue["where"] for issue in issues} == {"n_epochs", "model", "training_file"}
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", None])
+def test_a_file_that_is_no_spec_is_said(text, tmp_path, capsys):
+    spec = tmp_path / "spec.json"
+    if text is not None:
+        spec.write_text(text)
+    assert run("check", spec) == 1
+    assert "spec" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_train_shows_the_run_and_keeps_it(good, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    spec = tmp_path / "spec.json"
+    values = {"model": str(save_model(tmp_path / "model")), "training_file": str(good)}
+    spec.write_text(json.dumps({**values, "batch_size": 8}))
+    assert run("train", spec) == 0
+    assert "completed" in capsys.readouterr().out
+    assert run("runs") == 0
+    assert "step 5 of 5" in capsys.readouterr().out
+    assert run("attach") == 0
+
+
+def test_runs_without_any_says_nothing_is_there(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run("runs") == 0
+    assert "no run" in capsys.readouterr().out.lower()
+
+
+def test_a_refused_job_prints_every_issue(tmp_path, capsys):
+    spec = tmp_path / "spec.json"
+    spec.write_text(json.dumps({"n_epochs": 0, "lora_rank": 3}))
+    assert run("train", spec) == 1
+    out = capsys.readouterr().out
+    assert "n_epochs is 0" in out
+    assert "ftlab calls it `lora_r`" in out

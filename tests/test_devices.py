@@ -1,0 +1,97 @@
+"""Leases: one holder at a time, in the order of tickets, and none outlives its process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from ftlab import devices
+
+HOLDER = """
+import sys
+from ftlab.devices import lease
+with lease("cpu", sys.argv[1]) as granted:
+    print(granted, flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture(autouse=True)
+def own_leases(tmp_path, monkeypatch):
+    monkeypatch.setenv("FTLAB_LEASES", str(tmp_path / "leases"))
+
+
+@pytest.fixture
+def holder():
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, "somebody"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdin is not None
+    assert process.stdout.readline() == "True\n"
+    yield process
+    process.kill()
+    process.wait()
+    process.stdin.close()
+    process.stdout.close()
+
+
+def test_a_cpu_is_always_there():
+    (cpu,) = [device for device in devices.detect() if device.name == "cpu"]
+    assert cpu.n_cores >= 1
+    assert cpu.memory_bytes > 2**28
+
+
+def test_the_holder_is_named(holder):
+    assert devices.holder_of("cpu") == "somebody"
+    assert devices.holder_of("cuda:0") == ""
+
+
+def test_a_lease_ends_with_its_process(holder):
+    told = []
+    threading.Timer(0.4, holder.kill).start()
+    began = time.monotonic()
+    with devices.lease("cpu", "me", told.append) as granted:
+        assert granted
+        assert time.monotonic() - began > 0.3
+    assert told == ["somebody"]
+
+
+def test_waiting_can_be_given_up(holder):
+    with devices.lease("cpu", given_up=lambda: True) as granted:
+        assert not granted
+    assert not devices.is_wanted("cpu")
+
+
+def test_who_waits_is_seen_and_served_in_order(holder):
+    order, threads = [], []
+
+    def wait(name):
+        with devices.lease("cpu", name):
+            order.append(name)
+
+    for name in ("first", "second", "third"):
+        thread = threading.Thread(target=wait, args=(name,))
+        thread.start()
+        threads.append(thread)
+        while sum(1 for _ in devices.lease_folder().glob("cpu-*.ticket")) < len(threads):
+            time.sleep(0.01)
+    assert devices.is_wanted("cpu")
+    holder.kill()
+    for thread in threads:
+        thread.join(20)
+    assert order == ["first", "second", "third"]
+    assert not devices.is_wanted("cpu")
+
+
+def test_the_ticket_of_a_dead_process_holds_up_nobody():
+    (devices.lease_folder() / "cpu-00000000000000000001-1.ticket").touch()
+    with devices.lease("cpu", "me") as granted:
+        assert granted

@@ -1,0 +1,109 @@
+"""What is read off a model's folder, against the model itself."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ftlab import demo
+from ftlab.errors import UnreadableData
+from ftlab.models import fetch, locate, read_info, tensor_shapes
+from tests.small import save_model, save_tokenizer
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return save_model(tmp_path_factory.mktemp("model"), tie_word_embeddings=True)
+
+
+def test_shape_and_size_equal_the_loaded_model(folder):
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    info = read_info(str(folder))
+    assert info.n_params == sum(parameter.numel() for parameter in model.parameters())
+    assert (info.hidden_size, info.intermediate_size, info.n_layers) == (32, 64, 2)
+    assert (info.family, info.context_length) == ("llama", 512)
+    assert info.vocab_size == model.config.vocab_size
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.parametrize("rank", [1, 5])
+def test_adapter_parameters_equal_peft(folder, rank):
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    model = get_peft_model(
+        AutoModelForCausalLM.from_pretrained(folder),
+        LoraConfig(r=rank, target_modules="all-linear", task_type="CAUSAL_LM"),
+    )
+    trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    assert rank * sum(read_info(str(folder)).lora_params_per_rank.values()) == trainable
+
+
+def test_an_untied_head_gets_no_adapter(tmp_path):
+    per_rank = read_info(str(save_model(tmp_path, tie_word_embeddings=False))).lora_params_per_rank
+    assert set(per_rank) == {
+        *("q_proj", "k_proj", "v_proj", "o_proj"),
+        *("gate_proj", "up_proj", "down_proj"),
+    }
+
+
+def test_the_demo_model_is_named_demo():
+    assert locate("demo") == demo.MODEL
+    assert read_info("demo").n_params
+
+
+def test_a_folder_is_taken_as_it_is(folder):
+    assert fetch(str(folder)) == folder.resolve()
+
+
+def test_a_model_that_is_not_here_is_unknown():
+    info = read_info("somebody/nowhere")
+    assert (info.n_params, info.context_length, info.lora_params_per_rank) == (None, None, {})
+
+
+def test_what_is_no_model_is_said(tmp_path):
+    with pytest.raises(UnreadableData, match="No model is at"):
+        fetch(str(tmp_path / "missing"))
+
+
+def test_a_hub_model_is_found_in_the_cache(tmp_path, monkeypatch):
+    commit = "0" * 40
+    repo = tmp_path / "models--me--small"
+    save_tokenizer(repo / "snapshots" / commit, "chatml")
+    (repo / "refs").mkdir()
+    (repo / "refs" / "main").write_text(commit)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.file_download.HF_HUB_CACHE", str(tmp_path), raising=False)
+    assert locate("me/small") == repo / "snapshots" / commit
+    assert fetch("me/small", weights=False) == repo / "snapshots" / commit
+
+
+def test_without_a_network_a_hub_model_is_an_error_that_says_so(monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(UnreadableData, match="could not be fetched"):
+        fetch("somebody/nowhere")
+
+
+@pytest.mark.parametrize(
+    "damage", [b"", b"\x10\x00\x00", b"\xff" * 8 + b"{}", b"\x02" + b"\0" * 7 + b"[["]
+)
+def test_damaged_weights_are_said_and_not_read(tmp_path, damage):
+    (tmp_path / "model.safetensors").write_bytes(damage)
+    with pytest.raises(UnreadableData, match="not a whole safetensors file"):
+        tensor_shapes(tmp_path)
+
+
+def test_a_damaged_config_is_said(tmp_path):
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(UnreadableData, match=r"config.json can't be read"):
+        read_info(str(tmp_path))
+
+
+def test_a_config_with_a_text_part_is_read(tmp_path):
+    config = {"model_type": "gemma3", "text_config": {"hidden_size": 640}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert read_info(str(tmp_path)).hidden_size == 640

@@ -1,0 +1,167 @@
+"""A run is its folder: its state comes from the log and the lock alone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from ftlab.errors import RunError
+from ftlab.events import Metrics, Status
+from ftlab.job import Job
+from ftlab.runs import Run, Runs, attach
+from ftlab.spec import JobSpec
+
+
+@pytest.fixture
+def run(tmp_path):
+    return Run.create(
+        Job(spec=JobSpec(model="m", suffix="My Run".replace(" ", "-")), provider="local"), tmp_path
+    )
+
+
+def report(run, *events):
+    writer = run.writer()
+    for event in events:
+        writer.append(event)
+    writer.close()
+
+
+HOLDER = """
+import sys
+from ftlab.runs import Run
+run = Run(sys.argv[1])
+run.lock()
+print("locked", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def holder(run):
+    """Another process that holds the run's lock, as a trainer does."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(run.path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdin is not None
+    process.stdout.readline()
+    yield process
+    process.kill()
+    process.wait()
+    process.stdin.close()
+    process.stdout.close()
+
+
+def test_a_job_is_saved_whole(run):
+    again = Run(run.path)
+    assert again.job == run.job
+    assert again.id == run.id
+    assert run.id.startswith(run.job.created_at.astimezone().strftime("%Y%m%d"))
+    assert "my-run" in run.id
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path):
+    with pytest.raises(RunError, match="is not a run"):
+        Run(tmp_path)
+
+
+def test_a_live_run_is_what_its_log_says(run, holder):
+    assert run.state == ("queued", "")
+    report(run, Status(status="running", n_steps=3))
+    assert run.status == "running"
+    report(run, Status(status="completed"))
+    assert run.status == "completed"
+
+
+def test_a_run_whose_process_died_has_failed(run, holder):
+    report(run, Status(status="running"))
+    run.log_file.write_text("the last words")
+    holder.kill()
+    holder.wait()
+    assert run.status == "failed"
+    assert "the last words" in run.state.detail
+
+
+def test_an_ended_run_stays_what_it_was(run):
+    report(run, Status(status="cancelled", detail="by a person"))
+    assert run.state == ("cancelled", "by a person")
+
+
+def test_two_processes_can_not_run_one_run(run, holder):
+    with pytest.raises(RunError, match="another process"):
+        run.lock()
+
+
+def test_metrics_come_as_a_frame(run):
+    events = [Metrics(step=s, values={"train_loss": 1 / s}) for s in (1, 2, 3)]
+    report(run, *events, Metrics(step=3, values={"eval_loss": 0.5}))
+    frame = run.metrics()
+    assert list(frame.index) == [1, 2, 3]
+    assert frame["eval_loss"].dropna().to_dict() == {3: 0.5}
+
+
+def test_new_events_come_once_and_history_has_all(run):
+    report(run, Metrics(step=1, values={"train_loss": 1.0}))
+    assert len(run.new_events()) == 1
+    assert run.new_events() == []
+    assert run.history.last_step == 1
+
+
+def test_requests_are_kept_for_the_process(run, holder):
+    report(run, Status(status="running"))
+    assert run.asked() is None
+    run.stop()
+    assert run.asked() == "stop"
+    run.cancel()
+    assert run.asked() == "cancel"
+
+
+def test_an_ended_run_takes_no_requests(run):
+    report(run, Status(status="completed"))
+    with pytest.raises(RunError, match="completed already"):
+        run.stop()
+
+
+def test_attach_finds_the_run_that_lives(tmp_path, run, holder):
+    newer = Run.create(
+        Job(spec=JobSpec(model="m"), provider="local", created_at="2999-01-01T00:00:00Z"), tmp_path
+    )
+    assert [r.id for r in Runs(tmp_path)] == [newer.id, run.id]
+    assert attach(folder=tmp_path).id == run.id
+    assert attach(newer.id, folder=tmp_path).id == newer.id
+    assert attach(newer.path).id == newer.id
+
+
+def test_attach_without_runs_says_where_it_looked(tmp_path):
+    with pytest.raises(RunError, match="There is no run in"):
+        attach(folder=tmp_path)
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "", "A", "-x", "x" * 65])
+def test_ids_can_not_leave_the_folder(tmp_path, name):
+    with pytest.raises(RunError):
+        Runs(tmp_path)[name]
+
+
+def test_the_folder_is_for_its_owner_alone(run):
+    assert run.path.stat().st_mode & 0o077 == 0
+    report(run, Status(status="running"))
+    assert all(os.stat(file).st_mode & 0o077 == 0 for file in run.path.glob("*.jsonl"))
+
+
+def test_what_a_saved_notebook_shows_has_a_curve_and_no_script(run):
+    report(run, *(Metrics(step=s, values={"train_loss": 1 / s}) for s in range(1, 5)))
+    html = run._repr_html_()
+    assert "<svg" in html
+    assert "<script" not in html
+
+
+def test_following_ends_with_the_process(run):
+    report(run, Status(status="running"), Status(status="completed"))
+    assert [event.status for event in run.follow()] == ["running", "completed"]
