@@ -256,7 +256,9 @@ def _print_answers(comparisons: Sequence[Any]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("prompt", "base", "tuned", show_lines=True)
+    table = Table(show_lines=True)
+    for title in ("prompt", "base", "tuned"):
+        table.add_column(title, overflow="fold")
     for comparison in comparisons:
         table.add_row(*(Text(_visible(text)) for text in comparison))
     Console().print(table)

@@ -137,7 +137,13 @@ def detect(row: Row) -> Format | None:
     return next((known for known in FORMATS if known.matches(row)), None)
 
 
-def unknown_format(row: Row) -> Problem:
+def row_problems(row: Row) -> list[Problem]:
+    """Everything wrong with the shape of a row."""
+    known = detect(row)
+    return [_unknown_format(row)] if known is None else list(known.problems(row))
+
+
+def _unknown_format(row: Row) -> Problem:
     """Why a row fits no format, naming the keys that come closest."""
     keys = ", ".join(sorted(map(str, row))) or "none"
     return Problem(

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ftlab.data.chat import Tokens, tokenise
 from ftlab.data.checks import RowView, find_problems
-from ftlab.data.formats import Problem, detect, unknown_format
+from ftlab.data.formats import Problem, detect, row_problems
 from ftlab.data.rows import BOM, BadLine, iter_lines, parse_line
 from ftlab.data.template import CannotRender
 from ftlab.data.tokens import Tokenizer, load_tokenizer
@@ -230,12 +230,10 @@ class _Tally:
 
     def _row_problems(self, number: int, row: dict[str, Any]) -> Iterator[Problem]:
         known = detect(row)
-        if known is None:
-            yield unknown_format(row)
-            return
-        self.formats[known.name] += 1
-        self.format_lines.setdefault(known.name, []).append(number)
-        problems = list(known.problems(row))
+        if known is not None:
+            self.formats[known.name] += 1
+            self.format_lines.setdefault(known.name, []).append(number)
+        problems = row_problems(row)
         yield from problems
         if not any("local" in problem.blocks for problem in problems):
             self._count_messages(row)

@@ -8,6 +8,7 @@ from typing import Any
 import ipywidgets as widgets
 
 from ftlab.data.chat import IGNORED, Tokens, tokenise
+from ftlab.data.formats import row_problems
 from ftlab.data.report import DataReport
 from ftlab.data.rows import BadLine, Rows
 from ftlab.data.template import CannotRender
@@ -142,21 +143,28 @@ class RowViewer(widgets.VBox):
         spec = self.state.resolved.spec
         title = f'<span class="ft-dim">line {rows.line_number(place):,}</span> '
         if report.model is None:
-            return f'{title}<div class="ft-tokens">{escaped(rows.line(place).decode())}</div>'
+            return title + _unreadable([], rows.line(place))
         tokenizer = load_tokenizer(fetch(report.model, weights=False))
         try:
+            wrong = [p.message for p in row_problems(rows[place]) if "local" in p.blocks]
+            if wrong:
+                return title + _unreadable(wrong, rows.line(place))
             sequences = tokenise(rows[place], tokenizer, spec.train_on_inputs or "auto")
         except (BadLine, CannotRender) as exc:
-            raw = rows.line(place).decode("utf-8", "replace")
-            return (
-                f'{title}<span class="ft-error">{SHAPES["error"]} {escaped(exc)}</span>'
-                f'<div class="ft-tokens">{escaped(raw)}</div>'
-            )
+            return title + _unreadable([str(exc)], rows.line(place))
         names = ("preferred", "other") if len(sequences) > 1 else ("",)
         return "".join(
             f"{title}{name} {tokens_html(tokens, tokenizer, spec.max_seq_length)}"
             for name, tokens in zip(names, sequences, strict=True)
         )
+
+
+def _unreadable(reasons: list[str], line: bytes) -> str:
+    """Why a row can't be rendered, and the row as it stands in the file."""
+    said = "".join(
+        f'<div class="ft-error">{SHAPES["error"]} {escaped(reason)}</div>' for reason in reasons
+    )
+    return f'{said}<div class="ft-tokens">{escaped(line.decode("utf-8", "replace"))}</div>'
 
 
 def tokens_html(tokens: Tokens, tokenizer: Tokenizer, max_seq_length: int | None) -> str:

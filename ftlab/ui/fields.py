@@ -137,7 +137,7 @@ def _make_input(name: str) -> widgets.DOMWidget:
 
 def _choices(name: str) -> list[Any] | None:
     """The values of a field that has only a few, None for fields that take free input."""
-    if kinds(name) == (bool,):
+    if FIELDS[name].annotation is bool:
         return None
     optional = type(None) in get_args(FIELDS[name].annotation)
     choices: list[Any] = [None] if optional else []

@@ -55,3 +55,7 @@ class LiveFigure(go.FigureWidget):
         with self.batch_update():
             for place, (steps, values) in changed.items():
                 self.data[place].x, self.data[place].y = steps, values
+
+    def set_log_scale(self, *, on: bool) -> None:
+        """Draw the loss on a logarithmic axis, or on a linear one."""
+        self.update_yaxes(type="log" if on else "linear", row=1, col=1)

@@ -28,7 +28,7 @@ class JobPanel(widgets.HBox):
         self.form = widgets.VBox()
         self.form.add_class("ft-wide")
         self.estimate = widgets.HTML()
-        self.train = widgets.Button(description="Train", button_style="primary", icon="play")
+        self.train = widgets.Button(description="Train", button_style="primary")
         self.why_not = widgets.HTML()
         side = widgets.VBox([self.estimate, self.train, self.why_not])
         side.add_class("ft-side")

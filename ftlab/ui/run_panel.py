@@ -28,9 +28,10 @@ class RunPanel(widgets.VBox):
         self.choice = widgets.Dropdown(description="run", options=[])
         self.empty = widgets.HTML("No run yet. The Job tab has the button that starts one.")
         self.head = widgets.HTML()
-        self.stop = widgets.Button(description="Stop and keep", icon="stop")
+        self.stop = widgets.Button(description="Stop and keep")
         self.cancel = widgets.Button(description="Cancel", tooltip="End the run and keep nothing")
         self.buttons = widgets.HBox([self.stop, self.cancel]).add_class("ft-row")
+        self.log_scale = widgets.Checkbox(description="logarithmic loss", indent=False)
         self.plot = widgets.VBox().add_class("ft-plot")
         self.log_view = widgets.HTML()
         super().__init__(
@@ -40,6 +41,7 @@ class RunPanel(widgets.VBox):
         self._figure: Any = None
         self.stop.on_click(guarded(state.tell, lambda _: self._ask("stop")))
         self.cancel.on_click(guarded(state.tell, lambda _: self._ask("cancel")))
+        self.log_scale.observe(guarded(state.tell, lambda _: self._scale()), "value")
         self.choice.observe(guarded(state.tell, self._chosen), "value")
         state.observe(guarded(state.tell, lambda _: self.refresh_choice()), ["runs", "selected"])
         state.observe(guarded(state.tell, lambda _: self.refresh()), "beat")
@@ -78,12 +80,16 @@ class RunPanel(widgets.VBox):
         if history.series:
             self._draw(history, run.id)
 
+    def _scale(self) -> None:
+        if self._figure is not None:
+            self._figure.set_log_scale(on=self.log_scale.value)
+
     def _draw(self, history: History, run_id: str) -> None:
         if self._figure is None:  # the first one costs a second and 5 MB: only when it is needed
             from ftlab.ui.figure import LiveFigure
 
             self._figure = LiveFigure()
-            self.plot.children = (self._figure,)
+            self.plot.children = (self.log_scale, self._figure)
         self._figure.show_history(history, run_id)
 
 

@@ -36,6 +36,14 @@ def test_points_can_not_be_sent_to_a_cloud():
     assert figure._config["displaylogo"] is False
 
 
+def test_the_loss_can_be_drawn_logarithmically():
+    figure = LiveFigure()
+    figure.set_log_scale(on=True)
+    assert figure.layout.yaxis.type == "log"
+    figure.set_log_scale(on=False)
+    assert figure.layout.yaxis.type == "linear"
+
+
 def test_only_changed_traces_are_sent(monkeypatch):
     figure = LiveFigure()
     sent = []

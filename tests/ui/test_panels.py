@@ -78,6 +78,13 @@ def test_what_is_typed_becomes_a_value(name, typed, value, state):
     assert read_input(name, typed) == value
 
 
+def test_a_choice_of_three_has_three_choices(state):
+    row = FieldRow(state, "lora")
+    assert [choice for _, choice in row.input.options] == [None, True, False]
+    row.input.value = None
+    assert state.values == {}
+
+
 def test_a_message_stands_under_its_field_and_the_text_stays(state, files):
     state.update(files)
     row = FieldRow(state, "n_epochs")

@@ -1,0 +1,262 @@
+"""JupyterLab in Chromium, driven as a person would: a page, its notebook, its kernel."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+SETTINGS = {
+    "@jupyterlab/apputils-extension:notification": {
+        "fetchNews": "false",
+        "checkForUpdates": False,
+        "doNotDisturbMode": True,
+    },
+    "@jupyterlab/docmanager-extension:plugin": {"autosave": False},
+    # Cells that are out of sight would not be in the page.
+    "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},
+}
+CHROMIUM = (
+    *("--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
+READY = """async () => {
+  const panel = window.jupyterapp.shell.currentWidget;
+  await panel.context.ready; await panel.sessionContext.ready; await panel.revealed;
+  await panel.sessionContext.session.kernel.info;
+  return true;
+}"""
+RUN_ALL = """async () => {
+  window.finished = false;
+  window.jupyterapp.commands.execute('notebook:run-all-cells')
+    .then(() => { window.finished = true });
+  return true;
+}"""
+EXECUTE = """async ([code, expression]) => {
+  const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+  const asked = {code, user_expressions: {value: expression}, store_history: false};
+  const reply = (await kernel.requestExecute(asked).done).content;
+  if (reply.status !== 'ok') throw new Error(reply.ename + ': ' + reply.evalue);
+  const found = reply.user_expressions.value;
+  if (found.status === 'error') throw new Error(found.ename + ': ' + found.evalue);
+  return found.data['text/plain'];
+}"""
+RESTART = """async () => {
+  await window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart();
+  return true;
+}"""
+SAVE = "async () => { await window.jupyterapp.commands.execute('docmanager:save'); return true; }"
+KERNEL_ID = "() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.id"
+
+
+class Lab:
+    """A JupyterLab server on this machine, with settings and folders of its own."""
+
+    def __init__(self, folder: Path, theme: str = "JupyterLab Light") -> None:
+        self.root, self.token = folder / "root", secrets.token_hex(16)
+        self.root.mkdir(parents=True)
+        settings = {**SETTINGS, "@jupyterlab/apputils-extension:themes": {"theme": theme}}
+        config = folder / "config" / "labconfig"
+        config.mkdir(parents=True)
+        (config / "default_setting_overrides.json").write_text(json.dumps(settings))
+        self.port = _free_port()
+        self.log = folder / "lab.log"
+        folders = {
+            "JUPYTER_CONFIG_DIR": "config",
+            "JUPYTER_DATA_DIR": "data",
+            "JUPYTER_RUNTIME_DIR": "runtime",
+            "IPYTHONDIR": "ipython",
+            "JUPYTERLAB_SETTINGS_DIR": "settings",
+            "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
+        }
+        environment = {**os.environ, **{k: str(folder / v) for k, v in folders.items()}}
+        with self.log.open("wb") as output:
+            self.server = subprocess.Popen(
+                self._command(),
+                env=environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                cwd=self.root,
+            )
+        self._wait()
+
+    def _command(self) -> list[str]:
+        return [
+            *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"),
+            *("--ip=127.0.0.1", f"--port={self.port}", "--ServerApp.port_retries=0"),
+            *(f"--IdentityProvider.token={self.token}", f"--ServerApp.root_dir={self.root}"),
+            *("--expose-app-in-browser", "--LabApp.news_url="),
+            "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+            "--LabApp.extension_manager=readonly",
+        ]
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def _wait(self) -> None:
+        end = time.monotonic() + 60
+        while True:
+            with contextlib.suppress(OSError):
+                self.get("/api/status")
+                return
+            assert self.server.poll() is None, self.log.read_text()[-3000:]
+            assert time.monotonic() < end, self.log.read_text()[-3000:]
+            time.sleep(0.1)
+
+    def get(self, path: str) -> Any:
+        """The server's answer on its own interface."""
+        url = f"{self.address}{path}?token={self.token}"
+        with urllib.request.urlopen(url, timeout=5) as reply:
+            return json.loads(reply.read())
+
+    def kernel_processes(self) -> list[int]:
+        """The kernels' process ids."""
+        import psutil
+
+        children = psutil.Process(self.server.pid).children()
+        return [c.pid for c in children if any("ipykernel" in part for part in c.cmdline())]
+
+    def close(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.server.pid, signal.SIGTERM)
+        try:
+            self.server.wait(15)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.server.pid, signal.SIGKILL)
+            self.server.wait()
+
+
+class NotebookPage:
+    """One notebook open in one browser page."""
+
+    def __init__(self, lab: Lab, browser: Any, notebook: Path, width: int = 1280) -> None:
+        self.lab = lab
+        name = notebook.name
+        shutil.copy(notebook, lab.root / name)
+        self.file = lab.root / name
+        self.left_the_machine: list[str] = []
+        self.context = browser.new_context(
+            viewport={"width": width, "height": 1000}, reduced_motion="reduce"
+        )
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(90_000)
+        self.context.route(self._is_foreign, self._refuse)
+        workspace = secrets.token_hex(4)
+        self.url = f"{lab.address}/lab/workspaces/{workspace}/tree/{name}?token={lab.token}&reset"
+        self.open()
+
+    def _is_foreign(self, url: str) -> bool:
+        return not url.startswith((self.lab.address, "data:", "blob:"))
+
+    def _refuse(self, route: Any) -> None:
+        self.left_the_machine.append(route.request.url)
+        route.abort()
+
+    def open(self) -> None:
+        """Load the page anew and wait for its kernel."""
+        self.page.goto(self.url)
+        self.page.wait_for_function(
+            "!!(window.jupyterapp && document.querySelector('.jp-Notebook'))"
+        )
+        self.page.evaluate(READY)
+        self.page.evaluate("() => { window.jupyterapp.shell.collapseLeft(); return true; }")
+
+    def reload(self) -> None:
+        """What a person does with F5, after saving."""
+        self.page.evaluate(SAVE)
+        self.open()
+
+    def run_all(self) -> None:
+        self.page.evaluate(RUN_ALL)
+        self.page.wait_for_function("window.finished === true")
+
+    def kernel(self, code: str, expression: str) -> str:
+        """The repr of an expression in the kernel, after some code."""
+        return self.page.evaluate(EXECUTE, [code, expression])
+
+    def restart_kernel(self) -> None:
+        self.page.evaluate(RESTART)
+        self.page.evaluate(READY)
+
+    @property
+    def kernel_id(self) -> str:
+        return self.page.evaluate(KERNEL_ID)
+
+    @property
+    def outputs(self) -> Any:
+        """The outputs of the cells; JupyterLab's own buttons are outside."""
+        return self.page.locator(".jp-OutputArea-output")
+
+    def click(self, name: str, role: str = "button") -> None:
+        self.outputs.get_by_role(role, name=name, exact=True).first.click()
+
+    def field(self, name: str) -> Any:
+        """The input of a field, in the tab that is open."""
+        return self.outputs.get_by_label(name, exact=True).locator("visible=true").first
+
+    def see(self, text: str, timeout: float = 90) -> None:
+        self.outputs.get_by_text(text).locator("visible=true").first.wait_for(
+            timeout=timeout * 1000
+        )
+
+    def curve(self, trace: str = "training") -> int:
+        """How many points a curve has in the page itself, as plotly drew it."""
+        return self.page.evaluate(
+            """name => {
+              const plot = [...document.querySelectorAll('.js-plotly-plot')].pop();
+              if (!plot || !plot.data) return 0;
+              const trace = plot.data.find(t => t.name === name);
+              return trace && trace.x ? trace.x.length : 0;
+            }""",
+            trace,
+        )
+
+    def curve_steps(self, trace: str = "training") -> list[float]:
+        """The steps of a curve in the page."""
+        return self.page.evaluate(
+            """name => {
+              const plot = [...document.querySelectorAll('.js-plotly-plot')].pop();
+              return Array.from(plot.data.find(t => t.name === name).x);
+            }""",
+            trace,
+        )
+
+    def wait_for_points(self, more_than: int, seconds: float = 60) -> int:
+        end = time.monotonic() + seconds
+        while (points := self.curve()) <= more_than:
+            assert time.monotonic() < end, f"{points} points"
+            self.page.wait_for_timeout(200)
+        return points
+
+    def picture(self, file: Path) -> None:
+        """A screenshot of the whole notebook."""
+        file.parent.mkdir(parents=True, exist_ok=True)
+        height = self.page.evaluate(
+            "() => document.querySelector('.jp-WindowedPanel-outer').scrollHeight + 160"
+        )
+        size = self.page.viewport_size
+        self.page.set_viewport_size({**size, "height": max(600, min(int(height), 6000))})
+        self.page.wait_for_timeout(700)
+        self.page.screenshot(path=file)
+        self.page.set_viewport_size(size)
+
+    def close(self) -> None:
+        self.context.close()
+
+
+def _free_port() -> int:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return server.getsockname()[1]

@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Installs what the tests need and runs them all: style, types, tests, notebooks, browser.
+#   bash tests/run.sh                 everything
+#   bash tests/run.sh --installed     the same without installing anything
+#   bash tests/run.sh -k spec -x      what follows goes to pytest
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source notebooks/environment.sh
+
+install_chromium() {
+  command -v chromium >/dev/null && return
+  local root=""
+  [ "$(id -u)" = 0 ] || root=sudo
+  say "Installing Chromium from the distribution's packages."
+  { $root apt-get update -q && $root apt-get install -y -q --no-install-recommends \
+    chromium fonts-dejavu-core; } >/dev/null || {
+    say "Chromium is missing and could not be installed; on Debian: apt install chromium"
+    exit 1
+  }
+}
+
+if [ "${1:-}" = --installed ]; then
+  shift
+else
+  make_environment ".[test]"
+  install_chromium
+fi
+export PATH="$PWD/.venv/bin:$PATH"
+ruff check .
+ruff format --check .
+pyright
+# The tests may reach nothing but this machine: without a network where the system allows it.
+if unshare --net true 2>/dev/null; then
+  exec unshare --net python tests/offline.py python -m pytest "$@"
+fi
+exec python -m pytest "$@"

@@ -1,0 +1,52 @@
+"""What the README shows runs as it stands, in the order it stands."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+README = Path(__file__).parents[1] / "README.md"
+REPOSITORY = README.parent
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README.read_text(), re.DOTALL)
+
+
+def test_the_first_lines_of_code_run(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    code = next(block for block in blocks("python") if "ftlab.scan(" in block)
+    scope = {}
+    exec(code, scope)
+    assert scope["report"].n_rows == 1200
+    assert scope["issues"][0].where in ("n_epochs", "training_file")
+    assert scope["figures"].n_steps == 300
+
+
+@pytest.mark.slow
+def test_the_code_that_trains_runs(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    code = next(block for block in blocks("python") if "ftlab.submit(" in block)
+    exec("import ftlab\nfrom ftlab import demo\n" + code, scope := {})
+    assert scope["run"].status == "completed"
+    assert "intent" in capsys.readouterr().out
+
+
+def test_every_file_that_is_named_is_there():
+    text = README.read_text()
+    for name in ("notebooks/open.sh", "tests/run.sh", "binder/constraints.txt"):
+        assert name in text
+        assert (REPOSITORY / name).is_file()
+    assert (REPOSITORY / ".github" / "CONTRIBUTING.md").is_file()
+
+
+def test_every_command_of_the_terminal_exists(capsys):
+    from ftlab.cli import main
+
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    known = capsys.readouterr().out
+    for verb in re.findall(r"`ftlab (\w+)", README.read_text()):
+        assert re.search(rf"^\s+{verb}\b", known, re.MULTILINE), verb
