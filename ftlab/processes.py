@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import gc
 import os
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 # OpenMP's threads spin while they wait for each other. Beside one other busy process on 2 cores
@@ -55,6 +58,17 @@ def is_locked(path: Path) -> bool:
         return not try_lock(handle, fcntl.LOCK_SH)
     finally:
         os.close(handle)
+
+
+@contextlib.contextmanager
+def loading() -> Iterator[None]:
+    """Import heavy packages within; a fifth faster without collecting garbage in between."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()  # what was loaded stays, and is not looked through again and again
+        gc.enable()
 
 
 def _environment() -> dict[str, str]:

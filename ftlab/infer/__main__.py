@@ -17,12 +17,15 @@ import time
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ftlab.data.template import render
 from ftlab.devices import is_wanted, lease
-from ftlab.infer.answer import Answer, Answerer
 from ftlab.models import fetch
+from ftlab.processes import loading
+
+if TYPE_CHECKING:
+    from ftlab.infer.answer import Answer, Answerer
 
 IDLE_SECONDS = 120
 TICK = 0.5
@@ -109,7 +112,12 @@ def main() -> int:
     parser.add_argument("--lock", type=int, help="handle of the socket's lock, held already")
     arguments = parser.parse_args()
     with lease(arguments.device, "the Try panel"):
-        answerer = Answerer(fetch(arguments.model), arguments.device)
+        with loading():
+            import peft  # noqa: F401
+
+            from ftlab.infer.answer import Answerer
+
+            answerer = Answerer(fetch(arguments.model), arguments.device)
         with _Server(arguments.socket, answerer) as server:
             while not _should_end(server, arguments.device):
                 server.handle_request()

@@ -19,6 +19,7 @@ from ftlab.errors import FtlabError
 from ftlab.eventlog import EventWriter
 from ftlab.events import Log, Status
 from ftlab.job import LocalOptions
+from ftlab.processes import loading
 from ftlab.runs import Run
 
 
@@ -60,8 +61,11 @@ def _train(run: Run, writer: EventWriter, asked: Callable[[], str | None]) -> in
         if not granted:
             writer.append(Status(status="cancelled", detail="cancelled before it began"))
             return 0
-        from ftlab.train.loop import train
+        with loading():
+            import peft  # noqa: F401
+            from transformers import AutoModelForCausalLM  # noqa: F401
 
+            from ftlab.train.loop import train
         device, problem = _usable(device)
         if problem:
             writer.append(Log(level="warning", text=problem))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -98,6 +99,7 @@ def train(job: Job, adapter: Path, device: str, asked: Asked) -> Iterator[Event]
     """
     spec, options = job.spec, LocalOptions(**job.options)
     torch.manual_seed(filled(spec.random_seed, "random_seed"))
+    _check_unchanged(job)
     tokenizer = load_tokenizer(fetch(filled(spec.model, "model"), spec.hf_model_revision))
     training, validation = read_examples(spec, tokenizer, job.created_at.astimezone())
     training, left_out = _fitting(spec, training)
@@ -187,6 +189,20 @@ def _learning_rate(spec: JobSpec, steps_done: int, n_steps: int) -> float:
 
 
 # --- data ------------------------------------------------------------------------------------
+
+
+def _check_unchanged(job: Job) -> None:
+    """The rows must be those that were checked when the job was submitted."""
+    file = Path(filled(job.spec.training_file, "training_file"))
+    if not job.data_sha256 or file.stat().st_mtime <= job.created_at.timestamp():
+        return
+    with file.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    if digest != job.data_sha256:
+        raise FtlabError(
+            f"{file.name} has changed since the job was submitted; a run trains on the rows that "
+            "were checked. Submit the job again to train on the new rows."
+        )
 
 
 def read_examples(

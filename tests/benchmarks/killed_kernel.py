@@ -21,13 +21,19 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
+from ftlab.runs import Runs
 from tests.browser.lab import CHROMIUM, Lab, NotebookPage
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "01_first_run.ipynb"
-LONG = "wb.state.update({'n_epochs': 60}); run = wb.state.train()"
+LONG = """
+import time
+wb.state.update({'n_epochs': 60})
+run = wb.state.train()
+while run.history.last_step < 3: time.sleep(0.05)
+"""
 ATTACH = """
 import time, ftlab
-from ftlab.runs import attach as _attach
+from ftlab.runs import attach as _
 began = time.perf_counter()
 run = ftlab.attach()
 steps = list(run.history.series["train_loss"])
@@ -40,7 +46,6 @@ def once(page: NotebookPage, lab: Lab, draw: random.Random) -> tuple[float, floa
     """Seconds of attach and of the page, steps, and whether all was whole."""
     page.run_all()
     page.kernel(LONG, "None")
-    page.wait_for_points(2)
     time.sleep(draw.uniform(0, 3))
     (kernel,) = lab.kernel_processes()
     os.kill(kernel, signal.SIGKILL)
@@ -79,6 +84,9 @@ def main() -> None:
                     flush=True,
                 )
         finally:
+            for run in Runs(lab.root / "ftlab-runs"):
+                if run.is_alive:
+                    run.cancel()
             lab.close()
             browser.close()
     print(

@@ -125,8 +125,12 @@ class Lab:
         """The kernels' process ids."""
         import psutil
 
-        children = psutil.Process(self.server.pid).children()
-        return [c.pid for c in children if any("ipykernel" in part for part in c.cmdline())]
+        found = []
+        for child in psutil.Process(self.server.pid).children():
+            with contextlib.suppress(psutil.Error):  # a killed one may still be there as a zombie
+                if any("ipykernel" in part for part in child.cmdline()):
+                    found.append(child.pid)
+        return found
 
     def close(self) -> None:
         with contextlib.suppress(ProcessLookupError):

@@ -12,6 +12,7 @@ import time
 import pytest
 
 import ftlab
+from ftlab import devices
 from ftlab.errors import InvalidSpec, MissingExtra
 from ftlab.eventlog import EventReader
 from ftlab.events import Checkpoint, Metrics
@@ -207,6 +208,17 @@ def test_a_run_outlives_the_process_that_started_it(files, tmp_path):
     run.wait(60)
     steps = list(run.history.series["train_loss"])
     assert steps == list(range(1, len(steps) + 1))
+
+
+def test_rows_that_change_while_a_run_waits_are_not_trained(files, tmp_path):
+    rows = write_rows(tmp_path / "rows.jsonl", chat_rows(16))
+    with devices.lease("cpu", "the test"):
+        run = submit(job(files, training_file=str(rows)), folder=tmp_path / "runs")
+        wait_until(lambda: "waiting for" in run.state.detail, seconds=60)
+        assert "the test" in run.state.detail
+        write_rows(rows, chat_rows(17))
+    assert run.wait(60).status == "failed"
+    assert "rows.jsonl has changed" in run.state.detail
 
 
 def test_what_the_engine_refuses_never_starts(files, tmp_path):
