@@ -6,12 +6,12 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ftlab import devices
-from ftlab.data.template import Message, render
+from ftlab.data.chat import prompt_text
+from ftlab.data.template import Message
 from ftlab.data.tokens import load_tokenizer
 from ftlab.errors import RunError
 from ftlab.html import escaped, table
@@ -92,17 +92,7 @@ def answers(
 
 def as_prompt(model: str, messages: Sequence[Message]) -> str:
     """Messages as the text after which the model answers, by its own chat template."""
-    tokenizer = load_tokenizer(fetch(model, weights=False))
-    template = tokenizer.template_for(tools=False)
-    if template is None:  # a base model: it goes on with the text
-        return "\n".join(str(message["content"]) for message in messages)
-    return render(
-        template,
-        messages,
-        special=tokenizer.special,
-        now=datetime.now(),
-        add_generation_prompt=True,
-    )
+    return prompt_text(messages, load_tokenizer(fetch(model, weights=False)))
 
 
 def model_of(run: Run) -> str:

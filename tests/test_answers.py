@@ -140,3 +140,19 @@ def test_the_page_of_a_comparison_escapes_answers():
     html = Comparison("<b>", "<script>", json.dumps({"a": "<i>"}))._repr_html_()
     assert "<script>" not in html
     assert "<i>" not in html
+
+
+def test_the_process_speaks_as_openai_does(run):
+    """The route takes a chat and answers in the usual shape, and says in that shape what is wrong."""
+    from ftlab.answers import _client, _device
+
+    with _client(run.job.spec.model, _device(run), lambda _: None) as client:
+        chat = {"messages": [{"role": "user", "content": "Where is order 7?"}], "max_tokens": 12}
+        reply = client.post("/v1/chat/completions", json={"model": str(run.adapter), **chat})
+        (choice,) = reply.json()["choices"]
+        assert choice["message"] == {"role": "assistant", "content": "It left."}
+        assert choice["finish_reason"] == "stop"
+        assert reply.json()["usage"]["completion_tokens"] >= 2
+        wrong = client.post("/v1/chat/completions", json={"model": "base"})
+        assert wrong.status_code == 400
+        assert "messages" in wrong.json()["error"]["message"]

@@ -6,7 +6,8 @@ import pytest
 
 from ftlab import demo
 from ftlab.cost import GIB, estimate
-from ftlab.data.report import DataReport, TokenStats, scan
+from ftlab.data.report import DataReport, scan
+from ftlab.data.stats import TokenStats
 from ftlab.devices import Device
 from ftlab.models import ModelInfo
 

@@ -297,6 +297,25 @@ def _is_plain(message: Message) -> bool:
     return isinstance(content, str) and not extras and "</think>" not in content
 
 
+def prompt_text(
+    messages: Sequence[Message], tokenizer: Tokenizer, *, now: datetime | None = None
+) -> str:
+    """Messages as the text after which the model answers, by its own chat template.
+
+    A model without a template goes on with the text of the messages.
+    """
+    template = tokenizer.template_for(tools=False)
+    if template is None:
+        return "\n".join(str(message["content"]) for message in messages)
+    return render(
+        template,
+        messages,
+        special=tokenizer.special,
+        now=now or datetime.now(),
+        add_generation_prompt=True,
+    )
+
+
 def closing_text(tokenizer: Tokenizer) -> str:
     """The token with which the chat template ends an assistant's turn; empty when unknown."""
     template = tokenizer.template_for(tools=False)

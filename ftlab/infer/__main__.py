@@ -14,12 +14,11 @@ import json
 import socketserver
 import sys
 import time
-from datetime import datetime
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ftlab.data.template import render
+from ftlab.data.chat import prompt_text
 from ftlab.devices import is_wanted, lease
 from ftlab.models import fetch
 from ftlab.processes import loading
@@ -57,7 +56,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answered(self, asked: dict[str, Any]) -> dict[str, Any]:
         chat = self.path.endswith("/chat/completions")
-        prompts = [self._rendered(asked["messages"])] if chat else _as_list(asked["prompt"])
+        tokenizer = self.server.answerer.tokenizer
+        prompts = [prompt_text(asked["messages"], tokenizer)] if chat else _as_list(asked["prompt"])
         answers = self.server.answerer.answer(
             prompts,
             asked["model"],
@@ -68,19 +68,6 @@ class _Handler(BaseHTTPRequestHandler):
         choices = [_choice(i, answer, chat=chat) for i, answer in enumerate(answers)]
         used = sum(answer.n_tokens for answer in answers)
         return {"model": asked["model"], "choices": choices, "usage": {"completion_tokens": used}}
-
-    def _rendered(self, messages: list[dict[str, Any]]) -> str:
-        tokenizer = self.server.answerer.tokenizer
-        template = tokenizer.template_for(tools=False)
-        if template is None:
-            raise ValueError("The model has no chat template; ask with /v1/completions instead.")
-        return render(
-            template,
-            messages,
-            special=tokenizer.special,
-            now=datetime.now(),
-            add_generation_prompt=True,
-        )
 
     def _reply(self, code: int, body: dict[str, Any]) -> None:
         data = json.dumps(body).encode()

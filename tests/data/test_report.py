@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from ftlab.data.chat import IGNORED, tokenise
-from ftlab.data.report import DataReport, TokenStats, scan
+from ftlab.data.report import DataReport, scan
+from ftlab.data.stats import TokenStats
 from ftlab.data.tokens import load_tokenizer
 from tests.small import chat_rows, save_tokenizer, write_rows
 
