@@ -130,6 +130,15 @@ def _legend(name: str, color: str, place: int) -> str:
     )
 
 
+def progress_bar(share: float) -> str:
+    """A progress bar, 0 to 1."""
+    percent = round(100 * min(max(share, 0), 1))
+    return (
+        f'<div class="ft-bar" role="progressbar" aria-valuenow="{percent}" aria-valuemin="0" '
+        f'aria-valuemax="100"><div style="width:{percent}%"></div></div>'
+    )
+
+
 class _Plot:
     """Data coordinates to SVG coordinates, and the axes."""
 

@@ -152,3 +152,9 @@ def test_every_public_name_is_what_it_says_twice(name):
     first = getattr(ftlab, name)
     assert getattr(ftlab, name) is first
     assert type(first).__name__ != "module"
+
+
+def test_panels_do_not_know_each_other():
+    for path in (PACKAGE / "ui").glob("*_panel.py"):
+        others = [name for name, _ in imports(path) if "_panel" in name]
+        assert not others, f"{path.name} imports {others}"

@@ -13,7 +13,7 @@ from ftlab.data.report import DataReport
 from ftlab.data.rows import BadLine, Rows
 from ftlab.data.template import CannotRender
 from ftlab.data.tokens import Tokenizer, load_tokenizer
-from ftlab.html import escaped, histogram
+from ftlab.html import escaped, histogram, progress_bar
 from ftlab.issues import SHAPES, Issue
 from ftlab.models import fetch
 from ftlab.ui.fields import FieldRow, fix_label
@@ -72,7 +72,7 @@ class DataPanel(widgets.VBox):
         if not self.state.scanning:
             return ""
         share = self.state.scan_progress or 0
-        return f"Scanning {bar_html(share)}"
+        return f"Scanning {progress_bar(share)}"
 
     def _issue_row(self, issue: Issue) -> widgets.Widget:
         shown = ", ".join(f"{line:,}" for line in issue.lines[:LINES_SHOWN])
@@ -210,15 +210,6 @@ def figures_html(report: DataReport) -> str:
         f"{text}<br>{tokens.total:,} tokens, {report.loss_tokens:,} trained ({share:.0%})"
         f"<br>{roles}<br>tokens per row: {at}"
         f"{histogram(tokens.histogram(), report.max_seq_length, width=310)}"
-    )
-
-
-def bar_html(share: float) -> str:
-    """A progress bar, 0 to 1."""
-    percent = round(100 * min(max(share, 0), 1))
-    return (
-        f'<div class="ft-bar" role="progressbar" aria-valuenow="{percent}" aria-valuemin="0" '
-        f'aria-valuemax="100"><div style="width:{percent}%"></div></div>'
     )
 
 

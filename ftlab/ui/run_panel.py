@@ -9,10 +9,9 @@ from typing import Any
 import ipywidgets as widgets
 
 from ftlab.eventlog import History
-from ftlab.html import escaped, short
+from ftlab.html import escaped, progress_bar, short
 from ftlab.issues import SHAPES
 from ftlab.runs import Run, RunState
-from ftlab.ui.data_panel import bar_html
 from ftlab.ui.guard import guarded
 from ftlab.ui.state import State
 
@@ -107,7 +106,7 @@ def head_html(run: Run, history: History, state: RunState) -> str:
     if not state.ended and (left := seconds_left(history)) is not None:
         parts.append(f"{_duration(left)} left")
     line = " · ".join(parts)
-    bar = bar_html(step / total) if total and not state.ended else ""
+    bar = progress_bar(step / total) if total and not state.ended else ""
     detail = f"<div>{escaped(state.detail)}</div>" if state.detail else ""
     return f"<div>{line}</div>{bar}{detail}{_result(run, history, state)}"
 
