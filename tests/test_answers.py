@@ -143,7 +143,7 @@ def test_the_page_of_a_comparison_escapes_answers():
 
 
 def test_the_process_speaks_as_openai_does(run):
-    """The route takes a chat and answers in the usual shape, and says in that shape what is wrong."""
+    """The route takes a chat, answers in the usual shape, and says in it what is wrong."""
     from ftlab.answers import _client, _device
 
     with _client(run.job.spec.model, _device(run), lambda _: None) as client:

@@ -148,13 +148,18 @@ def _bytes(n: float) -> str:
 
 
 def _seconds(duration: tuple[float, float] | None) -> str:
+    """A range of time, each end in its own unit: "26 s to 2.7 min", "38 to 46 min"."""
     if duration is None:
         return "unknown"
-    low, high = duration
+    (low, low_unit), (high, high_unit) = map(_in_unit, duration)
+    return f"{low:.2g}{'' if low_unit == high_unit else f' {low_unit}'} to {high:.2g} {high_unit}"
+
+
+def _in_unit(seconds: float) -> tuple[float, str]:
     for unit, size in {"h": 3600, "min": 60}.items():
-        if high >= 2 * size:
-            return f"{low / size:.2g} to {high / size:.2g} {unit}"
-    return f"{low:.2g} to {high:.2g} s"
+        if seconds >= 1.5 * size:
+            return seconds / size, unit
+    return seconds, "s"
 
 
 def _gib(found: Estimate) -> str:

@@ -17,7 +17,7 @@ from ftlab.spec import FIELDS, KNOBS, JobSpec
 from ftlab.train.batches import Examples, collate
 from ftlab.ui.data_panel import DataPanel, tokens_html
 from ftlab.ui.fields import FieldRow, fix_label, read_input
-from ftlab.ui.form import JobPanel, estimate_html
+from ftlab.ui.form import JobPanel, _seconds, estimate_html
 from ftlab.ui.run_panel import RunPanel, seconds_left
 from ftlab.ui.state import State
 from ftlab.ui.try_panel import TryPanel
@@ -160,6 +160,20 @@ def test_the_estimate_follows_what_is_typed(state, files):
     state.set("n_epochs", 7)
     assert panel.estimate.value != before
     assert "<svg" in panel.estimate.value
+
+
+@pytest.mark.parametrize(
+    ("duration", "text"),
+    [
+        (None, "unknown"),
+        ((26, 160), "26 s to 2.7 min"),
+        ((2280, 2760), "38 to 46 min"),
+        ((5, 40), "5 to 40 s"),
+        ((4000, 90_000), "67 min to 25 h"),
+    ],
+)
+def test_a_time_is_a_range_in_units_one_can_read(duration, text):
+    assert _seconds(duration) == text
 
 
 def test_an_estimate_without_data_says_unknown(state):
