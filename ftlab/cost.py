@@ -11,14 +11,11 @@ from ftlab.data.report import DataReport
 from ftlab.devices import Device, detect
 from ftlab.models import ModelInfo, read_info
 from ftlab.rules import resolve
-from ftlab.schedule import total_steps
+from ftlab.schedule import PIECE_TOKENS, total_steps
 from ftlab.spec import JobSpec, module_names, parse
 
 Range = tuple[float, float]
 GIB = 2**30
-
-MICRO_BATCH_TOKENS = 4096
-"""The embedded trainer cuts a step into pieces of at most so many tokens, padding included."""
 
 # Floating-point operations per second of a matrix product in fp32, per core, measured on three
 # kinds of server CPU (2026-11); half of it is what a whole step of a small model reaches.
@@ -231,7 +228,7 @@ def _with_memory(
 
 def _piece_tokens(spec: JobSpec, report: DataReport | None) -> int:
     """Tokens that are in memory at once: rows of a batch, padded, up to the trainer's limit."""
-    longest = spec.max_seq_length or MICRO_BATCH_TOKENS
+    longest = spec.max_seq_length or PIECE_TOKENS
     if report is not None and report.tokens is not None:
         longest = min(longest, report.tokens.longest)
-    return max(longest, min(int(spec.batch_size) * longest, MICRO_BATCH_TOKENS))
+    return max(longest, min(int(spec.batch_size) * longest, PIECE_TOKENS))

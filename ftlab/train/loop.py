@@ -21,15 +21,12 @@ from ftlab.errors import FtlabError
 from ftlab.events import Checkpoint, Event, Log, Metrics, Status
 from ftlab.job import Job, LocalOptions
 from ftlab.models import fetch
-from ftlab.schedule import evaluation_steps, lr_share, total_steps
+from ftlab.schedule import PIECE_TOKENS, evaluation_steps, lr_share, total_steps
 from ftlab.spec import JobSpec, filled
 from ftlab.train.batches import Example, Examples, collate, pieces, some_rows, steps_of_epoch
 from ftlab.train.checkpoints import save_adapter
 from ftlab.train.methods import sft
 from ftlab.train.model import load_model, make_optimizer, trainable
-
-PIECE_TOKENS = 4096
-"""A step is cut into pieces of at most so many tokens, padding included."""
 
 Asked = Callable[[], str | None]
 """What a person asked of the run since it began: None, "stop" or "cancel"."""
