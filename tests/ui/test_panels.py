@@ -19,26 +19,13 @@ from ftlab.ui.data_panel import DataPanel, tokens_html
 from ftlab.ui.fields import FieldRow, fix_label, read_input
 from ftlab.ui.form import JobPanel, _seconds, estimate_html
 from ftlab.ui.run_panel import RunPanel, seconds_left
-from ftlab.ui.state import State
 from ftlab.ui.try_panel import TryPanel
 from ftlab.ui.workbench import PANELS, Workbench, run_view
-from tests.small import chat_rows, save_model, write_rows
+from tests.small import chat_rows, write_rows
 from tests.ui.test_state import make_run, scan
 
 # plotly 7.1 reads a trait in a way that traitlets 5.16 will no longer allow.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
-
-
-@pytest.fixture
-def state(tmp_path):
-    return State(tmp_path / "runs")
-
-
-@pytest.fixture
-def files(tmp_path):
-    model = save_model(tmp_path / "model")
-    train = write_rows(tmp_path / "t.jsonl", chat_rows(40))
-    return {"model": str(model), "training_file": str(train)}
 
 
 # --- fields ----------------------------------------------------------------------------------

@@ -11,21 +11,7 @@ from ftlab.job import Job
 from ftlab.runs import Run
 from ftlab.spec import JobSpec
 from ftlab.ui.state import State
-from tests.small import chat_rows, save_model, write_rows
-
-
-@pytest.fixture
-def state(tmp_path):
-    return State(tmp_path / "runs")
-
-
-@pytest.fixture
-def files(tmp_path):
-    model = save_model(tmp_path / "model")
-    return {
-        "model": str(model),
-        "training_file": str(write_rows(tmp_path / "t.jsonl", chat_rows(40))),
-    }
+from tests.small import chat_rows, write_rows
 
 
 def scan(state):
