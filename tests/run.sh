@@ -28,7 +28,7 @@ fi
 export PATH="$PWD/.venv/bin:$PATH"
 ruff check .
 ruff format --check .
-pyright
+pyright --project pyproject.toml
 # The tests may reach nothing but this machine: without a network where the system allows it.
 if unshare --net true 2>/dev/null; then
   exec unshare --net python tests/offline.py python -m pytest "$@"
