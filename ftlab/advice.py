@@ -23,6 +23,7 @@ LORA_LEARNING_RATE = 3e-4
 ENOUGH_STEPS = 100  # Tinker's guide: at least 100 steps
 BATCH_SIZES = (64, 32, 16, 8, 4, 2, 1)
 LORA_RANK = 16
+EVALUATIONS = 5
 LENGTH_UNIT = 64  # tokens
 
 

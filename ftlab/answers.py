@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ftlab import devices
-from ftlab.data.chat import prompt_text
+from ftlab.data.chat import plain_text, prompt_text
 from ftlab.data.template import Message
-from ftlab.data.tokens import load_tokenizer
+from ftlab.data.tokens import Tokenizer, load_tokenizer
 from ftlab.errors import RunError
 from ftlab.html import escaped, table
 from ftlab.models import fetch
@@ -61,7 +61,7 @@ def ask(
     """
     run = run if isinstance(run, Run) else attach(run)
     messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)
-    text = as_prompt(model_of(run), messages)
+    text = prompt_of(run, messages)
     options = {"max_tokens": max_tokens, "temperature": temperature, "seed": seed}
     (base,) = answers(run, [text], tuned=False, told=told, **options)
     (tuned,) = answers(run, [text], tuned=True, told=told, **options)
@@ -72,7 +72,10 @@ def answers(
     run: Run, prompts: Sequence[str], *, tuned: bool, told: Told = lambda _: None, **options: Any
 ) -> list[str]:
     """Answers to texts that are rendered already, in batches."""
+    import httpx
+
     adapter = str(run.adapter) if tuned else BASE
+    options["add_special_tokens"] = not _is_chat(run)
     if tuned and not run.adapter.exists():
         raise RunError(
             f"Run {run.id} has no adapter yet; it is saved when the run ends or is stopped. "
@@ -82,7 +85,13 @@ def answers(
     with _client(model_of(run), _device(run), told) as client:
         for start in range(0, len(prompts), BATCH):
             asked = {"model": adapter, "prompt": list(prompts[start : start + BATCH]), **options}
-            reply = client.post("/v1/completions", json=asked)
+            try:
+                reply = client.post("/v1/completions", json=asked)
+            except httpx.HTTPError as exc:
+                raise RunError(
+                    f"The process that answers has ended ({exc}); it must live until it has "
+                    "answered, and ends when memory is short. Ask again; it is started anew."
+                ) from exc
             body = reply.json()
             if reply.is_error:
                 raise RunError(f"The model could not answer: {body['error']['message']}")
@@ -90,9 +99,20 @@ def answers(
     return found
 
 
-def as_prompt(model: str, messages: Sequence[Message]) -> str:
-    """Messages as the text after which the model answers, by its own chat template."""
-    return prompt_text(messages, load_tokenizer(fetch(model, weights=False)))
+def prompt_of(run: Run, messages: Sequence[Message]) -> str:
+    """Messages as the text after which the model answers, in the form that the run trained on."""
+    return prompt_text(messages, _tokenizer(run)) if _is_chat(run) else plain_text(messages)
+
+
+def _is_chat(run: Run) -> bool:
+    """Whether prompts go through the chat template: not for a run on plain rows, and not for a
+    model without one."""
+    trained_on_chat = run.job.data_format not in ("instruction", "general")
+    return trained_on_chat and _tokenizer(run).template_for(tools=False) is not None
+
+
+def _tokenizer(run: Run) -> Tokenizer:
+    return load_tokenizer(fetch(model_of(run), weights=False))
 
 
 def model_of(run: Run) -> str:

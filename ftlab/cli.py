@@ -30,6 +30,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _print_issues(exc.issues)
     except FtlabError as exc:
         print(exc, file=sys.stderr)
+    except OSError as exc:
+        print(
+            f"{exc}. The path must be one that you can read and write; correct it.", file=sys.stderr
+        )
     except KeyboardInterrupt:
         print("Interrupted. A run that was started goes on: see `ftlab runs`.", file=sys.stderr)
     return 1
@@ -48,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     scan = add("scan", _scan)
     scan.add_argument("file", type=Path)
     scan.add_argument("--model", help="count tokens with this model's tokenizer")
-    scan.add_argument("--max-seq-length", type=int)
+    scan.add_argument("--max-seq-length", type=_positive, metavar="TOKENS")
     scan.add_argument("--for", dest="engine", choices=("local", "together"), default="together")
     scan.add_argument("--json", action="store_true")
     for name, command in {"check": _check, "estimate": _estimate, "train": _train}.items():
@@ -64,6 +68,13 @@ def _parser() -> argparse.ArgumentParser:
         add(name, command).add_argument("run", nargs="?", help="id or folder; or the newest")
     add("demo", _demo)
     return parser
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is no length; give 1 or more tokens")
+    return value
 
 
 # --- commands --------------------------------------------------------------------------------
@@ -98,13 +109,12 @@ def _scan(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    """Check the values of a spec; exit 1 when the embedded trainer would refuse them."""
-    from ftlab.models import ModelInfo, read_info
-    from ftlab.rules import check
+    """Check a spec, its model and its data; exit 1 when the embedded trainer would refuse."""
+    from ftlab.providers import examine, get_provider, scan_data
+    from ftlab.spec import parse
 
     values = _read_values(options.spec)
-    info = read_info(values["model"]) if isinstance(values.get("model"), str) else ModelInfo("")
-    issues = check(values, info.local_limits())
+    issues = examine(values, get_provider("local"), *scan_data(parse(values)[0]))
     if options.json:
         print(json.dumps([_plain(issue) for issue in issues], ensure_ascii=False))
     else:
@@ -116,16 +126,12 @@ def _check(options: argparse.Namespace) -> int:
 def _estimate(options: argparse.Namespace) -> int:
     """Tokens, steps, time and memory of a job on this machine."""
     from ftlab.cost import estimate
-    from ftlab.data.report import scan
+    from ftlab.providers import scan_data
+    from ftlab.spec import parse
 
     values = _read_values(options.spec)
-    scans = [
-        scan(values[name], values.get("model"), max_seq_length=values.get("max_seq_length"))
-        if values.get(name)
-        else None
-        for name in ("training_file", "validation_file")
-    ]
-    found = estimate(values, scans[0], validation=scans[1])
+    report, validation = scan_data(parse(values)[0])
+    found = estimate(values, report, validation=validation)
     if options.json:
         print(json.dumps(asdict(found)))
         return 0
@@ -180,7 +186,7 @@ def _ask(options: argparse.Namespace) -> int:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    """Tune the model inside ftlab on its own data: two minutes, no network."""
+    """Tune the model inside ftlab on its own data: about a minute, no network."""
     from ftlab import demo
     from ftlab.answers import ask
     from ftlab.data.rows import Rows
@@ -285,7 +291,7 @@ def _plain(issue: Issue) -> dict[str, Any]:
 def _read_values(file: Path) -> dict[str, Any]:
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as exc:
+    except (OSError, ValueError, RecursionError) as exc:
         raise FtlabError(
             f"{file} can't be read as a spec ({exc}); it takes one JSON object with the values. "
             'Write for example {"model": "demo", "training_file": "train.jsonl"}.'

@@ -193,12 +193,16 @@ def rate(value: float | None) -> str:
     """A learning rate as people write them: 4.7e-4."""
     if value is None:
         return "unknown"
+    if not math.isfinite(value):
+        return str(value)
     mantissa, _, exponent = f"{value:.2e}".partition("e")
     return f"{float(mantissa):g}e{int(exponent)}"
 
 
 def short(value: float) -> str:
     """Three significant digits, thousands grouped: 2,104,332 → 2.1 M; 0.00047 → 4.7e-4."""
+    if not math.isfinite(value):
+        return str(value)
     size = abs(value)
     if size >= 1e9:
         return f"{value / 1e9:.3g} G"

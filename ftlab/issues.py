@@ -18,6 +18,8 @@ from pydantic.fields import FieldInfo
 Level = Literal["error", "warning", "tip"]
 SHAPES: dict[str, str] = {"error": "▲", "warning": "●", "tip": "ℹ"}
 LINES_KEPT = 100
+LARGEST = 2**53
+"""Bound of whole numbers: up to it they are exact as floats, and JSON keeps them everywhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +120,17 @@ def _unknown_field(
         code="unknown_field",
         where=name,
         blocks=engines,
-        fix={name: None, ours: value} if ours else {name: None},
+        fix={name: None, ours: value} if ours and _takes(model, ours, value) else {name: None},
     )
+
+
+def _takes(model: type[BaseModel], name: str, value: Any) -> bool:
+    """Whether a field takes a value; not if the other tool's unit is another."""
+    try:
+        model(**{name: value})
+    except ValidationError:
+        return False
+    return True
 
 
 def _bad_value(name: str, value: Any, field: FieldInfo, engines: tuple[str, ...]) -> Issue:
@@ -127,7 +138,7 @@ def _bad_value(name: str, value: Any, field: FieldInfo, engines: tuple[str, ...]
     advice = "Leave it out or give such a value." if nearest is None else f"Use {nearest!r}."
     return Issue(
         "error",
-        f"{name} is {_shown(value)}; it takes {allowed(field)}. {advice}",
+        f"{name} is {shown(value)}; it takes {allowed(field)}. {advice}",
         code="bad_value",
         where=name,
         blocks=engines,
@@ -135,7 +146,8 @@ def _bad_value(name: str, value: Any, field: FieldInfo, engines: tuple[str, ...]
     )
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A value in a message, cut where it is long."""
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "…"
 
@@ -177,7 +189,7 @@ def _bounds_in_words(metadata: list[Any]) -> str:
         text.format(f"{bound:g}" if isinstance(bound, float) else bound)
         for rule in metadata
         for attribute, text in words.items()
-        if (bound := getattr(rule, attribute, None)) is not None
+        if (bound := getattr(rule, attribute, None)) is not None and bound != LARGEST
     ]
     return " " + " and ".join(parts) if parts else ""
 

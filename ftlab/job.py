@@ -39,7 +39,7 @@ class Job(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="strings")
 
     spec: JobSpec
-    """Resolved: nothing left out."""
+    """Resolved: what depends on the model, the data and the engine is filled in."""
     provider: str
     options: dict[str, Any] = Field(default_factory=dict)
     """The provider's own options, as plain data."""
@@ -47,5 +47,9 @@ class Job(BaseModel):
     """Field → why `resolve()` chose its value."""
     data_sha256: str = ""
     """Of the training file when it was submitted."""
+    validation_sha256: str = ""
+    """Of the validation file when it was submitted; empty when there is none."""
+    data_format: str | None = None
+    """Of the training file: conversation, instruction, general or preference."""
     created_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
     ftlab_version: str = ""

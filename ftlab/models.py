@@ -10,10 +10,12 @@ import json
 import math
 import struct
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from ftlab.errors import UnreadableData
+from ftlab.files import existing
 from ftlab.issues import Issue
 
 DEMO = "demo"
@@ -83,27 +85,39 @@ def locate(model: str) -> Path | None:
         from ftlab import demo
 
         return demo.MODEL
-    folder = Path(model).expanduser()
-    if (folder / "config.json").is_file():
-        return folder.resolve()
+    if existing(model) is not None:
+        folder = existing(Path(model) / "config.json")
+        return None if folder is None else folder.parent.resolve()
     return _cached(model) if _looks_like_hub_id(model) else None
 
 
 def model_problem(model: str) -> Issue | None:
     """What keeps a model from being used here, or that it has to be downloaded first."""
     try:
-        if locate(model) is not None:
+        here = locate(model)
+        if here is not None:
             read_info(model)
+            if existing(model) is not None and not _has_weights(here):
+                raise UnreadableData(_no_weights(here))
             return None
     except UnreadableData as exc:
         return Issue("error", str(exc), "bad_model", "model", blocks=("local",))
-    if _looks_like_hub_id(model):
+    if _is_on_hub(model):
         text = (
             f"{model} is not on this machine; a run downloads it from Hugging Face first. "
             "Its size and its token counts are known after that."
         )
         return Issue("tip", text, "model_not_here", "model")
     return Issue("error", _no_model(model), "no_model_here", "model", blocks=("local",))
+
+
+def _no_weights(folder: Path) -> str:
+    found = sorted(file.name for file in folder.glob("*.bin"))
+    there = f"only {', '.join(found)}" if found else "no weights"
+    return (
+        f"{folder} has {there}; ftlab loads weights in the safetensors format, all parts of them. "
+        "Save the model again with transformers' save_pretrained, or download the rest of it."
+    )
 
 
 def _no_model(model: str) -> str:
@@ -122,7 +136,9 @@ def fetch(model: str, revision: str | None = None, *, weights: bool = True) -> P
     here = locate(model)
     if here is not None and (not weights or _has_weights(here)):
         return here
-    if not _looks_like_hub_id(model):
+    if here is not None and existing(model) is not None:
+        raise UnreadableData(_no_weights(here))
+    if not _is_on_hub(model):
         raise UnreadableData(_no_model(model))
     from huggingface_hub import snapshot_download
 
@@ -143,20 +159,28 @@ def read_info(model: str) -> ModelInfo:
     if folder is None:
         return ModelInfo(name=model)
     config = read_config(folder)
-    text = config.get("text_config", config)
+    family = config.get("model_type")
+    inner = config.get("text_config")
+    text: dict[str, Any] = inner if isinstance(inner, dict) else config
     shapes = tensor_shapes(folder)
     return ModelInfo(
         name=model,
-        family=config.get("model_type"),
+        family=family if isinstance(family, str) else None,
         n_params=sum(math.prod(shape) for shape in shapes.values()) or None,
-        hidden_size=text.get("hidden_size", text.get("n_embd")),
-        intermediate_size=text.get("intermediate_size", text.get("n_inner")),
-        n_layers=text.get("num_hidden_layers", text.get("n_layer")),
-        vocab_size=text.get("vocab_size"),
-        context_length=text.get("max_position_embeddings", text.get("n_positions")),
+        hidden_size=_size(text, "hidden_size", "n_embd"),
+        intermediate_size=_size(text, "intermediate_size", "n_inner"),
+        n_layers=_size(text, "num_hidden_layers", "n_layer"),
+        vocab_size=_size(text, "vocab_size"),
+        context_length=_size(text, "max_position_embeddings", "n_positions"),
         n_bytes=sum(file.stat().st_size for file in folder.glob("*.safetensors")) or None,
         lora_params_per_rank=_params_per_rank(shapes),
     )
+
+
+def _size(config: dict[str, Any], *names: str) -> int | None:
+    """The first of the values that is a whole number above 0; None is unknown."""
+    found = (config.get(name) for name in names)
+    return next((n for n in found if type(n) is int and n > 0), None)
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -173,22 +197,32 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 def tensor_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
     """Name → shape of every tensor in the folder's safetensors files, from their headers alone."""
+    files = sorted(folder.glob("*.safetensors"))
+    return _shapes(tuple((file, file.stat().st_mtime_ns) for file in files))
+
+
+@lru_cache(maxsize=4)  # the form asks with every key that is pressed
+def _shapes(files: tuple[tuple[Path, int], ...]) -> dict[str, tuple[int, ...]]:
     shapes: dict[str, tuple[int, ...]] = {}
-    for file in sorted(folder.glob("*.safetensors")):
-        for name, entry in _read_header(file).items():
-            if name != "__metadata__":
-                shapes[name] = tuple(entry["shape"])
+    for file, _ in files:
+        shapes.update(_read_header(file))
     return shapes
 
 
-def _read_header(file: Path) -> dict[str, Any]:
+def _read_header(file: Path) -> dict[str, tuple[int, ...]]:
+    """Name → shape; the file must also be as long as its header says."""
     try:
         with file.open("rb") as stream:
             (size,) = struct.unpack("<Q", stream.read(8))
             if size > HEADER_LIMIT:
                 raise ValueError(f"its header claims {size} bytes")
-            return json.loads(stream.read(size))
-    except (OSError, ValueError, struct.error) as exc:
+            header = json.loads(stream.read(size))
+        entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
+        wanted = 8 + size + max((e["data_offsets"][1] for e in entries.values()), default=0)
+        if wanted != file.stat().st_size:
+            raise ValueError(f"it has {file.stat().st_size:,} of {wanted:,} bytes")
+        return {name: tuple(map(int, entry["shape"])) for name, entry in entries.items()}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, struct.error) as exc:
         raise UnreadableData(
             f"{file} is not a whole safetensors file ({exc}); ftlab reads weights only in that "
             "format. Download or copy the file again."
@@ -206,6 +240,11 @@ def _params_per_rank(shapes: dict[str, tuple[int, ...]]) -> dict[str, int]:
     return sums
 
 
+def _is_on_hub(model: str) -> bool:
+    """Whether a name can only mean a model of the hub."""
+    return _looks_like_hub_id(model) and existing(model) is None
+
+
 def _looks_like_hub_id(model: str) -> bool:
     return model.count("/") == 1 and not model.startswith((".", "/", "~")) and " " not in model
 
@@ -218,4 +257,12 @@ def _cached(model: str) -> Path | None:
 
 
 def _has_weights(folder: Path) -> bool:
-    return any(folder.glob("*.safetensors"))
+    """Whether all the safetensors files are there that the index names, or one without an index."""
+    index = folder / "model.safetensors.index.json"
+    if not index.is_file():
+        return any(folder.glob("*.safetensors"))
+    try:
+        parts = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
+    return all((folder / str(part)).is_file() for part in parts)

@@ -27,7 +27,8 @@ def spawn(module: str, arguments: list[str], log: Path, lock: int) -> None:
     """
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments, "--lock", str(lock)],
+            # -P: a script beside the notebook called peft.py must not be taken for the library.
+            [sys.executable, "-P", "-m", module, *arguments, "--lock", str(lock)],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -51,8 +52,8 @@ def try_lock(handle: int, how: int = fcntl.LOCK_EX) -> bool:
 def is_locked(path: Path) -> bool:
     """Whether a living process holds the lock of a file."""
     try:
-        handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except (FileNotFoundError, PermissionError):  # a lock that we may not see is not ours
         return False
     try:
         return not try_lock(handle, fcntl.LOCK_SH)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ftlab.advice import ENOUGH_STEPS, LORA_RANK, training_rows
+from ftlab.advice import ENOUGH_STEPS, EVALUATIONS, LORA_RANK, training_rows
 from ftlab.data.report import DataReport
 from ftlab.issues import Issue, Level
 from ftlab.models import Limits
@@ -134,17 +134,34 @@ def own_weights_need_a_template_model(
 )
 def data_is_accepted(spec: JobSpec, limits: Limits, report: DataReport | None) -> Iterator[Issue]:
     """What keeps an engine from reading the data keeps it from training."""
+    yield from refused_data("training_file", report)
+
+
+def refused_data(
+    field: str, report: DataReport | None, like: DataReport | None = None
+) -> Iterator[Issue]:
+    """What keeps an engine from reading the file of a field, or from using it beside `like`."""
+    if report is None:
+        return
+    kind = field.removesuffix("_file")
     for engine in ENGINES:
-        refused = [i for i in (report.issues if report else ()) if engine in i.blocks]
+        # What is wrong with the model is said of the model.
+        refused = [i for i in report.issues if engine in i.blocks and i.where != "model"]
         if refused:
             where = "the embedded trainer" if engine == "local" else "the hosted service"
             more = f" There are {len(refused) - 1} more kinds." if len(refused) > 1 else ""
             yield _error(
-                "training_file",
-                f"The training file has rows that {where} refuses ({refused[0].message}){more} "
+                field,
+                f"The {kind} file has rows that {where} refuses ({refused[0].message}){more} "
                 "Correct those rows; a scan lists them.",
                 (engine,),
             )
+    if like is not None and like.format and report.format and like.format != report.format:
+        yield _error(
+            field,
+            f"The rows of the {kind} file are of format {report.format}, and those to train on of "
+            f"format {like.format}; both must be of one. Give a file in that format.",
+        )
 
 
 @rule(report=DataReport(path="t.jsonl", n_rows=9, format="preference"))
@@ -358,8 +375,8 @@ def validation_data_is_used(
             "warning",
             "n_evals",
             "There is validation data and n_evals is 0, so it would never be measured; 1 or more "
-            "are possible. Use 5.",
-            fix={"n_evals": 5},
+            f"are possible. Use {EVALUATIONS}.",
+            fix={"n_evals": EVALUATIONS},
         )
 
 
@@ -458,9 +475,15 @@ def within_limits(spec: JobSpec, limits: Limits, report: DataReport | None) -> I
 def modules_exist(spec: JobSpec, limits: Limits, report: DataReport | None) -> Iterator[Issue]:
     """An adapter on a layer that is not there would train nothing."""
     known = limits.lora_trainable_modules
+    wanted = module_names(spec.lora_trainable_modules)
+    if not wanted:
+        yield _error(
+            "lora_trainable_modules",
+            "lora_trainable_modules names no layer; an adapter needs at least one. Use all-linear.",
+            fix={"lora_trainable_modules": "all-linear"},
+        )
     if not known or spec.lora_trainable_modules == "all-linear":
         return
-    wanted = module_names(spec.lora_trainable_modules)
     missing = [name for name in wanted if name not in known]
     if missing:
         yield _error(

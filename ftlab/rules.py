@@ -6,32 +6,33 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from ftlab.advice import recommend
+from ftlab.advice import EVALUATIONS, recommend
 from ftlab.data.report import DataReport
 from ftlab.issues import Issue, by_gravity
 from ftlab.models import Limits, ModelInfo, read_info
-from ftlab.rulebook import NO_LIMITS, RULES
+from ftlab.rulebook import NO_LIMITS, RULES, refused_data
 from ftlab.spec import Engine, JobSpec, parse
-
-EVALUATIONS = 5
 
 
 def check(
     values: JobSpec | Mapping[str, Any],
     limits: Limits | None = None,
     report: DataReport | None = None,
+    *,
+    validation: DataReport | None = None,
 ) -> list[Issue]:
     """Every problem of a spec at once, errors first; an engine is in `blocks` if it refuses.
 
     `values` may be a spec or plain keywords, valid or not. `limits` are those of the model on
-    the engine; what is unknown in them is not checked. `report` is the scan of the data.
+    the engine; what is unknown in them is not checked. `report` and `validation` are scans of the
+    data files. Neither files nor the model are opened here; `submit()` looks at all of them.
     """
     spec, issues = parse(values)
     bad_fields = {issue.where for issue in issues}
     for registered in RULES:
         found = registered.find(spec, limits or NO_LIMITS, report)
         issues += [replace(i, code=registered.name) for i in found if not _fields(i) & bad_fields]
-    return by_gravity(issues)
+    return by_gravity([*issues, *refused_data("validation_file", validation, report)])
 
 
 def _fields(issue: Issue) -> set[str]:

@@ -107,7 +107,15 @@ class Run:
 
     @cached_property
     def job(self) -> Job:
-        return Job.model_validate_json(self._job_file.read_bytes())
+        """The job. Raises RunError when its file is damaged or of a newer ftlab."""
+        try:
+            return Job.model_validate_json(self._job_file.read_bytes())
+        except (OSError, ValueError) as exc:
+            raise RunError(
+                f"{self._job_file} can't be read ({_first_line(exc)}); it holds a job as "
+                "this ftlab or an older one writes it. Read it with the ftlab that wrote it, or "
+                "move the run's folder away."
+            ) from exc
 
     # --- reading -----------------------------------------------------------------------------
 
@@ -193,7 +201,8 @@ class Run:
                 f"Run {self.id} is {self.status} already; only a live run takes requests. "
                 "Start a new one."
             )
-        line = json.dumps({"request": request, "time": time.time()}) + "\n"
+        # A line break in front too: after a torn line, this one still stands on its own.
+        line = "\n" + json.dumps({"request": request, "time": time.time()}) + "\n"
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         handle = os.open(self._request_file, flags, 0o600)
         os.write(handle, line.encode())
@@ -205,7 +214,7 @@ class Run:
             lines = self._request_file.read_bytes().splitlines()
         except FileNotFoundError:
             return None
-        wanted = {json.loads(line)["request"] for line in lines}
+        wanted = {_request_on(line) for line in lines}
         return "cancel" if "cancel" in wanted else "stop" if "stop" in wanted else None
 
     # --- being the process -------------------------------------------------------------------
@@ -260,9 +269,10 @@ class Runs:
         self.folder = Path(chosen).absolute()
 
     def __iter__(self) -> Iterator[Run]:
-        """Runs, the newest first."""
-        jobs = sorted(self.folder.glob("*/job.json"), key=lambda job: job.parent.name, reverse=True)
-        return (Run(job.parent) for job in jobs)
+        """Runs, the newest first; folders with another kind of name are none of ours."""
+        jobs = self.folder.glob("*/job.json")
+        names = sorted((job.parent.name for job in jobs), reverse=True)
+        return (Run(self.folder / name) for name in names if ID_PATTERN.fullmatch(name))
 
     def __getitem__(self, run_id: str) -> Run:
         if not ID_PATTERN.fullmatch(run_id):
@@ -291,7 +301,7 @@ def attach(run: str | Path | None = None, folder: Path | str | None = None) -> R
     if isinstance(run, Path) or (isinstance(run, str) and os.sep in run):
         return Run(run)
     runs = Runs(folder)
-    found = runs[run] if run else runs.latest()
+    found = runs[run] if run is not None else runs.latest()
     if found is None:
         raise RunError(
             f"There is no run in {runs.folder}; runs lie in {DEFAULT_FOLDER}/ beside the notebook, "
@@ -300,9 +310,25 @@ def attach(run: str | Path | None = None, folder: Path | str | None = None) -> R
     return found
 
 
+def _request_on(line: bytes) -> str | None:
+    """What a line asks for; None for a blank or torn one."""
+    try:
+        return json.loads(line)["request"]
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _first_line(exc: Exception) -> str:
+    return next(iter(str(exc).splitlines()), type(exc).__name__)
+
+
 def _as_html(run: Run) -> str:
     """A summary and the curves, without scripts."""
-    history, state, spec = run.history, run.state, run.job.spec
+    try:
+        spec = run.job.spec
+    except RunError as exc:
+        return f"<div>{escaped(run.id)}: {escaped(exc)}</div>"
+    history, state = run.history, run.state
     of = f" of {history.n_steps:,}" if history.n_steps else ""
     values = {
         "run": run.id,

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ftlab.answers import Told, answers, as_prompt, model_of
+from ftlab.answers import Told, answers, prompt_of
 from ftlab.data.rows import Rows
 from ftlab.runs import Run
 
@@ -29,7 +29,7 @@ def exact_matches(
     """Greedy answers to each conversation's last turn that equal the reference there."""
     rows = Rows(file)
     chats = [rows[i]["messages"] for i in range(len(rows))]
-    prompts = [as_prompt(model_of(run), chat[:-1]) for chat in chats]
+    prompts = [prompt_of(run, chat[:-1]) for chat in chats]
     found = answers(run, prompts, tuned=tuned, told=told, max_tokens=max_tokens)
     references = [chat[-1]["content"] for chat in chats]
     pairs = zip(found, references, strict=True)

@@ -1,6 +1,6 @@
 """JobSpec: every hyperparameter, once.
 
-Bounds, help, form hints, JSON, terminal options and the docs table all come from these fields.
+Bounds, help, the form and JSON all come from these fields.
 Names are Together's keywords (or Hugging Face's own words where both agree). Relations between
 fields are rules (`rules.py`), because a validator would stop at the first.
 """
@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from ftlab.errors import FtlabError
-from ftlab.issues import Issue, alternatives, from_validation
+from ftlab.issues import LARGEST, Issue, alternatives, from_validation
 
 Engine = Literal["local", "together"]
 ENGINES: tuple[Engine, ...] = ("local", "together")
@@ -122,12 +122,14 @@ class JobSpec(BaseModel):
     )
     """Share of the training rows to hold back for validation; equal rows stay on one side."""
     max_train_rows: Annotated[int | None, Knob(DATA, advanced=True, providers=LOCAL)] = Field(
-        None, ge=1
+        None, ge=1, le=LARGEST
     )
     """Train on at most this many rows, drawn by the seed."""
 
     # Length
-    max_seq_length: Annotated[int | None, Knob(LENGTH, unit="tokens")] = Field(None, ge=8)
+    max_seq_length: Annotated[int | None, Knob(LENGTH, unit="tokens")] = Field(
+        None, ge=8, le=LARGEST
+    )
     """Longest row in tokens. What is longer is treated as `over_length` says."""
     over_length: Annotated[
         Literal["truncate", "drop", "stop"], Knob(LENGTH, advanced=True, providers=LOCAL)
@@ -135,10 +137,10 @@ class JobSpec(BaseModel):
     """What happens to rows above max_seq_length: cut the end, leave them out, or stop."""
     packing: Annotated[bool | None, Knob(LENGTH, advanced=True, providers=HOSTED)] = None
     """Put several short rows into one sequence; hosted jobs without it are billed for padding."""
-    n_epochs: Annotated[int, Knob(LENGTH)] = Field(1, ge=1)
+    n_epochs: Annotated[int, Knob(LENGTH)] = Field(1, ge=1, le=LARGEST)
     """How often the training goes through all rows."""
     max_steps: Annotated[int | None, Knob(LENGTH, advanced=True, providers=LOCAL)] = Field(
-        None, ge=1
+        None, ge=1, le=LARGEST
     )
     """End after this many optimizer steps, even within an epoch."""
 
@@ -146,11 +148,11 @@ class JobSpec(BaseModel):
     learning_rate: Annotated[float | None, Knob(OPTIMISER, scale="log")] = Field(None, gt=0, le=1)
     """Peak learning rate, reached after warm-up. LoRA takes about ten times the full value."""
     batch_size: Annotated[
-        Annotated[int, Field(ge=1)] | Literal["max"], Knob(OPTIMISER, unit="rows")
+        Annotated[int, Field(ge=1, le=LARGEST)] | Literal["max"], Knob(OPTIMISER, unit="rows")
     ] = "max"
     """Rows (with packing, packed sequences) per batch; "max" lets ftlab choose."""
     gradient_accumulation_steps: Annotated[int | None, Knob(OPTIMISER, advanced=True)] = Field(
-        None, ge=1
+        None, ge=1, le=LARGEST
     )
     """Batches that are added up before the weights change: a step sees batch_size times this."""
     lr_scheduler_type: Annotated[
@@ -187,15 +189,17 @@ class JobSpec(BaseModel):
         float | None, Knob(OPTIMISER, advanced=True, methods=SFT, providers=())
     ] = Field(None, gt=0)
     """Noise on the input embeddings while training (NEFTune); 5 to 15 is usual."""
-    random_seed: Annotated[int | None, Knob(OPTIMISER, advanced=True)] = Field(None, ge=0)
+    random_seed: Annotated[int | None, Knob(OPTIMISER, advanced=True)] = Field(
+        None, ge=0, le=LARGEST
+    )
     """Fixes the order of the rows, the first adapter weights and dropout."""
 
     # LoRA
     lora: Annotated[bool | None, Knob(LORA)] = True
     """Train a small adapter (True), all weights (False), or as the service prefers (None)."""
-    lora_r: Annotated[int | None, Knob(LORA)] = Field(None, ge=1)
+    lora_r: Annotated[int | None, Knob(LORA)] = Field(None, ge=1, le=LARGEST)
     """Rank of the adapter: its size, and how much it can learn."""
-    lora_alpha: Annotated[int | None, Knob(LORA)] = Field(None, ge=1)
+    lora_alpha: Annotated[int | None, Knob(LORA)] = Field(None, ge=1, le=LARGEST)
     """The adapter's update is scaled by lora_alpha / lora_r; twice lora_r when left out."""
     lora_dropout: Annotated[float, Knob(LORA, advanced=True)] = Field(0.0, ge=0, lt=1)
     """Share of the adapter's inputs that are dropped while training."""
@@ -219,10 +223,10 @@ class JobSpec(BaseModel):
     """Train the vision encoder of a vision model too."""
 
     # Evaluation and checkpoints
-    n_evals: Annotated[int | None, Knob(EVALUATION)] = Field(None, ge=0)
+    n_evals: Annotated[int | None, Knob(EVALUATION)] = Field(None, ge=0, le=LARGEST)
     """How often the validation loss is measured, evenly spread, the last time at the end."""
     n_checkpoints: Annotated[int, Knob(EVALUATION, advanced=True, providers=HOSTED)] = Field(
-        1, ge=1
+        1, ge=1, le=LARGEST
     )
     """How many states are kept on the way; 1 is the end only."""
     early_stopping_enabled: Annotated[bool, Knob(EVALUATION, advanced=True, providers=HOSTED)] = (
@@ -230,7 +234,7 @@ class JobSpec(BaseModel):
     )
     """End when the validation loss stops falling, and keep the best checkpoint."""
     early_stopping_patience: Annotated[int, Knob(EVALUATION, advanced=True, providers=HOSTED)] = (
-        Field(2, ge=1)
+        Field(2, ge=1, le=LARGEST)
     )
     """Evaluations in a row without improvement after which to end."""
     early_stopping_min_delta: Annotated[
@@ -239,7 +243,7 @@ class JobSpec(BaseModel):
     """How much lower than the best a validation loss must be to count as better."""
     early_stopping_warmup_evals: Annotated[
         int, Knob(EVALUATION, advanced=True, providers=HOSTED)
-    ] = Field(1, ge=0)
+    ] = Field(1, ge=0, le=LARGEST)
     """Evaluations at the start that are not judged."""
     sample_prompts: Annotated[tuple[str, ...], Knob(EVALUATION, advanced=True, providers=())] = ()
     """Prompts that the model answers at each evaluation."""

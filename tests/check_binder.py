@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -25,7 +26,6 @@ import psutil
 REPOSITORY = Path(__file__).parents[1]
 LIMIT = 2 * 10**9  # bytes, as on mybinder.org
 NOTEBOOKS = ("01_first_run.ipynb", "02_in_code.ipynb")
-PORT = 8899
 RUN = """
 import sys, nbformat
 from nbclient import NotebookClient
@@ -99,13 +99,16 @@ def build(checkout: Path, home: Path) -> dict[str, str]:
 
 def open_lab(checkout: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
     """JupyterLab as Binder starts it; it must lead to the first notebook."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
     command = ["binder/start", "jupyter", "lab", "--no-browser", "--ip=127.0.0.1"]
-    command += [f"--port={PORT}", "--ServerApp.port_retries=0", "--IdentityProvider.token=x"]
+    command += [f"--port={port}", "--ServerApp.port_retries=0", "--IdentityProvider.token=x"]
     command += ["--allow-root"] if os.getuid() == 0 else []
     lab = subprocess.Popen(command, cwd=checkout, env=environment, stderr=subprocess.DEVNULL)
     for _ in range(300):
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{PORT}/?token=x", timeout=5) as page:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/?token=x", timeout=5) as page:
                 assert page.url.partition("?")[0].endswith("lab/tree/notebooks/01_first_run.ipynb")
                 print("JupyterLab opens", page.url.partition("?")[0].rpartition("/")[2])
                 return lab

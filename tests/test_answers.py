@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-import sys
+import threading
 import time
 
+import psutil
 import pytest
 
 import ftlab
 from ftlab import devices
-from ftlab.answers import answers, as_prompt
+from ftlab.answers import answers, prompt_of
 from ftlab.errors import RunError
 from ftlab.scores import exact_matches, same
-from tests.small import chat_rows, save_model, write_rows
+from tests.small import chat_rows, save_model, with_bos, write_rows
 
 pytestmark = pytest.mark.slow
 
@@ -44,7 +45,6 @@ def test_base_and_tuned_answer_the_same_prompt(run):
     assert found.tuned == "It left."
     assert found.base != found.tuned
     assert told
-    assert "torch" not in sys.modules or "transformers" in sys.modules
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")
@@ -56,7 +56,7 @@ def test_answers_equal_plain_generation(run):
 
     model = run.job.spec.model
     tokenizer = AutoTokenizer.from_pretrained(model)
-    prompts = [as_prompt(model, row["messages"][:1]) for row in chat_rows(3, start=70)]
+    prompts = [prompt_of(run, row["messages"][:1]) for row in chat_rows(3, start=70)]
     plain = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
     for tuned in (False, True):
         if tuned:
@@ -73,11 +73,47 @@ def test_answers_equal_plain_generation(run):
 
 
 def test_sampling_follows_the_seed(run):
-    prompt = as_prompt(run.job.spec.model, [{"role": "user", "content": "Hello"}])
+    prompt = prompt_of(run, [{"role": "user", "content": "Hello"}])
     options = {"tuned": False, "max_tokens": 16, "temperature": 1.5}
     once, again, other = (answers(run, [prompt], seed=seed, **options) for seed in (1, 1, 2))
     assert once == again
     assert once != other
+
+
+def test_a_run_on_plain_rows_is_asked_as_it_was_trained(tmp_path):
+    """No chat template around the prompt, and the tokenizer's own BOS in front of it."""
+    from ftlab.data.chat import tokenise
+    from ftlab.data.tokens import load_tokenizer
+
+    model = save_model(tmp_path / "model", template="chatml")
+    with_bos().save(str(model / "tokenizer.json"))
+    rows = [{"prompt": f"Order {i}?", "completion": " It left."} for i in range(64)]
+    train = write_rows(tmp_path / "train.jsonl", rows)
+    values = {"model": str(model), "training_file": str(train), "learning_rate": 2e-2}
+    run = ftlab.submit({**values, "batch_size": 8, "n_epochs": 20}, folder=tmp_path / "runs")
+    assert run.wait(120).status == "completed"
+    assert prompt_of(run, [{"role": "user", "content": "Order 7?"}]) == "Order 7?"
+    assert tokenise(rows[7], load_tokenizer(model))[0].ids[0] == load_tokenizer(model).prefix[0]
+    assert ftlab.ask(run, "Order 7?", max_tokens=12).tuned == " It left."
+
+
+def test_a_process_that_dies_while_it_answers_is_said(run):
+    ask_long = {"tuned": False, "max_tokens": 400, "temperature": 2.0}
+    prompts = [prompt_of(run, row["messages"][:1]) for row in chat_rows(64)]
+    answers(run, prompts[:1], tuned=False, max_tokens=1)
+    killer = threading.Timer(0.3, lambda: [p.kill() for p in answering()])
+    killer.start()
+    with pytest.raises(RunError, match="Ask again"):
+        answers(run, prompts, **ask_long)
+    killer.join()
+    assert answers(run, prompts[:1], tuned=False, max_tokens=1)
+
+
+def answering():
+    """The answering processes of these tests."""
+    mine = str(devices.lease_folder())
+    processes = psutil.process_iter(["cmdline"])
+    return [p for p in processes if mine in " ".join(p.info["cmdline"] or [])]
 
 
 def test_exact_matches_are_counted(run, tmp_path):

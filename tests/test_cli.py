@@ -107,3 +107,44 @@ def test_a_refused_job_prints_every_issue(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "n_epochs is 0" in out
     assert "ftlab calls it `lora_r`" in out
+
+
+def test_check_looks_at_model_and_data_too(good, tmp_path, capsys):
+    spec = tmp_path / "spec.json"
+    spec.write_text(json.dumps({"model": "nope", "training_file": "nothere.jsonl", "n_epochs": 0}))
+    assert run("check", spec) == 1
+    out = capsys.readouterr().out
+    assert "No model is at 'nope'" in out
+    assert "nothere.jsonl is not a file" in out
+    assert "n_epochs is 0" in out
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"model": 5, "training_file": 5, "max_seq_length": "abc"},
+        {"model": "demo", "n_epochs": 10**400, "lora_alpha": 10**400, "random_seed": 10**30},
+        {"model": "demo", "lora_trainable_modules": []},
+    ],
+)
+@pytest.mark.parametrize("verb", ["check", "estimate"])
+def test_odd_values_are_issues(verb, values, tmp_path, capsys):
+    spec = tmp_path / "spec.json"
+    spec.write_text(json.dumps(values))
+    assert run(verb, spec) == (1 if verb == "check" else 0)
+    for name in set(values) - {"model"}:
+        assert verb == "estimate" or name in capsys.readouterr().out or values.keys() > {name}
+
+
+def test_a_length_below_1_is_wrong_usage(good, capsys):
+    with pytest.raises(SystemExit) as ended:
+        run("scan", good, "--max-seq-length", "-3")
+    assert ended.value.code == 2
+
+
+def test_a_path_that_can_not_be_used_is_said(good, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("FTLAB_RUNS", str(good))
+    spec = tmp_path / "spec.json"
+    spec.write_text(json.dumps({"model": "demo", "training_file": str(good)}))
+    assert run("train", spec) == 1
+    assert str(good) in capsys.readouterr().err

@@ -72,3 +72,8 @@ def test_a_histogram_has_a_bar_for_each_filled_bin():
     root = ElementTree.fromstring(histogram([(0, 5, 3), (5, 10, 0), (10, 15, 1)], mark=12))
     assert len(list(root.iter("{http://www.w3.org/2000/svg}rect"))) == 2
     assert "12" in [t.text for t in root.iter("{http://www.w3.org/2000/svg}text")]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_what_is_no_number_is_shown_as_it_is(value):
+    assert short(value) == rate(value) == str(value)

@@ -12,13 +12,13 @@ import pytest
 import ftlab
 
 PACKAGE = Path(ftlab.__file__).parent
-# A module may import those to its left in its own line, and all lines above.
+# A module may import those of its own line, and of all lines above.
 LAYERS = (
-    ("errors", "issues", "events", "schedule", "processes", "html"),
+    ("errors", "issues", "events", "files", "schedule", "processes", "html"),
     ("spec",),
     ("demo", "models"),
     ("data",),
-    ("devices", "advice", "rulebook", "rules", "cost"),
+    ("base", "devices", "advice", "rulebook", "rules", "cost"),
     ("eventlog", "job", "runs"),
     ("providers",),
     ("answers", "scores"),
@@ -30,14 +30,25 @@ RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 # Processes of their own: they may use these, and nobody may import them.
 APART = {
     "train": {
-        *("errors", "spec", "job", "events", "eventlog", "schedule", "data", "models"),
+        *(
+            "base",
+            "files",
+            "errors",
+            "spec",
+            "job",
+            "events",
+            "eventlog",
+            "schedule",
+            "data",
+            "models",
+        ),
         *("devices", "runs", "processes"),
     },
-    "infer": {"errors", "data", "models", "devices", "processes"},
+    "infer": {"base", "errors", "data", "models", "devices", "processes"},
 }
 HEAVY = {
-    "torch": {"train", "infer", "demo"},
-    "transformers": {"train", "infer", "demo"},
+    "torch": {"train", "infer", "demo", "base"},
+    "transformers": {"train", "infer", "demo", "base"},
     "peft": {"train", "infer"},
     "ipywidgets": {"ui"},
     "traitlets": {"ui"},

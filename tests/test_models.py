@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
 from ftlab import demo
+from ftlab.cost import estimate
 from ftlab.errors import UnreadableData
-from ftlab.models import fetch, locate, read_info, tensor_shapes
+from ftlab.models import ModelInfo, fetch, locate, model_problem, read_info, tensor_shapes
 from tests.small import save_model, save_tokenizer
 
 
@@ -107,3 +109,67 @@ def test_a_config_with_a_text_part_is_read(tmp_path):
     config = {"model_type": "gemma3", "text_config": {"hidden_size": 640}}
     (tmp_path / "config.json").write_text(json.dumps(config))
     assert read_info(str(tmp_path)).hidden_size == 640
+
+
+def header(text: str, n_bytes: int) -> bytes:
+    data = text.encode()
+    return len(data).to_bytes(8, "little") + data + b"\0" * n_bytes
+
+
+WHOLE = '{"a": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}}'
+
+
+def test_a_file_is_as_long_as_its_header_says(tmp_path):
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(header(WHOLE, 24))
+    assert tensor_shapes(tmp_path) == {"a": (2, 3)}
+    file.write_bytes(header(WHOLE, 23))
+    os.utime(file, ns=(1, 1))
+    with pytest.raises(UnreadableData, match="bytes"):
+        tensor_shapes(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["[1]", '{"a": {}}', '{"a": 1}', '{"a": {"shape": 3}}'])
+def test_a_header_of_another_shape_is_said(tmp_path, text):
+    (tmp_path / "model.safetensors").write_bytes(header(text, 0))
+    with pytest.raises(UnreadableData, match="not a whole safetensors file"):
+        tensor_shapes(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"hidden_size": 0, "max_position_embeddings": "x", "num_hidden_layers": True},
+        {"text_config": None, "model_type": 3},
+        {"vocab_size": -1, "text_config": [1]},
+    ],
+)
+def test_figures_that_can_not_be_are_unknown(tmp_path, config):
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    info = read_info(str(tmp_path))
+    assert info == ModelInfo(name=str(tmp_path))
+    estimate({"model": str(tmp_path)}, info=info)
+
+
+def test_weights_in_another_format_are_said(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "pytorch_model.bin").write_bytes(b"x")
+    problem = model_problem(str(tmp_path))
+    assert "only pytorch_model.bin" in problem.message
+    assert problem.blocks == ("local",)
+    with pytest.raises(UnreadableData, match="safetensors format"):
+        fetch(str(tmp_path))
+
+
+def test_a_part_of_the_weights_that_is_missing_is_said(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "one.safetensors").write_bytes(header("{}", 0))
+    index = {"weight_map": {"a": "one.safetensors", "b": "two.safetensors"}}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert "all parts" in model_problem(str(tmp_path)).message
+
+
+@pytest.mark.parametrize("name", ["~nobody-has-this-name", "x" * 300, "a\0b", ""])
+def test_a_name_that_can_be_no_path_is_no_model(name):
+    assert model_problem(name).code == "no_model_here"
+    assert read_info(name) == ModelInfo(name=name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -165,3 +166,42 @@ def test_what_a_saved_notebook_shows_has_a_curve_and_no_script(run):
 def test_following_ends_with_the_process(run):
     report(run, Status(status="running"), Status(status="completed"))
     assert [event.status for event in run.follow()] == ["running", "completed"]
+
+
+def test_a_loss_that_became_no_number_is_shown(run):
+    for step, loss in enumerate([2.0, float("inf"), float("nan")], start=1):
+        report(run, Metrics(step=step, values={"train_loss": loss}))
+    assert "2 → nan" in run._repr_html_()
+
+
+@pytest.mark.parametrize(
+    "job", ["", "[]", '{"spec": {"of_a_newer_ftlab": 1}, "provider": "local"}']
+)
+def test_a_damaged_job_is_said_and_hurts_no_other_run(tmp_path, run, job):
+    (tmp_path / "z-damaged").mkdir()
+    (tmp_path / "z-damaged" / "job.json").write_text(job)
+    damaged = Runs(tmp_path)["z-damaged"]
+    assert "can&#x27;t be read" in damaged._repr_html_()
+    with pytest.raises(RunError, match="z-damaged"):
+        damaged.job.spec  # noqa: B018
+    assert [r.id for r in Runs(tmp_path)] == ["z-damaged", run.id]
+    assert run.id in Runs(tmp_path)._repr_html_()
+
+
+def test_a_folder_with_another_kind_of_name_is_no_run(tmp_path, run):
+    shutil.copytree(run.path, tmp_path / f"{run.id} (copy)")
+    assert [r.id for r in Runs(tmp_path)] == [run.id]
+    assert attach(folder=tmp_path).id == run.id
+
+
+def test_a_torn_request_is_passed_over(run, holder):
+    report(run, Status(status="running"))
+    (run.path / "requests.jsonl").write_text('{"requ')
+    assert run.asked() is None
+    run.stop()
+    assert run.asked() == "stop"
+
+
+def test_an_empty_id_is_no_run(tmp_path, run):
+    with pytest.raises(RunError, match="no id"):
+        attach("", folder=tmp_path)

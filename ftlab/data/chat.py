@@ -300,13 +300,11 @@ def _is_plain(message: Message) -> bool:
 def prompt_text(
     messages: Sequence[Message], tokenizer: Tokenizer, *, now: datetime | None = None
 ) -> str:
-    """Messages as the text after which the model answers, by its own chat template.
-
-    A model without a template goes on with the text of the messages.
-    """
+    """Messages as the text after which the model answers, by its own chat template, which it must
+    have; `plain_text` is for a model without one."""
     template = tokenizer.template_for(tools=False)
     if template is None:
-        return "\n".join(str(message["content"]) for message in messages)
+        raise CannotRender("The model has no chat template; ask it with plain text.")
     return render(
         template,
         messages,
@@ -314,6 +312,11 @@ def prompt_text(
         now=now or datetime.now(),
         add_generation_prompt=True,
     )
+
+
+def plain_text(messages: Sequence[Message]) -> str:
+    """Messages as a text to go on with, for models that were trained on plain rows."""
+    return "\n".join(str(message["content"]) for message in messages)
 
 
 def closing_text(tokenizer: Tokenizer) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ftlab.data.chat import Tokens
-from ftlab.data.formats import Problem
+from ftlab.data.formats import Problem, messages_of
 from ftlab.data.tokens import Tokenizer
 
 
@@ -121,13 +121,13 @@ def control_token_in_text(view: RowView) -> Iterator[Problem]:
 
 
 def _texts(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """(path, text) of everything in a row that a person or a model wrote."""
+    """(path, text) of everything that a person or a model wrote in a row of a known format."""
     for key in ("prompt", "completion", "text"):
         if isinstance(row.get(key), str):
             yield key, row[key]
     lists = {
         "messages": row.get("messages"),
-        "input.messages": (row.get("input") or {}).get("messages"),
+        "input.messages": None if "messages" in row else messages_of(row),
         "preferred_output": row.get("preferred_output"),
         "non_preferred_output": row.get("non_preferred_output"),
     }

@@ -11,6 +11,8 @@ import difflib
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
+from ftlab.issues import shown
+
 BOTH = ("together", "local")
 TOGETHER = ("together",)
 ROLES = ("system", "user", "assistant", "tool")
@@ -119,7 +121,7 @@ class Preference:
             yield Problem(
                 "bad_input",
                 "input",
-                f"input is {_shown(given)}; a preference row takes an object with `messages`. "
+                f"input is {shown(given)}; a preference row takes an object with `messages`. "
                 'Write {"messages": [{"role": "user", "content": …}]}.',
             )
         else:
@@ -135,6 +137,13 @@ FORMATS: tuple[Format, ...] = (Conversation(), PromptCompletion(), Preference(),
 def detect(row: Row) -> Format | None:
     """The format whose keys a row has; where it has those of two, the first of `FORMATS`."""
     return next((known for known in FORMATS if known.matches(row)), None)
+
+
+def messages_of(row: Row) -> list[Any]:
+    """The messages of a conversation, or of a preference row's input; else none."""
+    holder = row.get("input") if "messages" not in row else row
+    messages = holder.get("messages") if isinstance(holder, dict) else None
+    return messages if isinstance(messages, list) else []
 
 
 def row_problems(row: Row) -> list[Problem]:
@@ -160,7 +169,7 @@ def message_problems(messages: Any, path: str) -> Iterator[Problem]:
         yield Problem(
             "bad_messages",
             path,
-            f"{path} is {_shown(messages)}; it takes a list of at least one message. "
+            f"{path} is {shown(messages)}; it takes a list of at least one message. "
             'Write [{"role": "user", "content": …}, {"role": "assistant", "content": …}].',
         )
         return
@@ -174,7 +183,7 @@ def _one_message(message: Any, path: str) -> Iterator[Problem]:
         yield Problem(
             "bad_message",
             path,
-            f"{path} is {_shown(message)}; a message is an object with role and content. "
+            f"{path} is {shown(message)}; a message is an object with role and content. "
             'Write {"role": "user", "content": …}.',
         )
         return
@@ -186,7 +195,7 @@ def _one_message(message: Any, path: str) -> Iterator[Problem]:
         yield Problem(
             "bad_weight",
             f"{path}.weight",
-            f"{path}.weight is {_shown(message['weight'])}; a message's weight is 0 (not trained) "
+            f"{path}.weight is {shown(message['weight'])}; a message's weight is 0 (not trained) "
             "or 1. Use 0 or 1; a weight for the whole row goes beside `messages`.",
         )
 
@@ -201,7 +210,7 @@ def _role_problems(message: dict[str, Any], path: str) -> Iterator[Problem]:
     else:
         close = difflib.get_close_matches(str(role).lower(), ROLES, n=1)
         cure = f'Use "{close[0]}".' if close else "Correct the role."
-        text = f"{path}.role is {_shown(role)}; it takes one of {known}. {cure}"
+        text = f"{path}.role is {shown(role)}; it takes one of {known}. {cure}"
     yield Problem("bad_role", f"{path}.role", text)
 
 
@@ -211,7 +220,7 @@ def _content_problems(message: dict[str, Any], path: str) -> Iterator[Problem]:
     if isinstance(content, list):
         yield from _part_problems(content, f"{path}.content")
     elif not isinstance(content, str) and not (content is None and calls_tools):
-        found = f"is {_shown(content)}" if "content" in message else "is missing"
+        found = f"is {shown(content)}" if "content" in message else "is missing"
         yield Problem(
             "bad_content",
             f"{path}.content",
@@ -246,7 +255,7 @@ def _part_problems(parts: list[Any], path: str) -> Iterator[Problem]:
         yield Problem(
             "bad_part",
             f"{path}[{index}]",
-            f'{path}[{index}] is {_shown(part)}; a part is {{"type": "text", "text": …}} or '
+            f'{path}[{index}] is {shown(part)}; a part is {{"type": "text", "text": …}} or '
             '{"type": "image_url", …}. Correct the part, or give plain text as content.',
         )
 
@@ -292,7 +301,7 @@ def _output_problems(output: Any, path: str) -> Iterator[Problem]:
         yield Problem(
             "bad_output",
             path,
-            f"{path} is {_shown(output)}; it takes a list with exactly one assistant message. "
+            f"{path} is {shown(output)}; it takes a list with exactly one assistant message. "
             'Write [{"role": "assistant", "content": …}].',
         )
         return
@@ -301,7 +310,7 @@ def _output_problems(output: Any, path: str) -> Iterator[Problem]:
         yield Problem(
             "bad_role",
             f"{path}[0].role",
-            f'{path}[0].role is {_shown(message.get("role"))}; an output is from "assistant". '
+            f'{path}[0].role is {shown(message.get("role"))}; an output is from "assistant". '
             'Use "assistant".',
         )
     yield from _content_problems(message, f"{path}[0]")
@@ -314,7 +323,7 @@ def _text_problems(value: Any, path: str) -> Iterator[Problem]:
         yield Problem(
             "bad_text",
             path,
-            f"{path} is {_shown(value)}; it takes text. Put the value in quotes or correct it.",
+            f"{path} is {shown(value)}; it takes text. Put the value in quotes or correct it.",
         )
     elif not value.strip() and path != "prompt":
         yield Problem(
@@ -332,7 +341,7 @@ def _sample_weight(row: Row) -> Iterator[Problem]:
         yield Problem(
             "bad_sample_weight",
             "weight",
-            f"weight is {_shown(weight)}; a row's weight is a number of 0 or more that multiplies "
+            f"weight is {shown(weight)}; a row's weight is a number of 0 or more that multiplies "
             "its loss. Give such a number or leave it out.",
         )
 
@@ -348,8 +357,3 @@ def _extra_keys(row: Row, known: Format) -> Iterator[Problem]:
                 "Take it out before uploading.",
                 blocks=TOGETHER,
             )
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "…"

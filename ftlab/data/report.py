@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -13,17 +14,21 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ftlab.data.chat import Tokens, tokenise
 from ftlab.data.checks import RowView, find_problems
-from ftlab.data.formats import Problem, detect, row_problems
+from ftlab.data.formats import Problem, detect, messages_of, row_problems
 from ftlab.data.rows import BOM, BadLine, iter_lines, parse_line
 from ftlab.data.stats import TokenStats
 from ftlab.data.template import CannotRender
 from ftlab.data.tokens import Tokenizer, load_tokenizer
 from ftlab.errors import UnreadableData
+from ftlab.files import existing, sha256_of
 from ftlab.html import escaped, facts, histogram, issue_list
 from ftlab.issues import LINES_KEPT, Issue, by_gravity
 from ftlab.models import fetch
+from ftlab.spec import JobSpec
 
 PROGRESS_EVERY = 1 << 20  # bytes
+GROUPS_PER_CODE = 20  # issues of one code; rows with ever new keys must not make ever new issues
+_INDEX = re.compile(r"\[\d+\]")
 
 Progress = Callable[[int, int], None]
 """Called with (bytes read, bytes in all)."""
@@ -55,6 +60,7 @@ class DataReport(BaseModel):
     loss_tokens: int = 0
     """Tokens that train, within max_seq_length."""
     max_seq_length: int | None = None
+    train_on_inputs: bool | str = "auto"
     tokens_exact: bool = False
     issues: tuple[Issue, ...] = ()
 
@@ -62,6 +68,18 @@ class DataReport(BaseModel):
     def n_truncated(self) -> int:
         """Sequences longer than max_seq_length."""
         return 0 if self.tokens is None else self.tokens.n_longer(self.max_seq_length)
+
+    def holds_for(self, spec: JobSpec, file: str) -> bool:
+        """Whether it is a scan of that file as it is now, with what the spec says."""
+        counted = (self.model, self.max_seq_length, self.train_on_inputs)
+        wanted = (spec.model, spec.max_seq_length, spec.train_on_inputs or "auto")
+        found = existing(file)
+        return (
+            counted == wanted
+            and found is not None
+            and found.resolve() == Path(self.path).resolve()
+            and sha256_of(found) == self.sha256
+        )
 
     def accepted_by(self, engine: str) -> bool:
         """Whether nothing in the file keeps that engine from taking it."""
@@ -97,26 +115,29 @@ def scan(
 
     Never raises for what is in the file: a missing file or model is an Issue of the report too.
     """
-    path = Path(path)
-    if not path.is_file():
+    file = existing(path)
+    if file is None or not file.is_file():
         return DataReport(path=str(path), issues=(_no_file(path),))
     tokenizer, issues = _find_tokenizer(model)
-    tally = _Tally(path.name, tokenizer, max_seq_length, train_on_inputs)
-    digest, done, total = hashlib.sha256(), 0, path.stat().st_size
-    for number, line in iter_lines(path):
-        digest.update(line)
-        tally.add(number, line)
-        if progress and (done // PROGRESS_EVERY) != (done + len(line)) // PROGRESS_EVERY:
-            progress(done, total)
-        done += len(line)
-    found = [*issues, *tally.issues()]
+    tally = _Tally(file.name, tokenizer, max_seq_length, train_on_inputs)
+    digest, done, total = hashlib.sha256(), 0, file.stat().st_size
+    try:
+        for number, line in iter_lines(file):
+            digest.update(line)
+            tally.add(number, line)
+            if progress and (done // PROGRESS_EVERY) != (done + len(line)) // PROGRESS_EVERY:
+                progress(done, total)
+            done += len(line)
+    except OSError as exc:
+        return DataReport(path=str(path), issues=(_unreadable(file, exc),))
     return DataReport(
-        path=str(path),
+        path=str(file),
         sha256=digest.hexdigest(),
         n_bytes=total,
         model=model if tokenizer else None,
         max_seq_length=max_seq_length,
-        issues=tuple(by_gravity(found)),
+        train_on_inputs=train_on_inputs,
+        issues=tuple(by_gravity([*issues, *tally.issues()])),
         **tally.figures(),
     )
 
@@ -149,10 +170,18 @@ class _Tally:
         """Count one line of the file."""
         problems = list(self._line_problems(number, line))
         for problem in problems:
-            key = (problem.code, problem.where)
-            self.found.setdefault(key, _Found(problem, number)).add(number)
+            key = self._group(problem)
+            self.found.setdefault(key, _Found(problem, number)).add(number, problem)
         if any(problem.blocks for problem in problems):
             self.n_bad_rows += 1
+
+    def _group(self, problem: Problem) -> tuple[str, str]:
+        """Which issue a problem belongs to: one per code and kind of place, and not too many."""
+        key = (problem.code, _INDEX.sub("[*]", problem.where))
+        if key in self.found:
+            return key
+        n_groups = sum(code == problem.code for code, _ in self.found)
+        return key if n_groups < GROUPS_PER_CODE else (problem.code, "")
 
     def _line_problems(self, number: int, line: bytes) -> Iterator[Problem]:
         if number == 1 and line.startswith(BOM):
@@ -177,9 +206,10 @@ class _Tally:
             self.format_lines.setdefault(known.name, []).append(number)
         problems = row_problems(row)
         yield from problems
-        if not any("local" in problem.blocks for problem in problems):
-            self._count_messages(row)
-            yield from self._token_problems(row)
+        if known is not None and not any("local" in problem.blocks for problem in problems):
+            ours = {key: value for key, value in row.items() if key in known.keys}
+            self._count_messages(ours)
+            yield from self._token_problems(ours)
 
     def _token_problems(self, row: dict[str, Any]) -> Iterator[Problem]:
         if self.tokenizer is None:
@@ -199,7 +229,7 @@ class _Tally:
         self.loss_tokens += tokens.cut(self.max_seq_length).n_trained
 
     def _count_messages(self, row: dict[str, Any]) -> None:
-        messages = row.get("messages") or (row.get("input") or {}).get("messages") or []
+        messages = messages_of(row)
         self.roles.update(str(message.get("role")) for message in messages)
         self.turns[len(messages)] += 1
 
@@ -249,10 +279,18 @@ class _Found:
 
     def __init__(self, problem: Problem, number: int) -> None:
         self.problem, self.first = problem, number
+        self.where = problem.where
         self.lines: list[int] = []
-        self.count = 0
+        self.count = self.last = 0
 
-    def add(self, number: int) -> None:
+    def add(self, number: int, problem: Problem) -> None:
+        """Count a row, however often it has the problem."""
+        if problem.where != self.where:  # `messages[*].role` when it is not the same place in all
+            pattern = _INDEX.sub("[*]", problem.where)
+            self.where = pattern if pattern == _INDEX.sub("[*]", self.where) else ""
+        if number == self.last:
+            return
+        self.last = number
         self.count += 1
         if len(self.lines) < LINES_KEPT:
             self.lines.append(number)
@@ -261,13 +299,18 @@ class _Found:
         more = f" {self.count - 1:,} more rows have this." if self.count > 1 else ""
         return Issue(
             self.problem.level,  # type: ignore[arg-type]
-            f"{name} line {self.first}: {self.problem.message}{more}",
+            _whole(f"{name} line {self.first}: {self.problem.message}{more}"),
             code=self.problem.code,
-            where=self.problem.where,
+            where=_whole(self.where),
             blocks=self.problem.blocks,
             lines=tuple(self.lines),
             count=self.count,
         )
+
+
+def _whole(text: str) -> str:
+    """Text without halves of surrogate pairs, which no file and no terminal takes."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 _BYTE_ORDER_MARK = Problem(
@@ -298,14 +341,25 @@ def _find_tokenizer(model: str | None) -> tuple[Tokenizer | None, list[Issue]]:
         return load_tokenizer(fetch(model, weights=False)), []
     except UnreadableData as exc:
         text = f"Tokens were not counted: {exc}"
-        return None, [Issue("warning", text, code="no_tokenizer", where="model")]
+        return None, [Issue("error", text, "no_tokenizer", "model", blocks=("local",))]
 
 
-def _no_file(path: Path) -> Issue:
+def _no_file(path: str | Path) -> Issue:
     return Issue(
         "error",
         f"{path} is not a file; the path of a JSONL file is needed. Correct the path.",
         code="no_file",
+        where="training_file",
+        blocks=("together", "local"),
+    )
+
+
+def _unreadable(path: Path, exc: OSError) -> Issue:
+    return Issue(
+        "error",
+        f"{path} can't be read ({exc.strerror}); the file must be readable for you. "
+        "Change its permissions, or copy it to where it can be read.",
+        code="unreadable",
         where="training_file",
         blocks=("together", "local"),
     )

@@ -72,9 +72,10 @@ class Rows:
         self.path = path
         self._starts = array("q")
         self._numbers = array("q")
+        self._version = _version(path)
         position = 0
         for number, line in iter_lines(path):
-            if line.strip():
+            if line.removeprefix(BOM if position == 0 else b"").strip():
                 self._starts.append(position)
                 self._numbers.append(number)
             position += len(line)
@@ -87,7 +88,15 @@ class Rows:
         return self._numbers[index]
 
     def line(self, index: int) -> bytes:
-        """The raw line, without a byte order mark at the start of the file."""
+        """The raw line, without a byte order mark at the start of the file.
+
+        Raises UnreadableData when the file has changed since its lines were counted.
+        """
+        if _version(self.path) != self._version:
+            raise UnreadableData(
+                f"{self.path.name} was changed while it was read; its rows must stay as they are "
+                "until then. Start again."
+            )
         with self.path.open("rb") as stream:
             stream.seek(self._starts[index])
             return stream.readline().removeprefix(BOM if self._starts[index] == 0 else b"")
@@ -95,6 +104,12 @@ class Rows:
     def __getitem__(self, index: int) -> dict[str, Any]:
         """The row. Raises BadLine."""
         return parse_line(self.line(index))
+
+
+def _version(path: Path) -> tuple[int, ...]:
+    """Differs when a file was written to or replaced."""
+    found = path.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def split(rows: Rows, share: float) -> tuple[list[int], list[int]]:

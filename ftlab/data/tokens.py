@@ -5,7 +5,6 @@ One `tokenizers.Tokenizer` serves the data panel and the trainer, so both see th
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from functools import lru_cache
@@ -61,16 +60,18 @@ class Tokenizer:
             return self.templates["tool_use"]
         return self.templates.get("default")
 
-    def fingerprint(self) -> str:
-        """Changes whenever ids or templates may change."""
-        digest = hashlib.sha256(self.backend.to_str().encode())
-        digest.update(json.dumps([self.special, self.templates], sort_keys=True).encode())
-        return digest.hexdigest()[:16]
+
+def load_tokenizer(folder: Path) -> Tokenizer:
+    """The tokenizer of a model folder, read again when one of its files has changed.
+
+    Raises UnreadableData when there is none to read.
+    """
+    files = [*folder.glob("*.json"), *folder.glob("*.jinja"), *folder.glob("*_templates/*.jinja")]
+    return _load(folder, tuple((file, file.stat().st_mtime_ns) for file in sorted(files)))
 
 
 @lru_cache(maxsize=4)
-def load_tokenizer(folder: Path) -> Tokenizer:
-    """Read the tokenizer of a model folder. Raises UnreadableData when there is none to read."""
+def _load(folder: Path, _stamps: tuple[tuple[Path, int], ...]) -> Tokenizer:
     from tokenizers import Tokenizer as Backend
 
     file = folder / "tokenizer.json"
@@ -119,13 +120,25 @@ def _templates(folder: Path, config: dict[str, Any]) -> dict[str, str]:
     if isinstance(stored, str):
         found["default"] = stored
     elif isinstance(stored, list):
-        found = {entry["name"]: entry["template"] for entry in stored}
+        named = [entry for entry in stored if isinstance(entry, dict)]
+        pairs = [(entry.get("name"), entry.get("template")) for entry in named]
+        found = {n: t for n, t in pairs if isinstance(n, str) and isinstance(t, str)}
     file = folder / "chat_template.jinja"
     if file.is_file():
-        found["default"] = file.read_text(encoding="utf-8")
+        found["default"] = _read_text(file)
     for extra in sorted((folder / "additional_chat_templates").glob("*.jinja")):
-        found[extra.stem] = extra.read_text(encoding="utf-8")
+        found[extra.stem] = _read_text(extra)
     return found
+
+
+def _read_text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise UnreadableData(
+            f"{file} can't be read as UTF-8 ({exc}); it holds the model's chat template. "
+            "Download or save it again."
+        ) from exc
 
 
 def _prefix(backend: Any) -> tuple[int, ...]:

@@ -1,6 +1,7 @@
 """`python -m ftlab.infer MODEL SOCKET`: answers over HTTP on a unix socket.
 
-POST /v1/completions       {"model", "prompt": [texts], "max_tokens", "temperature", "seed"}
+POST /v1/completions       {"model", "prompt": [texts], "max_tokens", "temperature", "seed",
+                           "add_special_tokens"}
 POST /v1/chat/completions  {"model", "messages", …}
 
 `model` is "base" or the folder of an adapter. The process holds the lease of its device while
@@ -43,6 +44,7 @@ class _Server(socketserver.UnixStreamServer):
 
 class _Handler(BaseHTTPRequestHandler):
     server: _Server  # pyright: ignore[reportIncompatibleVariableOverride]
+    timeout = 10  # seconds; a client that connects and says nothing must not hold the device
 
     def do_POST(self) -> None:
         """Answer, or say in the same shape as OpenAI what is wrong."""
@@ -64,6 +66,7 @@ class _Handler(BaseHTTPRequestHandler):
             max_tokens=int(asked.get("max_tokens", MAX_TOKENS)),
             temperature=float(asked.get("temperature", 0)),
             seed=int(asked.get("seed", 0)),
+            add_special_tokens=bool(asked.get("add_special_tokens", False)),
         )
         choices = [_choice(i, answer, chat=chat) for i, answer in enumerate(answers)]
         used = sum(answer.n_tokens for answer in answers)

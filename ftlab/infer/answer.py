@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from ftlab.base import best_dtype, load_base
 from ftlab.data.chat import closing_text
 from ftlab.data.tokens import load_tokenizer
 
@@ -28,16 +29,9 @@ class Answerer:
     """Answers prompts with the base model or with an adapter on it."""
 
     def __init__(self, folder: Path, device: str) -> None:
-        from transformers import AutoModelForCausalLM
-
-        loader: Any = AutoModelForCausalLM
-        on_gpu = device.startswith("cuda")
-        half = on_gpu and torch.cuda.is_bf16_supported(including_emulation=False)
-        dtype = torch.bfloat16 if half else torch.float32
         self.tokenizer = load_tokenizer(folder)
         self.device = device
-        self._model = loader.from_pretrained(folder, dtype=dtype, use_safetensors=True).to(device)
-        self._model.eval()
+        self._model = load_base(folder, best_dtype(device), device).eval()
         self._adapters: dict[str, str] = {}
 
     def answer(
@@ -48,10 +42,13 @@ class Answerer:
         max_tokens: int,
         temperature: float,
         seed: int,
+        add_special_tokens: bool = False,
     ) -> list[Answer]:
         """Answers to texts that are rendered already, in one batch; `adapter` is a folder or
-        "base". At temperature 0 the most likely token is taken each time."""
-        ids, mask = self._padded(prompts)
+        "base". At temperature 0 the most likely token is taken each time. Plain text takes
+        `add_special_tokens`; what a chat template wrote has them in it."""
+        prefix = list(self.tokenizer.prefix) if add_special_tokens else []
+        ids, mask = self._padded([prefix + self.tokenizer.encode(text)[0] for text in prompts])
         torch.manual_seed(seed)
         sampling = {"do_sample": True, "temperature": temperature} if temperature else {}
         with self._switched(adapter) as model, torch.inference_mode():
@@ -65,9 +62,8 @@ class Answerer:
             )
         return [self._read(row.tolist()) for row in output[:, ids.shape[1] :]]
 
-    def _padded(self, prompts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
+    def _padded(self, rows: Sequence[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
         """(rows, tokens) ids and mask, padded on the left so that all answers start together."""
-        rows = [self.tokenizer.encode(prompt)[0] for prompt in prompts]
         longest = max(map(len, rows))
         pad = self.tokenizer.pad_id
         ids = torch.tensor([[pad] * (longest - len(row)) + row for row in rows])

@@ -17,12 +17,13 @@ from pydantic import BaseModel, ValidationError
 import ftlab
 from ftlab.data.report import DataReport, scan
 from ftlab.errors import FtlabError, InvalidSpec
-from ftlab.issues import Issue, errors_for, from_validation
+from ftlab.files import existing
+from ftlab.issues import Issue, by_gravity, errors_for, from_validation
 from ftlab.job import Job
 from ftlab.models import Limits, ModelInfo, model_problem, read_info
 from ftlab.rules import check, resolve
 from ftlab.runs import Run, Runs
-from ftlab.spec import Engine, JobSpec
+from ftlab.spec import Engine, JobSpec, parse
 
 PROVIDERS: dict[str, str] = {"local": "ftlab.providers.local:Local"}
 ENTRY_POINTS = "ftlab.providers"
@@ -68,24 +69,24 @@ def submit(
     provider: str = "local",
     *,
     report: DataReport | None = None,
+    validation: DataReport | None = None,
     folder: Path | str | None = None,
     **options: Any,
 ) -> Run:
     """Start a job and return its run at once; it goes on without this process.
 
-    Scans the data unless `report` is given. Raises InvalidSpec with every issue when the provider
+    Scans the data files unless `report` and `validation` are scans of them as they are now and
+    for this spec. Raises InvalidSpec with every issue when the provider
     would refuse. `folder` is where runs lie; `options` are the provider's own.
     """
     where = get_provider(provider)
     where.require()
-    problem, info = _model(spec)
-    limits = where.limits(info)
-    report = report or _scan(spec)
-    found = [*check(spec, limits, report), *([problem] if problem else [])]
-    refused = errors_for(found, where.engine)
-    if refused:
+    given, _ = parse(spec)
+    report, validation = scan_data(given, report, validation)
+    found = examine(spec, where, report, validation)
+    if refused := errors_for(found, where.engine):
         raise InvalidSpec(refused)
-    resolved = resolve(spec, report, info, where.engine)
+    resolved = resolve(given, report, model_of(given)[0], where.engine)
     run = Run.create(
         Job(
             spec=_absolute(resolved.spec),
@@ -93,6 +94,8 @@ def submit(
             options=_options(where, options),
             reasons=resolved.reasons,
             data_sha256=report.sha256 if report else "",
+            validation_sha256=validation.sha256 if validation else "",
+            data_format=report.format if report else None,
             ftlab_version=ftlab.__version__,
         ),
         Runs(folder).folder,
@@ -101,30 +104,50 @@ def submit(
     return run
 
 
-def _value(spec: JobSpec | Mapping[str, Any], name: str) -> Any:
-    return spec.get(name) if isinstance(spec, Mapping) else getattr(spec, name)
+def examine(
+    values: JobSpec | Mapping[str, Any],
+    where: Provider,
+    report: DataReport | None = None,
+    validation: DataReport | None = None,
+) -> list[Issue]:
+    """All that is to be said about a job before it starts: its spec, its model, its data."""
+    given, _ = parse(values)
+    info, problem = model_of(given)
+    found = check(values, where.limits(info), report, validation=validation)
+    if problem is not None:
+        found.append(problem)
+    elif report is not None:  # its tokenizer is a part of the model
+        found += [issue for issue in report.issues if issue.where == "model" and issue.blocks]
+    return by_gravity(found)
 
 
-def _model(spec: JobSpec | Mapping[str, Any]) -> tuple[Issue | None, ModelInfo]:
-    """What is wrong with the model, and what its files say."""
-    model = _value(spec, "model")
-    if not isinstance(model, str) or not model:
-        return None, ModelInfo(name="")
-    problem = model_problem(model)
+def model_of(spec: JobSpec) -> tuple[ModelInfo, Issue | None]:
+    """What the model's files say, and what is wrong with them."""
+    if not spec.model:
+        return ModelInfo(name=""), None
+    problem = model_problem(spec.model)
     broken = problem is not None and problem.level == "error"
-    return problem, ModelInfo(name=model) if broken else read_info(model)
+    return ModelInfo(name=spec.model) if broken else read_info(spec.model), problem
 
 
-def _scan(spec: JobSpec | Mapping[str, Any]) -> DataReport | None:
-    file = _value(spec, "training_file")
-    if not isinstance(file, (str, Path)) or not str(file):
+def scan_data(
+    spec: JobSpec, report: DataReport | None = None, validation: DataReport | None = None
+) -> tuple[DataReport | None, DataReport | None]:
+    """Reports of the training and the validation file: those that are given where they still
+    hold, otherwise new ones."""
+    return _scan(spec, spec.training_file, report), _scan(spec, spec.validation_file, validation)
+
+
+def _scan(spec: JobSpec, file: str | None, known: DataReport | None) -> DataReport | None:
+    if file is None:
         return None
-    length = _value(spec, "max_seq_length")
+    if known is not None and known.holds_for(spec, file):
+        return known
     return scan(
         file,
-        _value(spec, "model"),
-        max_seq_length=length if isinstance(length, int) else None,
-        train_on_inputs=_value(spec, "train_on_inputs") or "auto",
+        spec.model,
+        max_seq_length=spec.max_seq_length,
+        train_on_inputs=spec.train_on_inputs or "auto",
     )
 
 
@@ -140,8 +163,8 @@ def _absolute(spec: JobSpec) -> JobSpec:
     changes: dict[str, Any] = {}
     for name in ("model", "training_file", "validation_file"):
         value = getattr(spec, name)
-        if value is not None and Path(value).expanduser().exists():
-            changes[name] = str(Path(value).expanduser().absolute())
+        if value is not None and (path := existing(value)) is not None:
+            changes[name] = str(path.absolute())
     if spec.model == "demo":
         changes.pop("model", None)
     return spec.changed(**changes)

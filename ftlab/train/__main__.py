@@ -31,6 +31,9 @@ def main() -> int:
     run = Run(arguments.run)
     if arguments.lock is None:
         run.lock()
+    if run.state.ended and run.history.status is not None:
+        print(f"{run.id} is {run.status} already; a run runs once. Submit the job again.")
+        return 1
     asked = _listen(run)
     writer = run.writer()
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +18,7 @@ from ftlab.data.rows import Rows, split
 from ftlab.data.tokens import Tokenizer, load_tokenizer
 from ftlab.errors import FtlabError
 from ftlab.events import Checkpoint, Event, Log, Metrics, Status
+from ftlab.files import existing, sha256_of
 from ftlab.job import Job, LocalOptions
 from ftlab.models import fetch
 from ftlab.schedule import PIECE_TOKENS, evaluation_steps, lr_share, total_steps
@@ -74,18 +74,21 @@ class Trainer:
             values["gpu_memory_gib"] = torch.cuda.max_memory_allocated(self.device) / 2**30
         return values
 
-    def evaluate(self, examples: Examples) -> float:
-        """Mean loss per trained token, in nats."""
-        total, n_trained = 0.0, 0
+    def evaluate(
+        self, step: int, examples: Examples, ends: Callable[[], bool]
+    ) -> Iterator[Metrics]:
+        """Mean loss per trained token, in nats; nothing when it `ends` before it is known."""
+        everything = [examples[i] for i in range(len(examples))]
+        n_trained, total = sum(example.n_trained for example in everything), 0.0
         self.model.eval()
         with torch.no_grad():
-            # Sorted by length so that little is padding, read in parts so that memory is bounded.
-            everything = [examples[i] for i in range(len(examples))]
-            for batch in self.pieces(everything):
+            for batch in self.pieces(everything):  # rows of like length together: little padding
+                if ends():
+                    break
                 total += sft.loss_sum(self.model, batch).item()
-            n_trained = sum(example.n_trained for example in everything)
+            else:
+                yield Metrics(step=step, values={"eval_loss": total / max(n_trained, 1)})
         self.model.train()
-        return total / max(n_trained, 1)
 
 
 def train(job: Job, adapter: Path, device: str, asked: Asked) -> Iterator[Event]:
@@ -102,15 +105,17 @@ def train(job: Job, adapter: Path, device: str, asked: Asked) -> Iterator[Event]
     training, left_out = _fitting(spec, training)
     if left_out:
         yield Log(level="warning", text=left_out)
+    if spec.validation_split and validation is None:
+        yield Log(level="warning", text=_nothing_held_back(spec, len(training)))
     model = load_model(spec, options, device)
     trainer = Trainer(spec, options, model, make_optimizer(model, spec), tokenizer.pad_id, device)
     n_steps = total_steps(len(training), _rows_per_step(spec), spec.n_epochs, spec.max_steps)
     yield Status(status="running", n_steps=n_steps)
     yield _described(model, device)
-    status, detail = yield from _steps(trainer, training, validation, n_steps, asked)
+    status, detail, step = yield from _steps(trainer, training, validation, n_steps, asked)
     if status != "cancelled":
         save_adapter(model, adapter)
-        yield Checkpoint(step=n_steps, ref=adapter.name)
+        yield Checkpoint(step=step, ref=adapter.name)
         if training.n_cut:
             yield Log(
                 level="warning",
@@ -122,18 +127,28 @@ def train(job: Job, adapter: Path, device: str, asked: Asked) -> Iterator[Event]
 def _steps(
     trainer: Trainer, training: Examples, validation: Examples | None, n_steps: int, asked: Asked
 ) -> Iterator[Any]:
-    """All steps and evaluations; returns the status that the run ends with, and why."""
+    """All steps and evaluations; returns the status that the run ends with, why, and its step."""
     spec = trainer.spec
-    evaluations = set(evaluation_steps(n_steps, spec.n_evals or 0)) if validation else set[int]()
-    if validation is not None:
-        yield Metrics(step=0, values={"eval_loss": trainer.evaluate(validation)})
+    measured = -1
+    evaluations = {0, *evaluation_steps(n_steps, spec.n_evals or 0)} if validation else set[int]()
+
+    def evaluated(step: int, request: str | None = None) -> Iterator[Metrics]:
+        """The validation loss, unless something else than `request` is asked for on the way."""
+        nonlocal measured
+        if validation is not None:
+            for metrics in trainer.evaluate(
+                step, validation, lambda: asked() not in (None, request)
+            ):
+                measured = step
+                yield metrics
+
+    yield from evaluated(0)
     trainer.model.train()
     torch.manual_seed(filled(spec.random_seed, "random_seed"))  # dropout starts here, always alike
-    seen = 0
+    seen = done = 0
     for step, examples in enumerate(_all_steps(spec, training, n_steps), start=1):
-        request = asked()
-        if request is not None:
-            return (yield from _ended_early(trainer, validation, request, step - 1, n_steps))
+        if asked() is not None:
+            break
         values = trainer.step(examples, _learning_rate(spec, step - 1, n_steps))
         seen += len(examples)
         values["epoch"] = seen / len(training)
@@ -143,19 +158,14 @@ def _steps(
                 f"The loss became {values['train_loss']} at step {step}; it must stay a number. "
                 "Lower the learning rate to a tenth, and check the rows of that step."
             )
-        if step in evaluations and validation is not None:
-            yield Metrics(step=step, values={"eval_loss": trainer.evaluate(validation)})
-    return "completed", ""
-
-
-def _ended_early(
-    trainer: Trainer, validation: Examples | None, request: str, step: int, n_steps: int
-) -> Iterator[Any]:
-    if request == "cancel":
-        return "cancelled", f"cancelled at step {step} of {n_steps}"
-    if validation is not None and step:
-        yield Metrics(step=step, values={"eval_loss": trainer.evaluate(validation)})
-    return "completed", f"stopped at step {step} of {n_steps}"
+        done = step
+        if step in evaluations:
+            yield from evaluated(step)
+    if asked() == "stop" and measured != done:
+        yield from evaluated(done, "stop")
+    if asked() == "cancel":
+        return "cancelled", f"cancelled at step {done} of {n_steps}", done
+    return "completed", f"stopped at step {done} of {n_steps}" if done < n_steps else "", done
 
 
 def _all_steps(spec: JobSpec, training: Examples, n_steps: int) -> Iterator[list[Example]]:
@@ -190,16 +200,20 @@ def _learning_rate(spec: JobSpec, steps_done: int, n_steps: int) -> float:
 
 def _check_unchanged(job: Job) -> None:
     """The rows must be those that were checked when the job was submitted."""
-    file = Path(filled(job.spec.training_file, "training_file"))
-    if not job.data_sha256 or file.stat().st_mtime <= job.created_at.timestamp():
-        return
-    with file.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    if digest != job.data_sha256:
-        raise FtlabError(
-            f"{file.name} has changed since the job was submitted; a run trains on the rows that "
-            "were checked. Submit the job again to train on the new rows."
-        )
+    checked = {
+        job.spec.training_file: job.data_sha256,
+        job.spec.validation_file: job.validation_sha256,
+    }
+    for name, digest in checked.items():
+        if name is None or not digest:
+            continue
+        file = existing(name)
+        if file is None or sha256_of(file) != digest:
+            found = "is gone" if file is None else "has changed"
+            raise FtlabError(
+                f"{name} {found} since the job was submitted; a run takes the rows that were "
+                "checked. Submit the job again to train on what is there now."
+            )
 
 
 def read_examples(
@@ -214,10 +228,23 @@ def read_examples(
         places, held_back = split(rows, spec.validation_split)
     places = some_rows(places, spec.max_train_rows, filled(spec.random_seed, "random_seed"))
     training = Examples(rows, places, as_tokens, length)
+    if not len(training):
+        raise FtlabError(
+            f"No row of {rows.path.name} is left to train on; equal rows go to one side of "
+            f"validation_split {spec.validation_split}. Give a validation_file instead, or more "
+            "different rows."
+        )
     if spec.validation_file:
         others = Rows(Path(spec.validation_file))
         return training, Examples(others, range(len(others)), as_tokens, length)
     return training, Examples(rows, held_back, as_tokens, length) if held_back else None
+
+
+def _nothing_held_back(spec: JobSpec, n_rows: int) -> str:
+    return (
+        f"validation_split {spec.validation_split} holds none of the {n_rows} rows back, so that "
+        "nothing is evaluated; equal rows go to one side. Raise it, or give a validation_file."
+    )
 
 
 def _sequence(row: dict[str, Any], tokenizer: Tokenizer, spec: JobSpec, now: datetime) -> Tokens:

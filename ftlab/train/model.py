@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from ftlab.base import best_dtype, load_base
 from ftlab.errors import FtlabError
 from ftlab.job import LocalOptions
 from ftlab.models import fetch
@@ -13,26 +14,14 @@ from ftlab.spec import JobSpec, filled, module_names
 
 
 def choose_dtype(options: LocalOptions, device: str) -> torch.dtype:
-    """bfloat16 on GPUs that compute in it, float32 everywhere else, unless it was chosen."""
-    if options.dtype != "auto":
-        return getattr(torch, options.dtype)
-    on_gpu = device.startswith("cuda")
-    if on_gpu and torch.cuda.is_bf16_supported(including_emulation=False):
-        return torch.bfloat16
-    return torch.float32
+    """The device's best format, unless one was chosen."""
+    return best_dtype(device) if options.dtype == "auto" else getattr(torch, options.dtype)
 
 
 def load_model(spec: JobSpec, options: LocalOptions, device: str) -> Any:
     """The base model with LoRA layers, ready to train; the adapter is held in float32."""
-    from transformers import AutoModelForCausalLM
-
     folder = fetch(filled(spec.model, "model"), spec.hf_model_revision)
-    # The format is said: otherwise the file's own is taken, and float16 does not train.
-    loader: Any = AutoModelForCausalLM
-    model = loader.from_pretrained(
-        folder, dtype=choose_dtype(options, device), use_safetensors=True
-    )
-    model.to(device)
+    model = load_base(folder, choose_dtype(options, device), device)
     if options.gradient_checkpointing:
         model.gradient_checkpointing_enable()
         model.enable_input_require_grads()

@@ -8,7 +8,7 @@ import ipywidgets as widgets
 
 from ftlab.html import escaped, rate
 from ftlab.issues import SHAPES, Issue
-from ftlab.spec import FIELDS, KNOBS, described, kinds
+from ftlab.spec import FIELDS, KNOBS, described, kinds, parse
 from ftlab.ui.guard import guarded
 from ftlab.ui.state import State
 
@@ -114,7 +114,8 @@ def read_input(name: str, shown: Any) -> Any:
 def show_value(name: str, value: Any, shown_in: widgets.Widget) -> Any:
     """A value as its input shows it."""
     if isinstance(shown_in, widgets.Checkbox):
-        return bool(FIELDS[name].default if value is None else value)
+        given, _ = parse({} if value is None else {name: value})  # "no" is False
+        return getattr(given, name)
     if isinstance(shown_in, widgets.Dropdown):
         known = [choice for _, choice in shown_in.options]
         wanted = FIELDS[name].default if value is None else value

@@ -23,6 +23,7 @@ class JobPanel(widgets.HBox):
 
     def __init__(self, state: State) -> None:
         self.state = state
+        self._starting = False
         self.rows: dict[str, FieldRow] = {}
         self.all_fields = widgets.Checkbox(description="all fields", indent=False)
         self.form = widgets.VBox()
@@ -63,16 +64,18 @@ class JobPanel(widgets.HBox):
         return self.rows[name]
 
     def _train(self, _: Any) -> None:
-        self.train.disabled = True
-        self.train.description = "Starting"
+        self._starting = True
+        self.refresh()
         PUMP.work(self.state.train, lambda _: self._started(), self._failed)
 
     def _started(self) -> None:
+        self._starting = False
         self.refresh()
         self.state.tell("tip", "The run has started. It goes on when you close this page.")
         self.state.tab = "run"
 
     def _failed(self, level: str, text: str) -> None:
+        self._starting = False
         self.state.tell(level, text)
         self.refresh()
 
@@ -82,8 +85,8 @@ class JobPanel(widgets.HBox):
         if self.estimate.value != shown:
             self.estimate.value = shown
         reason = self.state.why_not_train
-        self.train.description = "Train"
-        self.train.disabled = bool(reason)
+        self.train.description = "Starting" if self._starting else "Train"
+        self.train.disabled = self._starting or bool(reason)
         self.why_not.value = f'<span class="ft-dim">{escaped(reason)}</span>' if reason else ""
 
 

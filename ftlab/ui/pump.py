@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 from weakref import WeakSet
@@ -62,14 +63,18 @@ class Pump:
                 self._thread.start()
 
     def _run(self) -> None:
+        due = time.monotonic() + TICK
         while True:
             try:
-                function, tell = self._posted.get(timeout=TICK)
+                function, tell = self._posted.get(timeout=max(due - time.monotonic(), 0))
             except queue.Empty:
-                for ticking in list(self._ticking):
-                    guarded_call(ticking.tick, ticking.tell)
+                pass
             else:
                 guarded_call(function, tell)
+            if time.monotonic() >= due:  # however much is posted
+                for ticking in list(self._ticking):
+                    guarded_call(ticking.tick, ticking.tell)
+                due = time.monotonic() + TICK
 
 
 PUMP = Pump()

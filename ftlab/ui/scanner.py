@@ -19,7 +19,7 @@ class Scanner:
         self._progressed = progressed
         self._cancelled = False
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "ftlab.data", json.dumps(request)],
+            [sys.executable, "-P", "-m", "ftlab.data", json.dumps(request)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

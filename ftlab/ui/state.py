@@ -10,7 +10,6 @@ import json
 import threading
 import time
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +18,13 @@ from traitlets import Bool, Dict, Float, HasTraits, Int, Tuple, Unicode
 
 from ftlab.cost import estimate
 from ftlab.data.report import DataReport
-from ftlab.issues import Issue, by_gravity, errors_for
-from ftlab.models import ModelInfo, model_problem, read_info
-from ftlab.providers import get_provider, submit
-from ftlab.rules import check, resolve
+from ftlab.errors import FtlabError
+from ftlab.issues import Issue, errors_for
+from ftlab.models import ModelInfo
+from ftlab.providers import examine, get_provider, model_of, submit
+from ftlab.rules import resolve
 from ftlab.runs import Run, Runs, RunState
-from ftlab.spec import parse, with_fix
+from ftlab.spec import FIELDS, parse, with_fix
 from ftlab.ui.pump import PUMP
 from ftlab.ui.scanner import Scanner
 
@@ -76,10 +76,10 @@ class State(HasTraits):
             before, after = self.values, with_fix(self.values, changes)
             changed = {n for n in {*before, *after} if before.get(n) != after.get(n)}
             if changed:
+                self._save_draft(after)  # first of all: what follows may go wrong
                 with self.hold_trait_notifications():
                     self.values = after
                     self._refresh()
-                self._save_draft()
             if changed & SCAN_DEPENDS_ON:
                 self._scan_due = time.monotonic() + SCAN_DELAY
                 self.scanning = True
@@ -97,12 +97,17 @@ class State(HasTraits):
             return {}
         return draft if isinstance(draft, dict) else {}
 
-    def _save_draft(self) -> None:
-        """What is typed outlives the kernel. A folder that can't be written costs only that."""
+    def _save_draft(self, values: Mapping[str, Any]) -> None:
+        """What is typed outlives the kernel. A folder that can't be written costs only that.
+
+        Only fields of the spec are kept: anything else may be a secret in the wrong place.
+        """
+        kept = {name: value for name, value in values.items() if name in FIELDS}
         try:
             self.folder.folder.mkdir(parents=True, exist_ok=True)
             staged = self.folder.folder / f".{DRAFT}.new"
-            staged.write_text(json.dumps(self.values, default=str), encoding="utf-8")
+            staged.write_text(json.dumps(kept, default=str), encoding="utf-8")
+            staged.chmod(0o600)
             staged.rename(self.folder.folder / DRAFT)
         except OSError as exc:
             self.tell("warning", f"What is typed can't be kept on disk ({exc}). Runs are not hurt.")
@@ -110,9 +115,7 @@ class State(HasTraits):
     @property
     def info(self) -> ModelInfo:
         """What the chosen model's own files say."""
-        model = self.values.get("model")
-        usable = isinstance(model, str) and model and not errors_for([*_problems(model)], "local")
-        return _info(model) if usable else ModelInfo(name="")
+        return model_of(parse(self.values)[0])[0]
 
     @property
     def report(self) -> DataReport | None:
@@ -121,18 +124,14 @@ class State(HasTraits):
 
     def _refresh(self) -> None:
         """All that follows from the values and the reports."""
-        engine = get_provider(self.provider).engine
-        limits = get_provider(self.provider).limits(self.info)
-        found = check(self.values, limits, self.report)
-        if isinstance(model := self.values.get("model"), str) and model:
-            found = by_gravity([*found, *_problems(model)])
+        where, info = get_provider(self.provider), self.info
+        validation = self.reports.get("validation_file")
+        found = examine(self.values, where, self.report, validation)
         given, _ = parse(self.values)
-        self.resolved = resolve(given, self.report, self.info, engine)
-        self.issues = tuple(i for i in found if not i.blocks or engine in i.blocks)
-        self.estimate = estimate(
-            self.values, self.report, self.info, validation=self.reports.get("validation_file")
-        )
-        self.spec = None if errors_for(found, engine) else given
+        self.resolved = resolve(given, self.report, info, where.engine)
+        self.issues = tuple(i for i in found if not i.blocks or where.engine in i.blocks)
+        self.estimate = estimate(self.values, self.report, info, validation=validation)
+        self.spec = None if errors_for(found, where.engine) else given
 
     # --- data --------------------------------------------------------------------------------
 
@@ -197,8 +196,22 @@ class State(HasTraits):
 
     def train(self, **options: Any) -> Run:
         """Submit the spec as it stands, and show the run."""
+        given, _ = parse(self.values)
+        for name, report in self.reports.items():
+            if not report.holds_for(given, getattr(given, name)):
+                with self.lock:
+                    self.scan()
+                raise FtlabError(
+                    f"{report.path} has changed since it was scanned; a run trains on rows that "
+                    "were checked. It is being scanned anew: press Train again after that."
+                )
         run = submit(
-            self.values, self.provider, report=self.report, folder=self.folder.folder, **options
+            self.values,
+            self.provider,
+            report=self.report,
+            validation=self.reports.get("validation_file"),
+            folder=self.folder.folder,
+            **options,
         )
         with self.lock:
             self.refresh_runs()
@@ -263,14 +276,7 @@ class State(HasTraits):
             return errors[0].message + more
         if self.scanning:
             return "The data is being scanned."
+        given, _ = parse(self.values)
+        if any(getattr(given, name) and name not in self.reports for name in SCANNED):
+            return "The data could not be scanned; it must be, before it trains. Change the file."
         return ""
-
-
-def _problems(model: str) -> list[Issue]:
-    problem = model_problem(model)
-    return [] if problem is None else [problem]
-
-
-@lru_cache(maxsize=8)
-def _info(model: str) -> ModelInfo:
-    return read_info(model)

@@ -83,7 +83,8 @@ class TryPanel(widgets.VBox):
         )
 
     def _told(self, text: str) -> None:
-        PUMP.post(lambda: self._wait(text), self.state.tell)
+        if text != self._waiting:
+            PUMP.post(lambda: self._wait(text), self.state.tell)
 
     def _wait(self, text: str) -> None:
         if text != self._waiting:

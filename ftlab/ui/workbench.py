@@ -79,6 +79,11 @@ class Workbench(widgets.VBox):
         same = draft.get("training_file") == given.get("training_file", draft.get("training_file"))
         self.state.update({**draft, **given} if same else given)
 
+    def close(self) -> None:
+        """Take the widget away; runs go on."""
+        PUMP.remove(self.state)
+        super().close()
+
     @property
     def spec(self) -> JobSpec | None:
         """The spec as it stands, None while it has errors."""

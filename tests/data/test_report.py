@@ -12,6 +12,7 @@ from ftlab.data.chat import IGNORED, tokenise
 from ftlab.data.report import DataReport, scan
 from ftlab.data.stats import TokenStats
 from ftlab.data.tokens import load_tokenizer
+from ftlab.spec import JobSpec
 from tests.small import chat_rows, save_tokenizer, write_rows
 
 GOOD = {
@@ -211,3 +212,78 @@ def test_the_demo_data_is_clean():
         assert [i for i in report.issues if i.level != "tip"] == []
         assert report.accepted_by("together")
         assert Path(report.path) == file
+
+
+# Every row has a key of another format beside its own.
+MIXED_KEYS = [
+    {"text": "hello", "input": "foo"},
+    {"text": "hello", "preferred_output": "foo", "messages_": 1},
+    {"prompt": "a", "completion": "b", "input": ["x"]},
+    {**chat_rows(1)[0], "input": 3, "prompt": None},
+]
+
+
+@pytest.mark.parametrize("row", MIXED_KEYS)
+def test_keys_of_other_formats_are_extra_keys_and_break_nothing(tmp_path, row):
+    model = str(save_tokenizer(tmp_path / "model", "chatml"))
+    report = scan(write_rows(tmp_path / "t.jsonl", [row]), model)
+    assert {issue.code for issue in report.issues} <= {"extra_key"}
+    assert report.tokens.n_sequences == 1
+
+
+def test_ever_new_keys_make_few_issues(tmp_path):
+    rows = [{"text": "a", f"key_{i}": i} for i in range(500)]
+    report = scan(write_rows(tmp_path / "t.jsonl", rows))
+    assert len(report.issues) <= 22
+    assert sum(issue.count for issue in report.issues if issue.code == "extra_key") == 500
+
+
+def test_one_issue_for_one_fault_in_many_places(tmp_path):
+    turns = [{"role": "bot", "content": "a"} for _ in range(40)]
+    row = {"messages": [*turns, {"role": "assistant", "content": "b"}]}
+    report = scan(write_rows(tmp_path / "t.jsonl", [row, chat_rows(1)[0], row]))
+    (issue,) = [issue for issue in report.issues if issue.code == "bad_role"]
+    assert (issue.where, issue.lines, issue.count) == ("messages[*].role", (1, 3), 2)
+    assert "messages[0].role" in issue.message
+
+
+def test_half_a_surrogate_pair_in_a_key_is_written_out(tmp_path):
+    (tmp_path / "t.jsonl").write_text('{"text": "a", "\\ud83d": 1}\n')
+    report = scan(tmp_path / "t.jsonl")
+    assert report.issues[0].where == "\\ud83d"
+    assert DataReport.model_validate_json(report.model_dump_json()) == report
+
+
+def test_a_report_holds_as_long_as_file_and_settings_are_the_same(tmp_path):
+    model = str(save_tokenizer(tmp_path / "model", "chatml"))
+    file = write_rows(tmp_path / "t.jsonl", chat_rows(3))
+    spec = JobSpec(model=model, training_file=str(file), max_seq_length=64)
+    report = scan(file, model, max_seq_length=64)
+    assert report.holds_for(spec, str(file))
+    assert not report.holds_for(spec.changed(max_seq_length=65), str(file))
+    assert not report.holds_for(spec.changed(model="demo"), str(file))
+    assert not report.holds_for(spec, str(tmp_path / "other.jsonl"))
+    write_rows(file, chat_rows(4))
+    assert not report.holds_for(spec, str(file))
+
+
+def test_a_template_that_was_added_is_seen(tmp_path):
+    model = save_tokenizer(tmp_path / "model")
+    file = write_rows(tmp_path / "t.jsonl", chat_rows(3))
+    assert "cannot_render" in {issue.code for issue in scan(file, str(model)).issues}
+    save_tokenizer(model, "chatml")
+    assert scan(file, str(model)).issues == ()
+
+
+@pytest.mark.parametrize("template", [b"\xe4", None])
+def test_a_model_with_odd_templates_is_an_issue(tmp_path, template):
+    model = save_tokenizer(tmp_path / "model")
+    if template is None:
+        settings = json.loads((model / "tokenizer_config.json").read_text())
+        settings["chat_template"] = [{"x": 1}, "y"]
+        (model / "tokenizer_config.json").write_text(json.dumps(settings))
+    else:
+        (model / "chat_template.jinja").write_bytes(template)
+    report = scan(write_rows(tmp_path / "t.jsonl", chat_rows(3)), str(model))
+    assert {issue.code for issue in report.issues} <= {"no_tokenizer", "cannot_render"}
+    assert not report.accepted_by("local")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 
 import ftlab
 from ftlab import devices
+from ftlab.data.report import scan
 from ftlab.errors import InvalidSpec, MissingExtra
 from ftlab.eventlog import EventReader
 from ftlab.events import Checkpoint, Metrics
@@ -221,6 +223,96 @@ def test_rows_that_change_while_a_run_waits_are_not_trained(files, tmp_path):
     assert "rows.jsonl has changed" in run.state.detail
 
 
+def test_rows_that_are_replaced_by_older_ones_are_not_trained(files, tmp_path):
+    other = write_rows(tmp_path / "other.jsonl", chat_rows(5))
+    os.utime(other, (1, 1))
+    rows = write_rows(tmp_path / "rows.jsonl", chat_rows(6, start=500))
+    with devices.lease("cpu", "the test"):
+        run = submit(job(files, validation_file=str(rows)), folder=tmp_path / "runs")
+        wait_until(lambda: "waiting for" in run.state.detail, seconds=60)
+        other.rename(rows)
+    assert run.wait(60).status == "failed"
+    assert "rows.jsonl has changed" in run.state.detail
+
+
+def test_a_report_that_does_not_hold_any_more_is_made_anew(files, tmp_path):
+    rows = write_rows(tmp_path / "rows.jsonl", chat_rows(16))
+    old = scan(rows, str(files / "model"))
+    write_rows(rows, [{"messages": []}])
+    with pytest.raises(InvalidSpec, match="refuses"):
+        submit(job(files, training_file=str(rows)), report=old, folder=tmp_path / "runs")
+
+
+@pytest.mark.parametrize("rows", [None, [], [{"messages": []}], [{"text": "a"}]])
+def test_a_validation_file_that_can_not_be_used_never_starts(files, tmp_path, rows):
+    file = tmp_path / "valid.jsonl"
+    if rows is not None:
+        write_rows(file, rows)
+    with pytest.raises(InvalidSpec) as caught:
+        submit(job(files, validation_file=str(file)), folder=tmp_path / "runs")
+    assert {issue.where for issue in caught.value.issues} == {"validation_file"}
+
+
+def test_equal_rows_that_all_fall_on_one_side_of_a_split_do_not_train(files, tmp_path):
+    for text in map(str, range(50)):  # until one falls on the side that is held back
+        rows = [{"prompt": text, "completion": "b"}] * 20
+        run = submit(
+            job(
+                files,
+                training_file=str(write_rows(tmp_path / f"{text}.jsonl", rows)),
+                validation_file=None,
+                validation_split=0.5,
+            ),
+            folder=tmp_path / "runs",
+        )
+        if run.wait(60).status == "failed":
+            assert "equal rows go to one side" in run.state.detail
+            return
+        assert any("holds none" in log.text for log in run.history.logs)
+    pytest.fail("no row was held back")
+
+
+def test_a_weight_that_is_missing_is_not_made_up(files, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    model = tmp_path / "model"
+    shutil.copytree(files / "model", model)
+    weights = load_file(model / "model.safetensors")
+    weights.pop("model.layers.1.mlp.up_proj.weight")
+    save_file(weights, model / "model.safetensors", {"format": "pt"})
+    run = submit(job(files, model=str(model)), folder=tmp_path / "runs")
+    assert run.wait(60).status == "failed"
+    assert "lacks 1 of the weights" in run.state.detail
+
+
+def test_a_script_beside_the_notebook_is_no_library(files, tmp_path, monkeypatch):
+    (tmp_path / "peft.py").write_text("raise SystemExit('my own script')")
+    monkeypatch.chdir(tmp_path)
+    assert submit(job(files), folder=tmp_path / "runs").wait(60).status == "completed"
+
+
+def test_a_run_runs_once(files, tmp_path):
+    run = submit(job(files), folder=tmp_path)
+    run.wait(60)
+    before = run.history.series
+    again = [sys.executable, "-m", "ftlab.train", str(run.path)]
+    done = subprocess.run(again, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "is completed already" in done.stdout
+    assert Run(run.path).history.series == before
+
+
+def test_a_checkpoint_says_the_step_that_it_is_of(files, tmp_path):
+    run = submit(long_job(files), folder=tmp_path)
+    wait_for_step(run, 3)
+    run.stop()
+    run.wait(60)
+    (kept,) = [event for event in run.new_events() if isinstance(event, Checkpoint)]
+    assert kept.step == run.history.last_step
+    assert f"stopped at step {kept.step} of" in run.state.detail
+    assert list(run.history.series["eval_loss"])[-1] == kept.step
+
+
 def test_what_the_engine_refuses_never_starts(files, tmp_path):
     with pytest.raises(InvalidSpec) as caught:
         submit(job(files, training_method="dpo", lora_r=-1, n_epochs=0), folder=tmp_path)
@@ -256,7 +348,10 @@ def test_a_loss_that_is_no_number_ends_the_run(files, tmp_path):
 
 
 def test_rows_that_are_too_long_are_left_out_or_refused(files, tmp_path):
-    dropped = submit(job(files, max_seq_length=16, over_length="drop"), folder=tmp_path)
+    dropped = submit(
+        job(files, validation_file=None, n_evals=0, max_seq_length=16, over_length="drop"),
+        folder=tmp_path,
+    )
     assert dropped.wait(120).status == "failed"
     assert "none is left" in dropped.state.detail
     cut = submit(job(files, max_seq_length=16), folder=tmp_path)

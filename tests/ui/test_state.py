@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import time
+from pathlib import Path
 
 import pytest
 
+from ftlab.errors import FtlabError
 from ftlab.events import Metrics, Status
 from ftlab.job import Job
 from ftlab.runs import Run
@@ -118,7 +121,7 @@ def test_a_scan_that_breaks_is_told(state, files, monkeypatch):
     scan_error(state)
     assert state.message[0] == "error"
     assert "scan ended without a report" in state.message[1]
-    assert state.why_not_train == ""
+    assert "could not be scanned" in state.why_not_train
 
 
 def scan_error(state):
@@ -178,3 +181,20 @@ def test_a_run_that_dies_is_told(state, tmp_path):
     state.tick()
     assert state.message[0] == "error"
     assert "without saying why" in state.message[1]
+
+
+def test_what_is_no_field_is_not_kept(state):
+    state.update({"together_api_key": "sk-secret", "n_epochs": 3})
+    draft = state.folder.folder / "draft.json"
+    assert json.loads(draft.read_text()) == {"n_epochs": 3}
+    assert draft.stat().st_mode & 0o077 == 0
+
+
+def test_rows_that_changed_since_the_scan_are_scanned_anew(state, files):
+    state.update(files)
+    scan(state)
+    write_rows(Path(files["training_file"]), chat_rows(3))
+    with pytest.raises(FtlabError, match="has changed since it was scanned"):
+        state.train()
+    assert state.scanning
+    assert state.runs == ()
