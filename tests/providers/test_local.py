@@ -348,13 +348,11 @@ def test_a_loss_that_is_no_number_ends_the_run(files, tmp_path):
 
 
 def test_rows_that_are_too_long_are_left_out_or_refused(files, tmp_path):
-    dropped = submit(
-        job(files, validation_file=None, n_evals=0, max_seq_length=16, over_length="drop"),
-        folder=tmp_path,
-    )
+    short = job(files, validation_file=None, n_evals=0, max_seq_length=16)
+    dropped = submit({**short, "over_length": "drop"}, folder=tmp_path)
     assert dropped.wait(120).status == "failed"
     assert "none is left" in dropped.state.detail
-    cut = submit(job(files, max_seq_length=16), folder=tmp_path)
+    cut = submit(short, folder=tmp_path)
     assert cut.wait(120).status == "completed"
     assert any("cut at 16 tokens" in log.text for log in cut.history.logs)
 
