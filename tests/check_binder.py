@@ -65,8 +65,12 @@ def main() -> None:
         environment = build(checkout, home)
         watch = MemoryWatch(environment["FTLAB_MARK"])
         watch.start()
-        lab = open_lab(checkout, environment)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        lab = start_lab(checkout, environment, port)
         try:
+            check_that_it_opens(port)
             for name in NOTEBOOKS:
                 run_notebook(checkout, environment, name)
         finally:
@@ -97,24 +101,27 @@ def build(checkout: Path, home: Path) -> dict[str, str]:
     return environment
 
 
-def open_lab(checkout: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    """JupyterLab as Binder starts it; it must lead to the first notebook."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+def start_lab(checkout: Path, environment: dict[str, str], port: int) -> subprocess.Popen[bytes]:
+    """JupyterLab as Binder starts it."""
     command = ["binder/start", "jupyter", "lab", "--no-browser", "--ip=127.0.0.1"]
     command += [f"--port={port}", "--ServerApp.port_retries=0", "--IdentityProvider.token=x"]
     command += ["--allow-root"] if os.getuid() == 0 else []
-    lab = subprocess.Popen(command, cwd=checkout, env=environment, stderr=subprocess.DEVNULL)
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    return subprocess.Popen(command, cwd=checkout, env=environment, **quiet)
+
+
+def check_that_it_opens(port: int) -> None:
+    """JupyterLab must lead to the first notebook."""
     for _ in range(300):
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/?token=x", timeout=5) as page:
-                assert page.url.partition("?")[0].endswith("lab/tree/notebooks/01_first_run.ipynb")
-                print("JupyterLab opens", page.url.partition("?")[0].rpartition("/")[2])
-                return lab
+                url = page.url.partition("?")[0]
         except OSError:
             time.sleep(0.2)
-    lab.kill()
+        else:
+            assert url.endswith("lab/tree/notebooks/01_first_run.ipynb"), url
+            print("JupyterLab opens", url.rpartition("/")[2])
+            return
     raise SystemExit("JupyterLab did not start")
 
 
