@@ -53,6 +53,7 @@ HEAVY = {
     "ipywidgets": {"ui"},
     "traitlets": {"ui"},
     "plotly": {"plots", "ui"},
+    "anywidget": {"ui"},
     "pandas": {"runs"},
     "httpx": {"answers"},
     "IPython": {"ui", "magics"},

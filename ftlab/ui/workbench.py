@@ -13,6 +13,7 @@ from ftlab.html import escaped, issue_list, rate, short
 from ftlab.issues import SHAPES, Issue
 from ftlab.runs import Run
 from ftlab.spec import JobSpec
+from ftlab.ui.anchor import Anchor
 from ftlab.ui.data_panel import DataPanel
 from ftlab.ui.form import JobPanel
 from ftlab.ui.guard import guarded
@@ -45,10 +46,11 @@ class Workbench(widgets.VBox):
         given = {name: value for name, value in given.items() if value is not None}
         self._restore(given)
         self.head = widgets.HTML().add_class("ft-head")
+        self.anchor = Anchor()
         self.foot = widgets.HTML().add_class("ft-foot")
         self.panels = {name: panel(self.state) for name, panel in PANELS.items()}
         self.tabs = widgets.Tab(list(self.panels.values()), titles=[n.title() for n in self.panels])
-        super().__init__([widgets.HTML(_style()), self.head, self.tabs, self.foot])
+        super().__init__([widgets.HTML(_style()), self.anchor, self.head, self.tabs, self.foot])
         self.add_class("ftlab")
         tell = self.state.tell
         self.tabs.observe(guarded(tell, self._tab_chosen), "selected_index")
@@ -104,7 +106,10 @@ class Workbench(widgets.VBox):
             self.state.tab = list(self.panels)[change.new]
 
     def _show_tab(self, change: Any) -> None:
-        self.tabs.selected_index = list(self.panels).index(change.new)
+        place = list(self.panels).index(change.new)
+        if self.tabs.selected_index != place:  # not by a click, so the tabs may be out of sight:
+            self.tabs.selected_index = place
+            self.anchor.show()
 
     def _summarise(self) -> None:
         text = summary_html(self.state)

@@ -85,7 +85,7 @@ def main() -> None:
                 )
         finally:
             for run in Runs(lab.root / "ftlab-runs"):
-                if run.is_alive:
+                if not run.state.ended:
                     run.cancel()
             lab.close()
             browser.close()

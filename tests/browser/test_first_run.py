@@ -148,6 +148,16 @@ def test_dark_and_narrow(tmp_path, chromium, pictures, theme, width):
                      return root.scrollWidth - root.clientWidth; }"""
             )
             assert overflow <= 1
+        page.click("Job", role="tab")
+        page.click("Train")
+        page.see("The run has started")
+        page.page.wait_for_timeout(1000)
+        page.picture(pictures / f"{theme.split()[1].lower()}-{width}-run.png")
+        top = page.page.evaluate(
+            "document.querySelector('.ft-head').getBoundingClientRect().top / innerHeight"
+        )
+        assert 0 <= top < 1  # the form is longer than the Run panel: the page must scroll back
+        page.kernel("wb.run.cancel(); wb.run.wait(30)", "None")
     finally:
         page.close()
         lab.close()
