@@ -21,6 +21,7 @@ TINKER_POWER = {"llama": 0.781, "qwen": 0.0775}
 # On the same published sweeps a constant rate loses 0.32 % of the best loss on average.
 LORA_LEARNING_RATE = 3e-4
 ENOUGH_STEPS = 100  # Tinker's guide: at least 100 steps
+SMALL_BATCH = 4
 BATCH_SIZES = (64, 32, 16, 8, 4, 2, 1)
 LORA_RANK = 16
 EVALUATIONS = 5
@@ -83,10 +84,10 @@ def _batch_size(n_rows: int | None, n_epochs: int) -> Recommendation | None:
     ceiling = 16 if n_rows < 5_000 else 32 if n_rows < 50_000 else 64
     fitting = [size for size in BATCH_SIZES if size <= ceiling]
     enough = [size for size in fitting if n_rows * n_epochs / size >= ENOUGH_STEPS]
-    value = enough[0] if enough else min(4, max(n_rows, 1))
+    value = min(max(enough[0] if enough else 0, SMALL_BATCH), max(n_rows, 1))
     return Recommendation(
         value=value,
-        low=min(4, value),
+        low=min(SMALL_BATCH, value),
         high=ceiling,
         source="NeMo AutoModel's table, Tinker's guide",
         why=f"{n_rows:,} rows: up to {ceiling}, and at least {ENOUGH_STEPS} steps where possible",

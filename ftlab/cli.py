@@ -14,8 +14,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import ftlab
 from ftlab.errors import FtlabError, InvalidSpec
-from ftlab.issues import SHAPES, Issue
+from ftlab.issues import SHAPES, Issue, errors_for
 
 Command = Callable[[argparse.Namespace], int]
 LINES_SHOWN = 8
@@ -41,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="ftlab", description="A fine-tuning workbench.")
+    parser.add_argument("--version", action="version", version=f"ftlab {ftlab.__version__}")
     verbs = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def add(name: str, command: Command) -> argparse.ArgumentParser:
@@ -53,7 +55,13 @@ def _parser() -> argparse.ArgumentParser:
     scan.add_argument("file", type=Path)
     scan.add_argument("--model", help="count tokens with this model's tokenizer")
     scan.add_argument("--max-seq-length", type=_positive, metavar="TOKENS")
-    scan.add_argument("--for", dest="engine", choices=("local", "together"), default="together")
+    scan.add_argument(
+        "--for",
+        dest="engine",
+        choices=("local", "together"),
+        default="together",
+        help="whose rules decide: the embedded trainer's or the hosted service's (the default)",
+    )
     scan.add_argument("--json", action="store_true")
     for name, command in {"check": _check, "estimate": _estimate, "train": _train}.items():
         verb = add(name, command)
@@ -62,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
             verb.add_argument("--json", action="store_true")
     add("runs", _runs)
     ask = add("ask", _ask)
-    ask.add_argument("run", help="id or folder of a run")
+    ask.add_argument("run", nargs="?", help="id or folder; or the newest")
     ask.add_argument("prompt")
     for name, command in {"stop": _stop, "attach": _attach}.items():
         add(name, command).add_argument("run", nargs="?", help="id or folder; or the newest")
@@ -114,7 +122,9 @@ def _check(options: argparse.Namespace) -> int:
     from ftlab.spec import parse
 
     values = _read_values(options.spec)
-    issues = examine(values, get_provider("local"), *scan_data(parse(values)[0]))
+    where = get_provider("local")
+    found = examine(values, where, *scan_data(parse(values)[0]))
+    issues = [issue for issue in found if not issue.blocks or where.engine in issue.blocks]
     if options.json:
         print(json.dumps([_plain(issue) for issue in issues], ensure_ascii=False))
     else:
@@ -126,7 +136,7 @@ def _check(options: argparse.Namespace) -> int:
 def _estimate(options: argparse.Namespace) -> int:
     """Tokens, steps, time and memory of a job on this machine."""
     from ftlab.cost import estimate
-    from ftlab.providers import scan_data
+    from ftlab.providers import examine, get_provider, scan_data
     from ftlab.spec import parse
 
     values = _read_values(options.spec)
@@ -135,10 +145,11 @@ def _estimate(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(asdict(found)))
         return 0
-    for name, value in asdict(found).items():
-        if name not in ("basis", "device"):
-            print(f"{name}: {'unknown' if value is None else value}")
+    for name, text in found.in_words().items():
+        print(f"{name}: {text}")
     print("\n".join(found.basis))
+    if errors_for(examine(values, get_provider("local"), report, validation), "local"):
+        print("As it stands the job would be refused: `ftlab check` says why.", file=sys.stderr)
     return 0
 
 
@@ -204,7 +215,6 @@ def _demo(options: argparse.Namespace) -> int:
     for title, file in {"held-out rows": demo.HELD_OUT, "new patterns": demo.NEW_PATTERNS}.items():
         before, after = (exact_matches(run, file, tuned=tuned) for tuned in (False, True))
         print(f"Exactly right on {title}: base {before}, tuned {after}")
-    print(f"The adapter is in {run.adapter}")
     return 0
 
 
@@ -218,22 +228,32 @@ def _show(run: Any) -> int:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.completed} of {task.total} steps"),
+        TextColumn("{task.fields[steps]}"),
         TimeRemainingColumn(),
     )
     with Progress(*columns) as progress:
-        task = progress.add_task(run.id, total=None)
+        task = progress.add_task(run.id, total=None, steps="")
         for _ in run.follow():
             history = run.history
             progress.update(
                 task,
                 total=history.n_steps,
                 completed=history.last_step,
+                steps=f"{history.last_step} of {history.n_steps} steps" if history.n_steps else "",
                 description=_losses(history) or run.state.detail or run.status,
             )
     state = run.state
     print(f"{run.id}: {state.status}" + (f", {state.detail}" if state.detail else ""))
+    for log in _warnings(run):
+        print(f"{SHAPES['warning']} {log}")
+    if state.status == "completed":
+        print(f'The adapter is in {run.adapter}; `ftlab ask {run.id} "a prompt"` tries it.')
     return 0 if state.status == "completed" else 1
+
+
+def _warnings(run: Any) -> list[str]:
+    """What the run's process warned of."""
+    return [log.text for log in run.history.logs if log.level == "warning"]
 
 
 def _losses(history: Any) -> str:
@@ -273,7 +293,7 @@ def _print_answers(comparisons: Sequence[Any]) -> None:
 def _print_issues(issues: Sequence[Issue]) -> None:
     for issue in issues:
         print(f"{SHAPES[issue.level]} {_visible(issue.message)}")
-        if issue.lines:
+        if len(issue.lines) > 1:
             shown = ", ".join(map(str, issue.lines[:LINES_SHOWN]))
             print(f"    lines {shown}" + (", …" if issue.count > LINES_SHOWN else ""))
 

@@ -9,6 +9,7 @@ from typing import Any
 from ftlab.advice import training_rows
 from ftlab.data.report import DataReport
 from ftlab.devices import Device, detect
+from ftlab.html import short
 from ftlab.models import ModelInfo, read_info
 from ftlab.rules import resolve
 from ftlab.schedule import PIECE_TOKENS, total_steps
@@ -56,6 +57,17 @@ class Estimate:
     incomplete: bool = False
     """Some fields are wrong; the figures are those of the valid ones."""
     basis: tuple[str, ...] = ()
+
+    def in_words(self) -> dict[str, str]:
+        """What a person reads: each figure with its unit."""
+        return {
+            "steps": _count(self.n_steps),
+            "tokens": _count(self.train_tokens),
+            "adapter": _adapter_in_words(self),
+            "time": duration_in_words(self.duration),
+            "memory": _gib(self),
+            "price": "none: it trains on this machine",
+        }
 
 
 def estimate(
@@ -236,3 +248,53 @@ def _piece_tokens(spec: JobSpec, report: DataReport | None) -> int:
     if report is not None and report.tokens is not None:
         longest = min(longest, report.tokens.longest)
     return max(longest, min(int(spec.batch_size) * longest, PIECE_TOKENS))
+
+
+# --- words -----------------------------------------------------------------------------------
+
+
+def _count(value: int | None) -> str:
+    return "unknown" if value is None else short(value)
+
+
+def _adapter_in_words(found: Estimate) -> str:
+    if found.trainable_params is None or found.adapter_bytes is None:
+        return "unknown"
+    share = f" ({found.trainable_share:.2%} of the model)" if found.trainable_share else ""
+    return f"{short(found.trainable_params)} parameters{share}, {_bytes(found.adapter_bytes)}"
+
+
+def _bytes(n: float) -> str:
+    for unit, size in {"GiB": 2**30, "MiB": 2**20}.items():
+        if n >= size:
+            return f"{n / size:.3g} {unit}"
+    return f"{n / 1024:.3g} KiB"
+
+
+def duration_in_words(duration: tuple[float, float] | None) -> str:
+    """A range of time, each end in its own unit: "26 s to 2.7 min", "38 to 46 min"."""
+    if duration is None:
+        return "unknown"
+    (low, low_unit), (high, high_unit) = map(_in_unit, duration)
+    unit = "" if low_unit == high_unit else f" {low_unit}"
+    return f"{_two_digits(low)}{unit} to {_two_digits(high)} {high_unit}"
+
+
+def _two_digits(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.2g}"
+
+
+def _in_unit(seconds: float) -> tuple[float, str]:
+    for unit, size in {"days": 86400, "h": 3600, "min": 60}.items():
+        if seconds >= 1.5 * size:
+            return seconds / size, unit
+    return seconds, "s"
+
+
+def _gib(found: Estimate) -> str:
+    if found.memory is None or found.device is None:
+        return "unknown"
+    low, high = (n / GIB for n in found.memory)
+    there = found.device.memory_bytes / GIB
+    fits = "fits" if high < there else "tight" if low < there else "does not fit"
+    return f"{low:.2g} to {high:.2g} GiB of {there:.3g} on the {found.device.title}: {fits}"

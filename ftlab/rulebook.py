@@ -554,13 +554,14 @@ def enough_steps(spec: JobSpec, limits: Limits, report: DataReport | None) -> It
         return
     per_step = spec.batch_size * (spec.gradient_accumulation_steps or 1)
     steps = total_steps(n_rows, per_step, spec.n_epochs, spec.max_steps)
+    enough = spec.n_epochs * -(-ENOUGH_STEPS // max(steps, 1)) <= MANY_EPOCHS
     if steps < ENOUGH_STEPS:
         yield _advice(
             "tip",
             "batch_size",
             f"The run has {steps} steps; {ENOUGH_STEPS} or more usually train better. Use a "
             "smaller batch_size or more epochs.",
-            fix={"batch_size": "max"},
+            fix={"n_epochs": spec.n_epochs * -(-ENOUGH_STEPS // steps)} if enough else None,
         )
 
 

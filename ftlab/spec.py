@@ -7,6 +7,7 @@ fields are rules (`rules.py`), because a validator would stop at the first.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
@@ -15,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from ftlab.errors import FtlabError
-from ftlab.issues import LARGEST, Issue, alternatives, from_validation
+from ftlab.issues import LARGEST, Issue, allowed, alternatives, from_validation
 
 Engine = Literal["local", "together"]
 ENGINES: tuple[Engine, ...] = ("local", "together")
@@ -346,3 +347,16 @@ def filled(value: Value | None, name: str) -> Value:
 def described(name: str) -> str:
     """Help text of a field, from the docstring under it."""
     return FIELDS[name].description or ""
+
+
+# What help(JobSpec) shows: the fields with what they take, not pydantic's signature of them.
+JobSpec.__signature__ = inspect.Signature(  # pyright: ignore[reportAttributeAccessIssue]
+    [inspect.Parameter("fields", inspect.Parameter.VAR_KEYWORD)]
+)
+JobSpec.__doc__ = (
+    inspect.cleandoc(JobSpec.__doc__ or "")
+    + "\n\nFields:\n\n"
+    + "\n".join(
+        f"{name} ({allowed(field)})\n    {described(name)}" for name, field in FIELDS.items()
+    )
+)

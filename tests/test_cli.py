@@ -28,10 +28,10 @@ def test_scan_ends_with_0_when_the_engine_would_take_the_file(good, tmp_path, ca
 
 
 def test_scan_ends_with_1_and_lists_the_lines(tmp_path, capsys):
-    bad = write_rows(tmp_path / "bad.jsonl", [*chat_rows(1), {"messages": []}, *chat_rows(1)])
+    bad = write_rows(tmp_path / "bad.jsonl", [*chat_rows(1), *[{"messages": []}] * 2])
     assert run("scan", bad) == 1
     out = capsys.readouterr().out
-    assert "lines 2" in out
+    assert "lines 2, 3" in out
 
 
 def test_scan_asks_the_engine_that_was_named(tmp_path):
@@ -134,6 +134,16 @@ def test_odd_values_are_issues(verb, values, tmp_path, capsys):
     assert run(verb, spec) == (1 if verb == "check" else 0)
     for name in set(values) - {"model"}:
         assert verb == "estimate" or name in capsys.readouterr().out or values.keys() > {name}
+
+
+def test_an_estimate_says_that_the_job_would_be_refused(tmp_path, capsys):
+    bad = write_rows(tmp_path / "bad.jsonl", [*chat_rows(20), {"messages": []}])
+    spec = tmp_path / "spec.json"
+    spec.write_text(json.dumps({"model": "demo", "training_file": str(bad)}))
+    assert run("estimate", spec) == 0
+    printed = capsys.readouterr()
+    assert "steps: " in printed.out
+    assert "would be refused" in printed.err
 
 
 def test_a_length_below_1_is_wrong_usage(good, capsys):

@@ -147,7 +147,7 @@ BUDGETS = {
         *("torch", "transformers", "peft", "pandas", "plotly", "ipywidgets", "httpx"),
     },
     "import ftlab, tempfile; ftlab.Workbench(folder=tempfile.mkdtemp())": {
-        *("torch", "transformers", "peft", "pandas", "httpx", "plotly", "anywidget"),
+        *("torch", "transformers", "peft", "pandas", "httpx", "plotly"),
     },
     "import ftlab.cli": {"torch", "transformers", "pandas", "ipywidgets", "rich"},
 }

@@ -81,7 +81,9 @@ def test_the_service_resolves_max_itself():
     assert resolve({"model": "m"}, info=LLAMA).spec.batch_size == 16
 
 
-@pytest.mark.parametrize(("n_rows", "n_epochs", "batch"), [(100, 1, 1), (1200, 4, 16), (30, 1, 4)])
+@pytest.mark.parametrize(
+    ("n_rows", "n_epochs", "batch"), [(100, 1, 4), (800, 1, 8), (1200, 4, 16), (30, 1, 4)]
+)
 def test_the_batch_leaves_a_hundred_steps_where_it_can(n_rows, n_epochs, batch):
     report = DataReport(path="t", n_rows=n_rows)
     spec = resolve({"model": "m", "n_epochs": n_epochs}, report, LLAMA).spec

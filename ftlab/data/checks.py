@@ -23,6 +23,7 @@ class RowView:
     """One sequence, two for a preference row; not cut."""
     tokenizer: Tokenizer
     max_seq_length: int | None
+    """Tokens that fit: as given, or else the model's context."""
 
 
 Check = Callable[[RowView], Iterator[Problem]]
@@ -94,9 +95,10 @@ def answer_cut(view: RowView) -> Iterator[Problem]:
             yield Problem(
                 "answer_cut",
                 "",
-                f"The row has {longest:,} tokens; max_seq_length is {view.max_seq_length:,}, so "
-                f"{lost:,} of its {tokens.n_trained:,} trained tokens are cut off. Raise "
-                f"max_seq_length to {longest:,}, shorten the row, or set over_length to drop.",
+                f"The row has {longest:,} tokens; {view.max_seq_length:,} fit (max_seq_length, or "
+                f"the model's context), so {lost:,} of its {tokens.n_trained:,} trained tokens are "
+                "cut off. Shorten the row, raise max_seq_length as far as the model's context "
+                "allows, or set over_length to drop.",
                 blocks=(),
                 level="warning",
             )

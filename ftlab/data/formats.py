@@ -16,6 +16,9 @@ from ftlab.issues import shown
 BOTH = ("together", "local")
 TOGETHER = ("together",)
 ROLES = ("system", "user", "assistant", "tool")
+# What other formats call them.
+FOREIGN_ROLES = {"human": "user", "gpt": "assistant", "bot": "assistant", "model": "assistant"}
+FOREIGN_ROLES |= {"ai": "assistant", "function": "tool", "developer": "system"}
 
 Row = Mapping[str, Any]
 
@@ -29,6 +32,8 @@ class Problem(NamedTuple):
     message: str
     blocks: tuple[str, ...] = BOTH
     level: str = "error"
+    value: str = ""
+    """What tells one kind of this problem from another, such as the name of an unknown role."""
 
 
 class Format(Protocol):
@@ -58,9 +63,7 @@ class Conversation:
         if (
             isinstance(row["messages"], list)
             and row["messages"]
-            and not any(
-                isinstance(m, dict) and m.get("role") == "assistant" for m in row["messages"]
-            )
+            and not any(_may_be_answer(m) for m in row["messages"])
         ):
             yield Problem(
                 "no_assistant",
@@ -68,6 +71,11 @@ class Conversation:
                 'No message is from "assistant"; a conversation needs at least one to train on. '
                 "Add the answer or take the row out.",
             )
+
+
+def _may_be_answer(message: Any) -> bool:
+    """From the assistant, or from a role that is wrong and so may stand for it."""
+    return isinstance(message, dict) and message.get("role") not in set(ROLES) - {"assistant"}
 
 
 class PromptCompletion:
@@ -152,8 +160,20 @@ def row_problems(row: Row) -> list[Problem]:
     return [_unknown_format(row)] if known is None else list(known.problems(row))
 
 
+_SHAREGPT = Problem(
+    "unknown_format",
+    "conversations",
+    "The row has `conversations`, as ShareGPT's files do; a row takes `messages`. Rename "
+    "conversations to messages, from to role (human to user, gpt to assistant) and value to "
+    "content.",
+    value="ShareGPT",
+)
+
+
 def _unknown_format(row: Row) -> Problem:
     """Why a row fits no format, naming the keys that come closest."""
+    if "conversations" in row:
+        return _SHAREGPT
     keys = ", ".join(sorted(map(str, row))) or "none"
     return Problem(
         "unknown_format",
@@ -208,10 +228,12 @@ def _role_problems(message: dict[str, Any], path: str) -> Iterator[Problem]:
     if "role" not in message:
         text = f"{path} has no role; it takes one of {known}. Add the role."
     else:
-        close = difflib.get_close_matches(str(role).lower(), ROLES, n=1)
+        name = str(role).lower()
+        close = [FOREIGN_ROLES[name]] if name in FOREIGN_ROLES else None
+        close = close or difflib.get_close_matches(name, ROLES, n=1)
         cure = f'Use "{close[0]}".' if close else "Correct the role."
         text = f"{path}.role is {shown(role)}; it takes one of {known}. {cure}"
-    yield Problem("bad_role", f"{path}.role", text)
+    yield Problem("bad_role", f"{path}.role", text, value=shown(role))
 
 
 def _content_problems(message: dict[str, Any], path: str) -> Iterator[Problem]:

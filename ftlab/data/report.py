@@ -23,7 +23,7 @@ from ftlab.errors import UnreadableData
 from ftlab.files import existing, sha256_of
 from ftlab.html import escaped, facts, histogram, issue_list
 from ftlab.issues import LINES_KEPT, Issue, by_gravity
-from ftlab.models import fetch
+from ftlab.models import fetch, read_info
 from ftlab.spec import JobSpec
 
 PROGRESS_EVERY = 1 << 20  # bytes
@@ -58,7 +58,7 @@ class DataReport(BaseModel):
     """Whose tokenizer and chat template counted; None when none did."""
     tokens: TokenStats | None = None
     loss_tokens: int = 0
-    """Tokens that train, within max_seq_length."""
+    """Tokens that train, within max_seq_length or else the model's context."""
     max_seq_length: int | None = None
     train_on_inputs: bool | str = "auto"
     tokens_exact: bool = False
@@ -119,7 +119,8 @@ def scan(
     if file is None or not file.is_file():
         return DataReport(path=str(path), issues=(_no_file(path),))
     tokenizer, issues = _find_tokenizer(model)
-    tally = _Tally(file.name, tokenizer, max_seq_length, train_on_inputs)
+    limit = max_seq_length or (_context(model) if model and tokenizer else None)
+    tally = _Tally(file.name, tokenizer, limit, train_on_inputs)
     digest, done, total = hashlib.sha256(), 0, file.stat().st_size
     try:
         for number, line in iter_lines(file):
@@ -163,6 +164,7 @@ class _Tally:
         self.lengths: Counter[int] = Counter()
         self.by_role: Counter[str] = Counter()
         self.hashes: set[int] = set()
+        self.copies: list[int] = []
         self.found: dict[tuple[str, str], _Found] = {}
         self.format_lines: dict[str, list[int]] = {}
 
@@ -177,7 +179,7 @@ class _Tally:
 
     def _group(self, problem: Problem) -> tuple[str, str]:
         """Which issue a problem belongs to: one per code and kind of place, and not too many."""
-        key = (problem.code, _INDEX.sub("[*]", problem.where))
+        key = (problem.code, _INDEX.sub("[*]", problem.where) + problem.value)
         if key in self.found:
             return key
         n_groups = sum(code == problem.code for code, _ in self.found)
@@ -191,7 +193,7 @@ class _Tally:
             yield _BLANK_LINE
             return
         self.n_rows += 1
-        self._count_duplicate(line)
+        self._count_duplicate(line, number)
         try:
             row = parse_line(line)
         except BadLine as exc:
@@ -233,9 +235,12 @@ class _Tally:
         self.roles.update(str(message.get("role")) for message in messages)
         self.turns[len(messages)] += 1
 
-    def _count_duplicate(self, line: bytes) -> None:
+    def _count_duplicate(self, line: bytes, number: int) -> None:
         key = hash(line.strip())  # 8 bytes a row; two different rows meet once in 10^19 pairs
-        self.n_duplicates += key in self.hashes
+        if key in self.hashes:
+            self.n_duplicates += 1
+            if len(self.copies) < LINES_KEPT:
+                self.copies.append(number)
         self.hashes.add(key)
 
     def figures(self) -> dict[str, Any]:
@@ -268,7 +273,7 @@ class _Tally:
         if len(self.formats) > 1:
             yield _mixed_formats(self.name, self._majority(), self.format_lines)
         if self.n_duplicates:
-            yield _duplicates(self.name, self.n_duplicates, self.n_rows)
+            yield _duplicates(self.name, self.n_duplicates, self.n_rows, self.copies)
         trains_nothing = self.tokenizer is not None and self.lengths and self.loss_tokens == 0
         if trains_nothing:
             yield _nothing_trains(self.name)
@@ -296,7 +301,9 @@ class _Found:
             self.lines.append(number)
 
     def issue(self, name: str) -> Issue:
-        more = f" {self.count - 1:,} more rows have this." if self.count > 1 else ""
+        more = {1: "", 2: " One more row has this."}.get(
+            self.count, f" {self.count - 1:,} more rows have this."
+        )
         return Issue(
             self.problem.level,  # type: ignore[arg-type]
             _whole(f"{name} line {self.first}: {self.problem.message}{more}"),
@@ -344,6 +351,14 @@ def _find_tokenizer(model: str | None) -> tuple[Tokenizer | None, list[Issue]]:
         return None, [Issue("error", text, "no_tokenizer", "model", blocks=("local",))]
 
 
+def _context(model: str) -> int | None:
+    """The length that a run takes when none is given; None is unknown."""
+    try:
+        return read_info(model).context_length
+    except UnreadableData:
+        return None  # submit() says what is wrong with the model
+
+
 def _no_file(path: str | Path) -> Issue:
     return Issue(
         "error",
@@ -388,13 +403,15 @@ def _mixed_formats(name: str, majority: str | None, lines: dict[str, list[int]])
     )
 
 
-def _duplicates(name: str, n_duplicates: int, n_rows: int) -> Issue:
+def _duplicates(name: str, n_duplicates: int, n_rows: int, lines: list[int]) -> Issue:
     share = n_duplicates / n_rows
     return Issue(
         "warning" if share > 0.01 else "tip",
-        f"{name} has {n_duplicates:,} rows ({share:.1%}) that repeat an earlier row; repeated rows "
-        "train as often as they stand there. Take the copies out unless that is meant.",
+        f"{name} line {lines[0]}: this row repeats an earlier one, byte for byte; a row trains as "
+        f"often as it stands there. Take the copies out unless that is meant. {n_duplicates:,} "
+        f"of {n_rows:,} rows ({share:.1%}) are copies.",
         code="duplicates",
+        lines=tuple(lines),
         count=n_duplicates,
     )
 

@@ -10,13 +10,24 @@ from pathlib import Path
 from typing import Any
 
 MANIFEST = "manifest.json"
+TOKENIZER_FILES = (
+    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"),
+    "chat_template.jinja",
+)
 
 
-def save_adapter(model: Any, folder: Path) -> None:
-    """Save in peft's format. The folder appears when everything in it is on disk for good."""
+def save_adapter(model: Any, folder: Path, base: Path) -> None:
+    """Save in peft's format, with the tokenizer of the `base` folder and how to load both.
+
+    The folder appears when everything in it is on disk for good.
+    """
     staged = folder.with_name(f".{folder.name}.new")
     shutil.rmtree(staged, ignore_errors=True)
     model.save_pretrained(staged, safe_serialization=True)
+    for name in TOKENIZER_FILES:
+        if (base / name).is_file():
+            shutil.copyfile(base / name, staged / name)
+    (staged / "README.md").write_text(_CARD.format(base=base), encoding="utf-8")
     manifest = {file.name: _described(file) for file in sorted(staged.iterdir())}
     (staged / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
     for file in staged.iterdir():
@@ -26,6 +37,25 @@ def save_adapter(model: Any, folder: Path) -> None:
         shutil.rmtree(folder)
     staged.rename(folder)
     _sync(folder.parent)
+
+
+_CARD = """\
+---
+base_model: {base}
+library_name: peft
+---
+
+A LoRA adapter for `{base}`, trained with ftlab. To load it:
+
+```python
+from peft import AutoPeftModelForCausalLM
+from transformers import AutoTokenizer
+
+folder = "."  # this one
+tokenizer = AutoTokenizer.from_pretrained(folder)
+model = AutoPeftModelForCausalLM.from_pretrained(folder)
+```
+"""
 
 
 def _described(file: Path) -> dict[str, Any]:

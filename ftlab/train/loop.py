@@ -114,12 +114,13 @@ def train(job: Job, adapter: Path, device: str, asked: Asked) -> Iterator[Event]
     yield _described(model, device)
     status, detail, step = yield from _steps(trainer, training, validation, n_steps, asked)
     if status != "cancelled":
-        save_adapter(model, adapter)
+        save_adapter(model, adapter, tokenizer.folder)
         yield Checkpoint(step=step, ref=adapter.name)
         if training.n_cut:
             yield Log(
                 level="warning",
-                text=f"{training.n_cut} rows were cut at {spec.max_seq_length} tokens.",
+                text=f"{training.n_cut:,} of {len(training):,} rows were cut at "
+                f"{spec.max_seq_length:,} tokens.",
             )
     yield Status(status=status, detail=detail)
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from ftlab.cost import GIB, Estimate
-from ftlab.html import curves, escaped, facts, short
+from ftlab.cost import Estimate
+from ftlab.html import curves, escaped, facts
 from ftlab.schedule import lr_share
 from ftlab.spec import GROUPS, KNOBS, JobSpec
 from ftlab.ui.fields import FieldRow
@@ -94,19 +94,12 @@ def estimate_html(found: Estimate | None, resolved: Any) -> str:
     """What a job will take, with the basis one click away, and its learning rate as a curve."""
     if found is None:
         return ""
-    values = {
-        "steps": _count(found.n_steps),
-        "tokens": _count(found.train_tokens),
-        "adapter": _adapter(found),
-        "time": _seconds(found.duration),
-        "memory": _gib(found),
-        "price": "none: it trains on this machine",
-    }
     basis = "".join(f"<div>{escaped(line)}</div>" for line in found.basis)
     partly = '<div class="ft-dim">Of the fields that are valid.</div>' if found.incomplete else ""
     preview = "" if resolved is None else schedule_svg(resolved.spec)
     return (
-        f"{facts(values)}{partly}<details><summary>Where these figures come from</summary>"
+        f"{facts(found.in_words())}{partly}"
+        "<details><summary>Where these figures come from</summary>"
         f'<div class="ft-dim">{basis}</div></details>{preview}'
     )
 
@@ -130,45 +123,3 @@ def schedule_svg(spec: JobSpec) -> str:
         for share in shares
     ]
     return curves({"learning rate, by % of the run": points}, width=310, height=120)
-
-
-def _count(value: int | None) -> str:
-    return "unknown" if value is None else short(value)
-
-
-def _adapter(found: Estimate) -> str:
-    if found.trainable_params is None or found.adapter_bytes is None:
-        return "unknown"
-    share = f" ({found.trainable_share:.2%} of the model)" if found.trainable_share else ""
-    return f"{short(found.trainable_params)} parameters{share}, {_bytes(found.adapter_bytes)}"
-
-
-def _bytes(n: float) -> str:
-    for unit, size in {"GiB": 2**30, "MiB": 2**20}.items():
-        if n >= size:
-            return f"{n / size:.3g} {unit}"
-    return f"{n / 1024:.3g} KiB"
-
-
-def _seconds(duration: tuple[float, float] | None) -> str:
-    """A range of time, each end in its own unit: "26 s to 2.7 min", "38 to 46 min"."""
-    if duration is None:
-        return "unknown"
-    (low, low_unit), (high, high_unit) = map(_in_unit, duration)
-    return f"{low:.2g}{'' if low_unit == high_unit else f' {low_unit}'} to {high:.2g} {high_unit}"
-
-
-def _in_unit(seconds: float) -> tuple[float, str]:
-    for unit, size in {"h": 3600, "min": 60}.items():
-        if seconds >= 1.5 * size:
-            return seconds / size, unit
-    return seconds, "s"
-
-
-def _gib(found: Estimate) -> str:
-    if found.memory is None or found.device is None:
-        return "unknown"
-    low, high = (n / GIB for n in found.memory)
-    there = found.device.memory_bytes / GIB
-    fits = "fits" if high < there else "tight" if low < there else "does not fit"
-    return f"{low:.2g} to {high:.2g} GiB of {there:.3g} on the {found.device.title}: {fits}"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import ipywidgets as widgets
 
 from ftlab.answers import Comparison, ask
-from ftlab.data.rows import Rows
+from ftlab.data.rows import Rows, split
 from ftlab.html import escaped
+from ftlab.spec import JobSpec, filled
 from ftlab.ui.guard import guarded
 from ftlab.ui.pump import PUMP
 from ftlab.ui.state import State
@@ -44,7 +46,7 @@ class TryPanel(widgets.VBox):
         """Say why there is nothing to ask yet, if so."""
         reason = self._waiting or self._why_not()
         self.ask.disabled = bool(reason)
-        self.next_row.disabled = not self._validation_file()
+        self.next_row.disabled = not self._has_validation()
         shown = f'<span class="ft-dim">{escaped(reason)}</span>' if reason else ""
         if self.reason.value != shown:
             self.reason.value = shown
@@ -57,12 +59,26 @@ class TryPanel(widgets.VBox):
             return "The run has no adapter yet; it is saved at the end. Wait, or stop the run."
         return "" if self.prompt.value.strip() else "Type a prompt."
 
-    def _validation_file(self) -> str | None:
-        return None if self.state.run is None else self.state.run.job.spec.validation_file
+    def _has_validation(self) -> bool:
+        spec = None if self.state.run is None else self.state.run.job.spec
+        return spec is not None and bool(spec.validation_file or spec.validation_split)
+
+    def _validation_rows(self, spec: JobSpec) -> tuple[Rows, Sequence[int]]:
+        """The rows of a file, and the places of those that the run is measured on."""
+        if spec.validation_file:
+            rows = Rows(Path(spec.validation_file))
+            return rows, range(len(rows))
+        rows = Rows(Path(filled(spec.training_file, "training_file")))
+        return rows, split(rows, filled(spec.validation_split, "validation_split"))[1]
 
     def _next(self, _: Any) -> None:
-        rows = Rows(Path(self._validation_file() or ""))
-        row = rows[self._place % len(rows)]
+        if self.state.run is None:
+            return
+        rows, places = self._validation_rows(self.state.run.job.spec)
+        if not places:
+            self.state.tell("tip", "No row was held back, so there is none to ask. Type a prompt.")
+            return
+        row = rows[places[self._place % len(places)]]
         self._place += 1
         messages = row.get("messages", [])
         if len(messages) < 2:

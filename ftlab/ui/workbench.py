@@ -186,14 +186,21 @@ def _job_part(state: State) -> str:
 
 
 def _issues_part(state: State) -> str:
-    counts = {
-        level: sum(issue.level == level for issue in state.issues) for level in ("error", "warning")
-    }
+    if not state.values:
+        return ""  # nothing is wrong yet
+    # The issue that sums the data's up is counted as those that it stands for.
+    found = [issue for issue in state.issues if issue.code != "data_is_accepted"]
+    found += [issue for issue in (state.report.issues if state.report else ()) if _counts(issue)]
+    counts = {level: sum(i.level == level for i in found) for level in ("error", "warning")}
     return " ".join(
         f'<span class="ft-{level}">{SHAPES[level]} {n} {level}{"s" if n > 1 else ""}</span>'
         for level, n in counts.items()
         if n
     )
+
+
+def _counts(issue: Issue) -> bool:
+    return (not issue.blocks or "local" in issue.blocks) and issue.where != "model"
 
 
 def _cost_part(found: Estimate | None) -> str:
@@ -208,7 +215,7 @@ def _run_part(run: Run | None) -> str:
     history, state = run.history, run.state
     of = f" {history.last_step:,} of {history.n_steps:,}" if history.n_steps else ""
     level = {"failed": "error", "cancelled": "warning"}.get(state.status, "dim")
-    return f'<span class="ft-{level}">run {state.status}{of}</span>'
+    return f'<span class="ft-{level}">run: {state.status}{of}</span>'
 
 
 def static_html(state: State) -> str:

@@ -287,3 +287,31 @@ def test_a_model_with_odd_templates_is_an_issue(tmp_path, template):
     report = scan(write_rows(tmp_path / "t.jsonl", chat_rows(3)), str(model))
     assert {issue.code for issue in report.issues} <= {"no_tokenizer", "cannot_render"}
     assert not report.accepted_by("local")
+
+
+def test_two_unknown_roles_in_a_row_are_two_issues_with_their_cures(tmp_path):
+    row = {"messages": [{"role": "human", "content": "a"}, {"role": "gpt", "content": "b"}]}
+    report = scan(write_rows(tmp_path / "t.jsonl", [row]))
+    messages = [issue.message for issue in report.issues]
+    assert {issue.code for issue in report.issues} == {"bad_role", "no_model"}
+    assert any("messages[0].role is 'human'" in m and 'Use "user"' in m for m in messages)
+    assert any("messages[1].role is 'gpt'" in m and 'Use "assistant"' in m for m in messages)
+
+
+def test_copies_are_told_with_their_lines(tmp_path):
+    first, second = chat_rows(2)
+    report = scan(write_rows(tmp_path / "t.jsonl", [first, second, first, first]))
+    (issue,) = [issue for issue in report.issues if issue.code == "duplicates"]
+    assert (issue.lines, issue.count) == ((3, 4), 2)
+
+
+def test_without_a_length_the_context_of_the_model_cuts(tmp_path):
+    model = save_tokenizer(tmp_path / "model", "chatml")
+    config = {"model_type": "llama", "max_position_embeddings": 32}
+    (model / "config.json").write_text(json.dumps(config))
+    long = conversation()
+    long["messages"][1]["content"] = "word " * 60
+    report = scan(write_rows(tmp_path / "t.jsonl", [long, conversation()]), str(model))
+    (issue,) = report.issues
+    assert (issue.code, issue.lines) == ("answer_cut", (1,))
+    assert "32 fit" in issue.message

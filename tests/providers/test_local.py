@@ -121,6 +121,17 @@ def test_the_manifest_holds_the_hash_of_each_file(files, tmp_path):
         assert entry == {"bytes": len(data), "sha256": sha256(data).hexdigest()}
 
 
+def test_the_adapter_brings_its_tokenizer(files, tmp_path):
+    from transformers import AutoTokenizer
+
+    run = submit(job(files), folder=tmp_path)
+    run.wait(60)
+    ours, base = (AutoTokenizer.from_pretrained(f) for f in (run.adapter, files / "model"))
+    chat = chat_rows(1)[0]["messages"]
+    assert ours.apply_chat_template(chat) == base.apply_chat_template(chat)
+    assert str(files / "model") in (run.adapter / "README.md").read_text()
+
+
 def test_the_same_seed_gives_the_same_run(files, tmp_path):
     runs = [submit(job(files), folder=tmp_path) for _ in range(2)]
     losses = []

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 
 from ftlab import demo
+from ftlab.cost import duration_in_words
 from ftlab.data.chat import IGNORED, tokenise
-from ftlab.data.rows import Rows
+from ftlab.data.rows import Rows, split
 from ftlab.data.tokens import load_tokenizer
 from ftlab.events import Log, Metrics, Status
 from ftlab.job import Job
@@ -17,7 +19,7 @@ from ftlab.spec import FIELDS, KNOBS, JobSpec
 from ftlab.train.batches import Examples, collate
 from ftlab.ui.data_panel import DataPanel, tokens_html
 from ftlab.ui.fields import FieldRow, fix_label, read_input
-from ftlab.ui.form import JobPanel, _seconds, estimate_html
+from ftlab.ui.form import JobPanel, estimate_html
 from ftlab.ui.run_panel import RunPanel, seconds_left
 from ftlab.ui.try_panel import TryPanel
 from ftlab.ui.workbench import PANELS, Workbench, run_view
@@ -160,7 +162,7 @@ def test_the_estimate_follows_what_is_typed(state, files):
     ],
 )
 def test_a_time_is_a_range_in_units_one_can_read(duration, text):
-    assert _seconds(duration) == text
+    assert duration_in_words(duration) == text
 
 
 def test_an_estimate_without_data_says_unknown(state):
@@ -431,3 +433,16 @@ def test_one_run_can_be_shown_alone(tmp_path):
     run = make_run(tmp_path, Status(status="completed"), Metrics(step=1, values={"train_loss": 1}))
     view = run_view(run)
     assert "completed" in view.children[1].head.value
+
+
+def test_rows_that_were_held_back_are_offered_as_prompts(state, files, tmp_path):
+    spec = JobSpec(**files, validation_split=0.3)
+    run = Run.create(Job(spec=spec, provider="local"), state.folder.folder)
+    state.refresh_runs()
+    state.select(run.id)
+    panel = TryPanel(state)
+    assert not panel.next_row.disabled
+    panel.next_row.click()
+    rows = Rows(Path(files["training_file"]))
+    held_back = [rows[i]["messages"][-2]["content"] for i in split(rows, 0.3)[1]]
+    assert panel.prompt.value == held_back[0]
