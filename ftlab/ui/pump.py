@@ -15,6 +15,7 @@ from typing import Any
 from weakref import WeakSet
 
 from ftlab.ui.guard import Teller, guarded_call
+from ftlab.ui.subshells import mend_routes
 
 TICK = 0.5  # seconds: twice a second keeps a browser's redraws below a quarter of its time
 
@@ -59,6 +60,7 @@ class Pump:
     def _start(self) -> None:
         with self._mutex:
             if self._thread is None or not self._thread.is_alive():
+                mend_routes()  # what this thread writes must not tie a widget to one window
                 self._thread = threading.Thread(target=self._run, name="ftlab-pump", daemon=True)
                 self._thread.start()
 

@@ -148,8 +148,9 @@ class NotebookPage:
     def __init__(self, lab: Lab, browser: Any, notebook: Path, width: int = 1280) -> None:
         self.lab = lab
         name = notebook.name
-        shutil.copy(notebook, lab.root / name)
         self.file = lab.root / name
+        if notebook != self.file:
+            shutil.copy(notebook, self.file)
         self.left_the_machine: list[str] = []
         self.context = browser.new_context(
             viewport={"width": width, "height": 1000}, reduced_motion="reduce"
@@ -181,6 +182,13 @@ class NotebookPage:
         """What a person does with F5, after saving."""
         self.page.evaluate(SAVE)
         self.open()
+
+    def another_window(self, width: int = 1280) -> NotebookPage:
+        """The same notebook and kernel in a new window, after this one is closed."""
+        self.page.evaluate(SAVE)
+        browser = self.context.browser
+        self.context.close()
+        return NotebookPage(self.lab, browser, self.file, width)
 
     def run_all(self) -> None:
         self.page.evaluate(RUN_ALL)

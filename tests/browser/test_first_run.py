@@ -185,3 +185,22 @@ def test_a_saved_notebook_keeps_a_curve_and_no_widget_state(first_notebook, lab)
     assert "completed" in static
     assert "<script" not in static
     assert "widgets" not in saved["metadata"]
+
+
+def test_buttons_and_fields_answer_in_a_second_window(first_notebook):
+    page = first_notebook
+    page.run_all()
+    page.see("1,200 rows")
+    page.click("Job", role="tab")
+    page.field("n_epochs").fill("2")  # what this window's shell of the kernel carries
+    page.see("150")
+    page.page.wait_for_timeout(1_500)
+    again = page.another_window(width=700)  # this one's shell is gone by now
+    again.run_all()
+    again.see("1,200 rows")
+    again.click("Job", role="tab")
+    again.page.wait_for_timeout(1_500)
+    again.field("n_epochs").fill("1")
+    again.see("75")
+    again.click("Train")
+    again.see("running")
