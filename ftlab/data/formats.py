@@ -34,6 +34,8 @@ class Problem(NamedTuple):
     level: str = "error"
     value: str = ""
     """What tells one kind of this problem from another, such as the name of an unknown role."""
+    fix: str = ""
+    """Name of the repair that takes it away, where one can."""
 
 
 class Format(Protocol):
