@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from ftlab.data.formats import detect
 from ftlab.data.template import (
@@ -75,6 +75,23 @@ class Tokens:
         return Counter("template" if at is None else self.turns[at][0] for at in owners)
 
 
+class Layout(NamedTuple):
+    """One sequence as text, before it is cut into tokens."""
+
+    text: str
+    turns: list[tuple[str, Span]]
+    """(role, (start, end)) in characters, in order; the rest is template."""
+    trained: list[Span]
+    """Where the text trains, in order. A span may end one after the text: then EOS trains too."""
+    whole: bool = False
+    """Every token trains, whatever `trained` says."""
+    lead: tuple[int, ...] = ()
+    """Ids that the tokenizer puts before a plain text."""
+    tail: tuple[int, ...] = ()
+    """EOS, after a plain text."""
+    weight: float = 1.0
+
+
 def tokenise(
     row: Mapping[str, Any],
     tokenizer: Tokenizer,
@@ -87,24 +104,36 @@ def tokenise(
     `now` is what a template that writes the date will write. Raises CannotRender when the row
     can't be turned into text, or not into text of which the trained part is known.
     """
+    layouts = lay_out(row, tokenizer, train_on_inputs, now=now)
+    return tuple(_tokens(layout, tokenizer) for layout in layouts)
+
+
+def lay_out(
+    row: Mapping[str, Any],
+    tokenizer: Tokenizer,
+    train_on_inputs: bool | str = "auto",  # noqa: FBT001 (the field's own type)
+    *,
+    now: datetime | None = None,
+) -> tuple[Layout, ...]:
+    """The text of a row's sequences and where it trains. Raises CannotRender."""
     known = detect(row)
     whole = train_on_inputs is True
     match known.name if known else None:
         case "conversation":
             chat = _Conversation(row["messages"], row.get("tools"), tokenizer, now)
-            sequences = (chat.tokens(chat.weighted(), whole=whole),)
+            layouts = (chat.layout(chat.weighted(), whole=whole),)
         case "preference":
-            sequences = tuple(_preference(row, tokenizer, now))
+            layouts = tuple(_preference(row, tokenizer, now))
         case "instruction":
             prompt, completion = joined_text(row["prompt"]), joined_text(row["completion"])
             turns = [("prompt", (0, len(prompt)))]
-            sequences = (_plain(prompt, completion, turns, tokenizer, whole=whole),)
+            layouts = (_plain(prompt, completion, turns, tokenizer, whole=whole),)
         case "general":
-            sequences = (_plain("", joined_text(row["text"]), [], tokenizer, whole=True),)
+            layouts = (_plain("", joined_text(row["text"]), [], tokenizer, whole=True),)
         case _:
             raise CannotRender("The row has no known format; convert the file first.")
     weight = float(row.get("weight", 1))
-    return tuple(replace(s, weight=weight) for s in sequences) if weight != 1 else sequences
+    return tuple(one._replace(weight=weight) for one in layouts) if weight != 1 else layouts
 
 
 # --- plain text ------------------------------------------------------------------------------
@@ -117,7 +146,7 @@ def _plain(
     tokenizer: Tokenizer,
     *,
     whole: bool,
-) -> Tokens:
+) -> Layout:
     """Text with the tokenizer's own prefix (BOS) and EOS; the answer and EOS train."""
     eos = tokenizer.eos_id
     if eos is None:
@@ -125,17 +154,24 @@ def _plain(
             "The tokenizer names no end-of-sequence token; plain rows need one, so that the model "
             "learns where to stop. Set eos_token in the model's tokenizer_config.json."
         )
-    text, prefix = prompt + answer, list(tokenizer.prefix)
+    text = prompt + answer
+    answered = (len(prompt), len(text) + 1)
+    name = "completion" if turns else "text"
+    return Layout(text, [*turns, (name, answered)], [answered], whole, tokenizer.prefix, (eos,))
+
+
+def _tokens(layout: Layout, tokenizer: Tokenizer) -> Tokens:
+    """Ids of a text with what stands before and after it, and the labels."""
+    text, lead, tail = layout.text, layout.lead, layout.tail
     ids, offsets = _encode(text, tokenizer)
-    trained = (0 if whole else len(prompt), len(text) + 1)
-    lead = prefix if whole else [IGNORED] * len(prefix)
-    return Tokens(
-        text=text,
-        ids=[*prefix, *ids, eos],
-        labels=[*lead, *_labels(ids, offsets, [trained]), eos],
-        offsets=[(0, 0)] * len(prefix) + offsets + [(len(text), len(text))],
-        turns=[*turns, ("completion" if turns else "text", (len(prompt), len(text) + 1))],
-    )
+    offsets = [(0, 0)] * len(lead) + offsets + [(len(text), len(text))] * len(tail)
+    ids = [*lead, *ids, *tail]
+    if layout.whole:
+        labels = list(ids)
+    else:
+        labels = _labels(ids, offsets, layout.trained)
+        labels[: len(lead)] = [IGNORED] * len(lead)
+    return Tokens(text, ids, labels, offsets, layout.turns, layout.weight)
 
 
 def _encode(text: str, tokenizer: Tokenizer) -> tuple[list[int], list[Span]]:
@@ -168,11 +204,11 @@ def _owners(offsets: list[Span], spans: list[Span]) -> Iterator[int | None]:
 
 def _preference(
     row: Mapping[str, Any], tokenizer: Tokenizer, now: datetime | None
-) -> Iterator[Tokens]:
+) -> Iterator[Layout]:
     given = row["input"]
     for side in ("preferred_output", "non_preferred_output"):
         chat = _Conversation([*given["messages"], *row[side]], given.get("tools"), tokenizer, now)
-        yield chat.tokens(chat.answers[-1:], whole=False)
+        yield chat.layout(chat.answers[-1:], whole=False)
 
 
 class _Conversation:
@@ -207,13 +243,10 @@ class _Conversation:
         """The assistant turns that train: those without weight 0."""
         return [i for i in self.answers if self.messages[i].get("weight", 1) != 0]
 
-    def tokens(self, trained: list[int], *, whole: bool) -> Tokens:
-        """The sequence, with the assistant turns `trained` (or everything) as labels."""
-        text = self.rendered.text
+    def layout(self, trained: list[int], *, whole: bool) -> Layout:
+        """The text, in which the assistant turns `trained` (or everything) train."""
         spans = sorted(self.trained_spans(trained))
-        ids, offsets = _encode(text, self.tokenizer)
-        labels = list(ids) if whole else _labels(ids, offsets, spans)
-        return Tokens(text, ids, labels, offsets, self._turns(spans))
+        return Layout(self.rendered.text, self._turns(spans), spans, whole)
 
     def trained_spans(self, trained: list[int]) -> list[Span]:
         """From the template's own tags, else from the markers around the contents, else from
@@ -221,7 +254,7 @@ class _Conversation:
         if self.rendered.generation and has_generation_tags(self.template):
             return self._tagged(trained)
         return [
-            (content[0], self._closed(content[1]))
+            (self._opened(index, content[0]), self._closed(content[1], index))
             if (content := self.rendered.content(index)) and _is_plain(self.messages[index])
             else self._added_text(index)
             for index in trained
@@ -240,11 +273,31 @@ class _Conversation:
         by_turn = dict(zip(self.answers, spans, strict=True))
         return [by_turn[index] for index in trained]
 
-    def _closed(self, end: int) -> int:
+    def _edges(self, index: int) -> tuple[str, str]:
+        """White space before and after a message's content, which lies outside its markers."""
+        content = joined_text(self.messages[index].get("content"))
+        if not isinstance(content, str):
+            return "", ""
+        bare = content.strip()
+        return content[: content.find(bare)], content[content.find(bare) + len(bare) :]
+
+    def _opened(self, index: int, start: int) -> int:
+        """The start of a content with the white space before it, where the template keeps that."""
+        before, _ = self._edges(index)
+        kept = before and _keeps_space(self.template, self.tokenizer, before)
+        return (
+            start - len(before) if kept and self.rendered.text[:start].endswith(before) else start
+        )
+
+    def _closed(self, end: int, index: int) -> int:
         """The end of a turn with its closing token, where that follows the content."""
+        text = self.rendered.text
+        _, after = self._edges(index)
         closing = _closing(self.template, self.tokenizer)
-        follows = closing and self.rendered.text.startswith(closing, end)
-        return end + len(closing) if follows else end
+        for n_kept in range(len(after), -1, -1):
+            if text.startswith(after[:n_kept] + closing, end) and (closing or n_kept):
+                return end + n_kept + len(closing)
+        return end
 
     def _added_text(self, index: int) -> Span:
         """The turn as what comes after the text before it, where that text really is a prefix."""
@@ -258,7 +311,7 @@ class _Conversation:
         if text.startswith(upto):
             end = self._without_layout(len(upto))
         elif index in self.rendered.ends and not self.messages[index].get("tool_calls"):
-            end = self._closed(self.rendered.ends[index])
+            end = self._closed(self.rendered.ends[index], index)
         else:
             end = -1
         if not 0 <= start < end:
@@ -323,6 +376,18 @@ def closing_text(tokenizer: Tokenizer) -> str:
     """The token with which the chat template ends an assistant's turn; empty when unknown."""
     template = tokenizer.template_for(tools=False)
     return "" if template is None else _closing(template, tokenizer).strip()
+
+
+@lru_cache(maxsize=64)
+def _keeps_space(template: str, tokenizer: Tokenizer, space: str) -> bool:
+    """Whether such white space before an answer is still there in the rendered text."""
+    # More of it than any template writes by itself, or the template's own would count.
+    probe = [{"role": "user", "content": "a"}, {"role": "assistant", "content": space * 3 + "b"}]
+    try:
+        text = render(template, probe, special=tokenizer.special, now=datetime.now())
+    except CannotRender:
+        return False
+    return space * 3 + "b" in text
 
 
 @lru_cache(maxsize=16)

@@ -94,6 +94,17 @@ def render_marked(
     return Rendered(plain, [], {}, {})
 
 
+def parse(template: str) -> nodes.Template:
+    """The syntax tree of a template. Raises CannotRender."""
+    try:
+        return _environment().parse(template)
+    except jinja2.TemplateSyntaxError as exc:
+        raise CannotRender(
+            f"The model's chat template can't be read ({exc}); it must be a Jinja template. "
+            "Correct it or choose another model."
+        ) from exc
+
+
 def has_generation_tags(template: str) -> bool:
     """Whether the template itself says which part the model writes."""
     return re.search(r"{%[-+]?\s*generation\b", template) is not None

@@ -148,6 +148,21 @@ def test_every_answer_trains_with_the_token_that_closes_it(template, tmp_path):
     assert trained_text(tokens, tokenizer).strip() == EXPECTED[template] * 2
 
 
+@pytest.mark.parametrize("answer", ["good day\n", " good day", "\n\ngood day \n", "good day  "])
+def test_white_space_around_an_answer_keeps_what_closes_it(template, answer, tmp_path):
+    tokenizer = load_tokenizer(save_tokenizer(tmp_path, template))
+    (plain,) = tokenise({"messages": [user("hello"), assistant("good day")]}, tokenizer, now=NOW)
+    (tokens,) = tokenise({"messages": [user("hello"), assistant(answer)]}, tokenizer, now=NOW)
+    trained, bare = trained_text(tokens, tokenizer), trained_text(plain, tokenizer)
+    if len(tokens.text) - len(plain.text) == len(answer) - len("good day"):  # it stays as it is
+        # A token may reach back into a blank that the template writes.
+        assert trained.lstrip(" ") == bare.replace("good day", answer).lstrip(" ")
+    elif tokens.text == plain.text:
+        assert trained == bare
+    else:  # some of it goes
+        assert trained.split() == bare.split()
+
+
 def test_a_message_with_weight_0_does_not_train(template, tmp_path):
     tokenizer = load_tokenizer(save_tokenizer(tmp_path, template))
     messages = [user("a"), assistant("Never this", weight=0), user("b"), assistant("Good day")]
