@@ -19,10 +19,23 @@ install_chromium() {
   }
 }
 
+# The hosted service's own checks of a file, today's and the last one that looked into rows: two
+# versions of one package, so each in a folder of its own, where only the test of verdicts sees it.
+install_oracles() {
+  local version folder
+  for version in 3.1.1 2.14.0; do
+    folder=.venv-oracles/together-$version
+    [ -d "$folder/together" ] && continue
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+      --target "$folder" "together==$version"
+  done
+}
+
 if [ "${1:-}" = --installed ]; then
   shift
 else
   make_environment ".[test]"
+  install_oracles
   install_chromium
 fi
 export PATH="$PWD/.venv/bin:$PATH"

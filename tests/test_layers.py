@@ -54,7 +54,7 @@ HEAVY = {
     "traitlets": {"ui"},
     "plotly": {"plots", "ui"},
     "anywidget": {"ui"},
-    "pandas": {"runs"},
+    "pandas": {"runs", "data"},
     "httpx": {"answers"},
     "IPython": {"ui", "magics"},
     "huggingface_hub": {"models"},

@@ -35,6 +35,8 @@ from ftlab.data.template import (
 from ftlab.data.tokens import Tokenizer
 
 IGNORED = -100
+MOST_MESSAGES = 1_000
+"""Of a row whose answers can only be found by rendering all that comes before each of them."""
 Span = tuple[int, int]
 
 
@@ -289,6 +291,12 @@ class _Conversation:
             start - len(before) if kept and self.rendered.text[:start].endswith(before) else start
         )
 
+    def _ended(self, index: int, end: int) -> int:
+        """The end of a content with the white space after it, where the template keeps that."""
+        _, after = self._edges(index)
+        kept = after and _keeps_space(self.template, self.tokenizer, after)
+        return end + len(after) if kept and self.rendered.text.startswith(after, end) else end
+
     def _closed(self, end: int, index: int) -> int:
         """The end of a turn with its closing token, where that follows the content."""
         text = self.rendered.text
@@ -301,6 +309,11 @@ class _Conversation:
 
     def _added_text(self, index: int) -> Span:
         """The turn as what comes after the text before it, where that text really is a prefix."""
+        if len(self.messages) > MOST_MESSAGES:
+            raise CannotRender(
+                f"The row has {len(self.messages):,} messages, and the trained parts of its "
+                f"answers can be found in up to {MOST_MESSAGES:,}. Cut the row into several."
+            )
         text = self.rendered.text
         before = render(
             self.template, self.messages[:index], **self.context, add_generation_prompt=True
@@ -331,9 +344,10 @@ class _Conversation:
     def _turns(self, spans: list[Span]) -> list[tuple[str, Span]]:
         """Contents where they were found; a trained span replaces the answer that lies in it."""
         found = [
-            (str(message.get("role")), content)
+            (str(message.get("role")), (self._opened(index, low), self._ended(index, high)))
             for index, message in enumerate(self.messages)
-            if (content := self.rendered.content(index))
+            for low, high in [self.rendered.content(index) or (-1, -1)]
+            if low >= 0
         ]
         outside = [
             (role, (start, end))
@@ -380,14 +394,15 @@ def closing_text(tokenizer: Tokenizer) -> str:
 
 @lru_cache(maxsize=64)
 def _keeps_space(template: str, tokenizer: Tokenizer, space: str) -> bool:
-    """Whether such white space before an answer is still there in the rendered text."""
+    """Whether such white space around an answer is still there in the rendered text."""
     # More of it than any template writes by itself, or the template's own would count.
-    probe = [{"role": "user", "content": "a"}, {"role": "assistant", "content": space * 3 + "b"}]
+    answer = space * 3 + "b" + space * 3
+    probe = [{"role": "user", "content": "a"}, {"role": "assistant", "content": answer}]
     try:
         text = render(template, probe, special=tokenizer.special, now=datetime.now())
     except CannotRender:
         return False
-    return space * 3 + "b" in text
+    return answer in text
 
 
 @lru_cache(maxsize=16)

@@ -8,13 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-
-
-def _empty(dtype: Any) -> Any:
-    return field(default_factory=lambda: np.zeros(0, dtype))
 
 
 @dataclass
@@ -27,23 +22,23 @@ class Columns:
     """Rows of the file, bad ones included."""
     format: str | None = None
     """What most rows are: conversation, instruction, general, preference."""
-    lines: np.ndarray = _empty(np.int64)
+    lines: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     """Line numbers, from 1."""
-    row_hash: np.ndarray = _empty(np.uint64)
+    row_hash: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint64))
     """Of the canonical row: equal for rows that say the same."""
-    prompt_hash: np.ndarray = _empty(np.uint64)
+    prompt_hash: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint64))
     """Of everything before the last answer; 0 where there is none."""
-    answer_hash: np.ndarray = _empty(np.uint64)
+    answer_hash: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint64))
     """Of the last answer (of the preferred one); 0 where there is none."""
-    n_chars: np.ndarray = _empty(np.int64)
+    n_chars: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     """Length of the row in the file, in bytes."""
     n_tokens: np.ndarray | None = None
     """Tokens of the longest sequence of a row; None when no tokenizer counted."""
     n_trained: np.ndarray | None = None
     """Tokens of a row that train, before any cut."""
-    chosen_chars: np.ndarray = _empty(np.int64)
+    chosen_chars: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     """Preference rows: length of the preferred answer in characters, in row order."""
-    rejected_chars: np.ndarray = _empty(np.int64)
+    rejected_chars: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     """The same of the other answer."""
     openings: Counter[str] = field(default_factory=Counter)
     """First eight words of answers → rows; the commonest thousand."""

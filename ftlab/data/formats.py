@@ -1,41 +1,49 @@
 """The shapes a training row can have, and what can be wrong with one.
 
-A format is a class with `matches(row)`, `problems(row)` and the keys that it knows. The rules are
-those of Together's documentation and of its SDK 2.14.0, the last one that checked content; it
-stops at the first fault of a file, this reports all.
+A format is a class with `matches(row)`, `problems(row)` and the keys that it knows. What the
+hosted service refuses follows its SDK, which stops at the first fault of a file where this reports
+all: for the file and its lines version 3.1.1, for what is in a row version 2.14.0, the last that
+looked there. Two differences from the latter are meant, and tests prove that there are no others:
+
+- blank lines and white space around a row are passed over, as 3.1.1 passes them over;
+- a row may have a `weight` of 0 or more beside its text or messages, which 2.14.0 takes for a key
+  too many: the service's documentation on preparing data offers it for all JSONL formats.
 """
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple, Protocol
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
 
+from ftlab.data.messages import FOREIGN_ROLES, ROLES, message_problems, output_problems
+from ftlab.data.parts import part_problems
+from ftlab.data.problems import (
+    BOTH,
+    LOCAL,
+    NOBODY,
+    TOGETHER,
+    Parsed,
+    Problem,
+    Repeated,
+    Row,
+    in_words,
+    is_number,
+)
 from ftlab.issues import shown
 
-BOTH = ("together", "local")
-TOGETHER = ("together",)
-ROLES = ("system", "user", "assistant", "tool")
-# What other formats call them.
-FOREIGN_ROLES = {"human": "user", "gpt": "assistant", "bot": "assistant", "model": "assistant"}
-FOREIGN_ROLES |= {"ai": "assistant", "function": "tool", "developer": "system"}
+__all__ = ["BOTH", "FOREIGN_ROLES", "LOCAL", "NOBODY", "ROLES", "TOGETHER", "Problem", "Row"]
 
-Row = Mapping[str, Any]
-
-
-class Problem(NamedTuple):
-    """One thing wrong with one row, in the three facts."""
-
-    code: str
-    where: str
-    """JSON path in the row, such as `messages[1].role`."""
-    message: str
-    blocks: tuple[str, ...] = BOTH
-    level: str = "error"
-    value: str = ""
-    """What tells one kind of this problem from another, such as the name of an unknown role."""
-    fix: str = ""
-    """Name of the repair that takes it away, where one can."""
+LARGEST_FILE = int(50.1 * 2**30)
+"""Bytes that the service's SDK uploads."""
+LINES_OR_TOKENS = (".jsonl", ".parquet")
+STRUCTURAL = frozenset(
+    {"not_utf8", "not_json", "not_object", "carriage_return", "byte_order_mark", "no_rows"}
+    | {"suffix", "too_large", "no_file", "unreadable", "broken", "other_kind", "gzip", "csv"}
+    | {"json_array", "pretty_printed", "no_header", "parquet_columns"}
+)
+"""Codes of what keeps the service's SDK of today from uploading a file at all."""
 
 
 class Format(Protocol):
@@ -61,23 +69,7 @@ class Conversation:
     def problems(self, row: Row) -> Iterator[Problem]:
         yield from _extra_keys(row, self)
         yield from _sample_weight(row)
-        yield from message_problems(row["messages"], "messages")
-        if (
-            isinstance(row["messages"], list)
-            and row["messages"]
-            and not any(_may_be_answer(m) for m in row["messages"])
-        ):
-            yield Problem(
-                "no_assistant",
-                "messages",
-                'No message is from "assistant"; a conversation needs at least one to train on. '
-                "Add the answer or take the row out.",
-            )
-
-
-def _may_be_answer(message: Any) -> bool:
-    """From the assistant, or from a role that is wrong and so may stand for it."""
-    return isinstance(message, dict) and message.get("role") not in set(ROLES) - {"assistant"}
+        yield from message_problems(row["messages"], "messages", needs_answer=True)
 
 
 class PromptCompletion:
@@ -135,10 +127,11 @@ class Preference:
                 'Write {"messages": [{"role": "user", "content": …}]}.',
             )
         else:
-            yield from message_problems(given["messages"], "input.messages")
+            yield from message_problems(given["messages"], "input.messages", needs_answer=False)
             yield from _ends_with_answer(given["messages"])
+            yield from _unknown_input_keys(given)
         for key in ("preferred_output", "non_preferred_output"):
-            yield from _output_problems(row[key], key)
+            yield from output_problems(row[key], key)
 
 
 FORMATS: tuple[Format, ...] = (Conversation(), PromptCompletion(), Preference(), Text())
@@ -157,11 +150,70 @@ def messages_of(row: Row) -> list[Any]:
 
 
 def row_problems(row: Row) -> list[Problem]:
-    """Everything wrong with the shape of a row."""
+    """Everything wrong with the shape of a row, and with its line where it came from one."""
     known = detect(row)
-    return [_unknown_format(row)] if known is None else list(known.problems(row))
+    found = list(row.problems) if isinstance(row, Parsed) else []
+    try:
+        found += [_unknown_format(row)] if known is None else known.problems(row)
+        found += _odd_values(row, known)
+    except RecursionError:
+        found.append(_TOO_DEEP)
+    return found
 
 
+def file_problems(path: Path, n_bytes: int) -> list[Problem]:
+    """What is wrong with a file before it is read: its suffix, its size."""
+    found = []
+    if path.suffix not in LINES_OR_TOKENS:
+        found.append(_bad_suffix(path))
+    if n_bytes > LARGEST_FILE:
+        found.append(_too_large(n_bytes))
+    if n_bytes == 0:
+        found.append(_EMPTY)
+    return found
+
+
+# --- the file --------------------------------------------------------------------------------
+
+
+_EMPTY = Problem(
+    "no_rows",
+    "",
+    "The file is empty; at least one JSON object on a line of its own is needed. "
+    "Write the rows into it.",
+)
+
+
+def _bad_suffix(path: Path) -> Problem:
+    found = f"ends in {path.suffix}" if path.suffix else "has no suffix"
+    return Problem(
+        "suffix",
+        "",
+        f"{path.name} {found}; the hosted service takes names in .jsonl, and in .parquet for "
+        "tokens, in small letters. Rename the file, or convert it where it holds no JSON lines.",
+        blocks=TOGETHER,
+    )
+
+
+def _too_large(n_bytes: int) -> Problem:
+    return Problem(
+        "too_large",
+        "",
+        f"The file has {n_bytes / 2**30:.1f} GiB; the hosted service takes at most "
+        f"{LARGEST_FILE / 2**30:.1f}. Split it.",
+        blocks=TOGETHER,
+    )
+
+
+# --- the row ---------------------------------------------------------------------------------
+
+
+_TOO_DEEP = Problem(
+    "too_deep",
+    "",
+    "The row is nested more deeply than this can follow; rows are a few levels deep. "
+    "Correct it or take it out.",
+)
 _SHAREGPT = Problem(
     "unknown_format",
     "conversations",
@@ -180,131 +232,10 @@ def _unknown_format(row: Row) -> Problem:
     return Problem(
         "unknown_format",
         "",
-        f"The keys are {keys}; a row takes messages, or prompt and completion, or text, or input "
-        "with preferred_output and non_preferred_output. Rename the keys or convert the file.",
+        f"The keys are {keys[:200]}; a row takes messages, or prompt and completion, or text, or "
+        "input with preferred_output and non_preferred_output. Rename the keys or convert the "
+        "file.",
     )
-
-
-def message_problems(messages: Any, path: str) -> Iterator[Problem]:
-    """Everything wrong with a list of chat messages."""
-    if not isinstance(messages, list) or not messages:
-        yield Problem(
-            "bad_messages",
-            path,
-            f"{path} is {shown(messages)}; it takes a list of at least one message. "
-            'Write [{"role": "user", "content": …}, {"role": "assistant", "content": …}].',
-        )
-        return
-    for index, message in enumerate(messages):
-        yield from _one_message(message, f"{path}[{index}]")
-    yield from _role_order(messages, path)
-
-
-def _one_message(message: Any, path: str) -> Iterator[Problem]:
-    if not isinstance(message, dict):
-        yield Problem(
-            "bad_message",
-            path,
-            f"{path} is {shown(message)}; a message is an object with role and content. "
-            'Write {"role": "user", "content": …}.',
-        )
-        return
-    yield from _role_problems(message, path)
-    yield from _content_problems(message, path)
-    if "weight" in message and (
-        not isinstance(message["weight"], int) or message["weight"] not in (0, 1)
-    ):
-        yield Problem(
-            "bad_weight",
-            f"{path}.weight",
-            f"{path}.weight is {shown(message['weight'])}; a message's weight is 0 (not trained) "
-            "or 1. Use 0 or 1; a weight for the whole row goes beside `messages`.",
-        )
-
-
-def _role_problems(message: dict[str, Any], path: str) -> Iterator[Problem]:
-    role = message.get("role")
-    if role in ROLES:
-        return
-    known = ", ".join(ROLES)
-    if "role" not in message:
-        text = f"{path} has no role; it takes one of {known}. Add the role."
-    else:
-        name = str(role).lower()
-        close = [FOREIGN_ROLES[name]] if name in FOREIGN_ROLES else None
-        close = close or difflib.get_close_matches(name, ROLES, n=1)
-        cure = f'Use "{close[0]}".' if close else "Correct the role."
-        text = f"{path}.role is {shown(role)}; it takes one of {known}. {cure}"
-    yield Problem("bad_role", f"{path}.role", text, value=shown(role))
-
-
-def _content_problems(message: dict[str, Any], path: str) -> Iterator[Problem]:
-    content = message.get("content")
-    calls_tools = message.get("role") == "assistant" and bool(message.get("tool_calls"))
-    if isinstance(content, list):
-        yield from _part_problems(content, f"{path}.content")
-    elif not isinstance(content, str) and not (content is None and calls_tools):
-        found = f"is {shown(content)}" if "content" in message else "is missing"
-        yield Problem(
-            "bad_content",
-            f"{path}.content",
-            f"{path}.content {found}; it takes text (or, on an assistant's turn with tool_calls, "
-            "nothing). Give the text.",
-        )
-    elif message.get("role") == "assistant" and not calls_tools and not (content or "").strip():
-        yield Problem(
-            "empty_answer",
-            f"{path}.content",
-            f"{path}.content is empty; an answer needs text to train on. "
-            "Write the answer or take the row out.",
-            blocks=(),
-            level="warning",
-        )
-
-
-def _part_problems(parts: list[Any], path: str) -> Iterator[Problem]:
-    for index, part in enumerate(parts):
-        kind = part.get("type") if isinstance(part, dict) else None
-        if kind == "text" and isinstance(part.get("text"), str):
-            continue
-        if kind == "image_url":
-            yield Problem(
-                "image",
-                f"{path}[{index}]",
-                f"{path}[{index}] is an image; the embedded trainer takes text only. "
-                "Train this file on a hosted vision model, or take the images out.",
-                blocks=("local",),
-            )
-            continue
-        yield Problem(
-            "bad_part",
-            f"{path}[{index}]",
-            f'{path}[{index}] is {shown(part)}; a part is {{"type": "text", "text": …}} or '
-            '{"type": "image_url", …}. Correct the part, or give plain text as content.',
-        )
-
-
-def _role_order(messages: list[Any], path: str) -> Iterator[Problem]:
-    roles = [m.get("role") if isinstance(m, dict) else None for m in messages]
-    for index in range(1, len(roles)):
-        if roles[index] == roles[index - 1] and roles[index] in ("system", "user", "assistant"):
-            yield Problem(
-                "same_role_twice",
-                f"{path}[{index}].role",
-                f'Two messages in a row are from "{roles[index]}" (the second at {path}[{index}]); '
-                "user and assistant should take turns. Join the two messages into one.",
-                blocks=(),
-                level="warning",
-            )
-    if path == "messages" and roles[-1] not in ("assistant", None) and "assistant" in roles:
-        yield Problem(
-            "last_not_assistant",
-            f"{path}[{len(roles) - 1}].role",
-            f'The last message is from "{roles[-1]}"; a row should end with "assistant", since '
-            "nothing after the last answer is trained. Add the answer or cut the row there.",
-            blocks=(),
-            level="warning",
-        )
 
 
 def _ends_with_answer(messages: Any) -> Iterator[Problem]:
@@ -320,41 +251,36 @@ def _ends_with_answer(messages: Any) -> Iterator[Problem]:
         )
 
 
-def _output_problems(output: Any, path: str) -> Iterator[Problem]:
-    if not isinstance(output, list) or len(output) != 1 or not isinstance(output[0], dict):
+def _unknown_input_keys(given: dict[str, Any]) -> Iterator[Problem]:
+    for key in given.keys() - {"messages", "tools"}:
         yield Problem(
-            "bad_output",
-            path,
-            f"{path} is {shown(output)}; it takes a list with exactly one assistant message. "
-            'Write [{"role": "assistant", "content": …}].',
+            "unknown_key",
+            f"input.{key}",
+            f"input has the key {shown(key)}; it takes messages and tools, and what else it holds "
+            "is passed over. Take it out if nothing needs it.",
+            blocks=NOBODY,
+            level="tip",
+            value=shown(key),
         )
-        return
-    message = output[0]
-    if message.get("role") != "assistant":
-        yield Problem(
-            "bad_role",
-            f"{path}[0].role",
-            f'{path}[0].role is {shown(message.get("role"))}; an output is from "assistant". '
-            'Use "assistant".',
-        )
-    yield from _content_problems(message, f"{path}[0]")
 
 
 def _text_problems(value: Any, path: str) -> Iterator[Problem]:
     if isinstance(value, list):
-        yield from _part_problems(value, path)
+        yield from part_problems(value, path, images_allowed=path != "completion")
     elif not isinstance(value, str):
         yield Problem(
             "bad_text",
             path,
             f"{path} is {shown(value)}; it takes text. Put the value in quotes or correct it.",
+            value="number" if is_number(value) else "",
+            fix="content" if is_number(value) else "",
         )
     elif not value.strip() and path != "prompt":
         yield Problem(
             "empty_answer",
             path,
             f"{path} is empty; it needs text to train on. Write the text or take the row out.",
-            blocks=(),
+            blocks=NOBODY,
             level="warning",
         )
 
@@ -380,4 +306,69 @@ def _extra_keys(row: Row, known: Format) -> Iterator[Problem]:
                 f"hosted service takes only {', '.join(sorted(known.keys))}. "
                 "Take it out before uploading.",
                 blocks=TOGETHER,
+                fix="extra_key",
             )
+
+
+# --- values that JSON readers take differently -----------------------------------------------
+
+
+def _odd_values(row: Row, known: Format | None) -> Iterator[Problem]:
+    """Keys that stand twice, numbers that are none, halves of characters, wherever they are."""
+    ours = [(key, row[key]) for key in row if known is None or key in known.keys]
+    ahead: list[tuple[str, Any]] = ours[::-1]
+    while ahead:
+        path, value = ahead.pop()
+        if isinstance(value, dict):
+            if isinstance(value, Repeated):
+                yield repeated_keys(value.names, path)
+            ahead += reversed([(f"{path}.{key}", inner) for key, inner in value.items()])
+        elif isinstance(value, list):
+            ahead += reversed([(f"{path}[{i}]", inner) for i, inner in enumerate(value)])
+        elif isinstance(value, str):
+            if not value.isascii() and _has_half_character(value):
+                yield _half_character(path)
+        elif isinstance(value, float) and not math.isfinite(value):
+            yield _not_finite(value, path)
+
+
+def _has_half_character(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def repeated_keys(keys: Sequence[str], path: str) -> Problem:
+    names = in_words([f"`{key}`" for key in keys[:3]])
+    return Problem(
+        "duplicate_key",
+        path,
+        f"{path or 'The row'} has {names} more than once; in an object each key stands once. The "
+        "last one holds here; other programs may take the first. Keep the one that is meant.",
+        blocks=NOBODY,
+        level="warning",
+    )
+
+
+def _half_character(path: str) -> Problem:
+    return Problem(
+        "half_character",
+        path,
+        f"{path} holds half of a surrogate pair (such as \\ud83d), which is no text; whole "
+        "characters are needed. Write the character itself.",
+        blocks=LOCAL,
+        fix="control_characters",
+    )
+
+
+def _not_finite(value: float, path: str) -> Problem:
+    return Problem(
+        "not_finite",
+        path,
+        f"{path} is {value}; JSON has finite numbers only, and strict programs refuse the line. "
+        "Write a number, a text or null.",
+        blocks=NOBODY,
+        level="warning",
+    )

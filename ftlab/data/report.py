@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
-from collections import Counter
 from collections.abc import Callable, Iterator
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from ftlab.data.chat import Tokens, tokenise
-from ftlab.data.checks import RowView, find_problems
-from ftlab.data.formats import Problem, detect, messages_of, row_problems
-from ftlab.data.rows import BOM, BadLine, iter_lines, parse_line
+from ftlab.data import cache
+from ftlab.data.blocks import Block, file_blocks, line_blocks
+from ftlab.data.checks import (
+    find_in_file,
+    leakage,
+    near_duplicate_issues,
+    near_leakage_issues,
+    raised,
+)
+from ftlab.data.columns import Columns
+from ftlab.data.rows import Rows
+from ftlab.data.scans import Scan
+from ftlab.data.sources import Source, open_source
 from ftlab.data.stats import TokenStats
-from ftlab.data.template import CannotRender
+from ftlab.data.tally import RowTally, answered_texts
+from ftlab.data.tokenized import FORMAT, TEXT_ONLY, TokenizedRows
 from ftlab.data.tokens import Tokenizer, load_tokenizer
 from ftlab.errors import UnreadableData
 from ftlab.files import existing, sha256_of
@@ -26,9 +33,10 @@ from ftlab.issues import LINES_KEPT, Issue, by_gravity
 from ftlab.models import fetch, read_info
 from ftlab.spec import JobSpec
 
-PROGRESS_EVERY = 1 << 20  # bytes
-GROUPS_PER_CODE = 20  # issues of one code; rows with ever new keys must not make ever new issues
-_INDEX = re.compile(r"\[\d+\]")
+MOST_COMPARED = 20_000
+"""Rows that are compared with each other for near duplicates, without being asked."""
+MOST_CHARACTERS = 32 << 20
+"""And the text of all of them."""
 
 Progress = Callable[[int, int], None]
 """Called with (bytes read, bytes in all)."""
@@ -49,7 +57,13 @@ class DataReport(BaseModel):
     n_bad_rows: int = 0
     """Rows that at least one engine refuses."""
     n_duplicates: int = 0
-    """Rows that are the same as an earlier one, byte for byte."""
+    """Rows that say the same as an earlier one."""
+    n_groups: int = 0
+    """Groups of rows that say the same."""
+    formats: dict[str, int] = Field(default_factory=dict)
+    """Rows per format."""
+    scripts: dict[str, int] = Field(default_factory=dict)
+    """Writing system of the answers (latin, cyrillic, han, …) → rows."""
     roles: dict[str, int] = Field(default_factory=dict)
     """Messages per role."""
     turns: dict[int, int] = Field(default_factory=dict)
@@ -81,6 +95,32 @@ class DataReport(BaseModel):
             and sha256_of(found) == self.sha256
         )
 
+    def to_frame(self) -> Any:
+        """One line per issue, gravest first, for pandas."""
+        from pandas import DataFrame
+
+        columns = ["level", "code", "where", "count", "lines", "blocks", "message"]
+        rows = [[getattr(issue, name) for name in columns] for issue in self.issues]
+        return DataFrame(rows, columns=columns)
+
+    def rows(self, code: str | None = None, n: int = 10) -> list[tuple[int, Any]]:
+        """(line, row) of the first rows, or of the first that an issue of that code is about.
+
+        A line that is no row comes as its text. Raises UnreadableData when the file is no JSONL.
+        """
+        return Rows(Path(self.path)).some(self._lines(code), n)
+
+    def _lines(self, code: str | None) -> list[int] | None:
+        if code is None:
+            return None
+        return sorted({line for issue in self.issues if issue.code == code for line in issue.lines})
+
+    def repair(self, to: str | Path | None = None) -> Any:
+        """Write a copy in which every fault that can be mended is; see `ftlab.data.repair`."""
+        from ftlab.data.repair import repair
+
+        return repair(self.path, to)
+
     def accepted_by(self, engine: str) -> bool:
         """Whether nothing in the file keeps that engine from taking it."""
         return not any(engine in issue.blocks for issue in self.issues)
@@ -104,237 +144,181 @@ def _as_html(report: DataReport) -> str:
 
 
 def scan(
-    path: str | Path,
-    model: str | None = None,
+    data: Any,
+    model: str | Path | None = None,
     *,
+    against: str | Path | None = None,
     max_seq_length: int | None = None,
     train_on_inputs: bool | str = "auto",
     progress: Progress | None = None,
+    cached: bool = True,
 ) -> DataReport:
-    """Read a JSONL file once and report all that is wrong with it, and its tokens for `model`.
+    """Read data once and report all that is wrong with it, and its tokens for `model`.
 
-    Never raises for what is in the file: a missing file or model is an Issue of the report too.
+    `data` is the path of a JSONL, JSON, CSV or Parquet file (also .gz), a DataFrame, a list of
+    rows, or anything that gives rows. `against` is the training file when `data` is validation
+    data: rows that stand in both are reported. An unchanged file is not read twice unless
+    `cached` is False.
+
+    Never raises for what is in the data: a missing file or model is an Issue of the report too.
     """
-    file = existing(path)
-    if file is None or not file.is_file():
-        return DataReport(path=str(path), issues=(_no_file(path),))
+    file = existing(data) if isinstance(data, (str, Path)) else None
+    if isinstance(data, (str, Path)) and (file is None or not file.is_file()):
+        return DataReport(path=str(data), issues=(_no_file(data),))
+    model = None if model is None else str(model)
     tokenizer, issues = _find_tokenizer(model)
     limit = max_seq_length or (_context(model) if model and tokenizer else None)
-    tally = _Tally(file.name, tokenizer, limit, train_on_inputs)
-    digest, done, total = hashlib.sha256(), 0, file.stat().st_size
+    asked = {
+        "model": model if tokenizer else None,
+        "max_seq_length": max_seq_length,
+        "train_on_inputs": train_on_inputs,
+    }
     try:
-        for number, line in iter_lines(file):
-            digest.update(line)
-            tally.add(number, line)
-            if progress and (done // PROGRESS_EVERY) != (done + len(line)) // PROGRESS_EVERY:
-                progress(done, total)
-            done += len(line)
+        key = cache.key(file, tokenizer, limit, asked, against) if file and cached else None
+        known = cache.load(key) if key else None
+        if known is not None and (report := _revived(known)) is not None:
+            return report.model_copy(update={"path": str(file)})
+        source = open_source(file or data)
+        report = _read(source, tokenizer, limit, asked, issues, progress, against)
     except OSError as exc:
-        return DataReport(path=str(path), issues=(_unreadable(file, exc),))
+        return DataReport(path=str(data), issues=(_unreadable(Path(str(data)), exc),))
+    if key is not None:
+        cache.store(key, report.model_dump_json())
+    return report
+
+
+def _revived(text: str) -> DataReport | None:
+    """A report that was kept, or None where it was damaged."""
+    try:
+        return DataReport.model_validate_json(text)
+    except ValueError:
+        return None
+
+
+def _read(
+    source: Source,
+    tokenizer: Tokenizer | None,
+    limit: int | None,
+    asked: dict[str, Any],
+    issues: list[Issue],
+    progress: Progress | None,
+    against: str | Path | None,
+) -> DataReport:
+    if source.kind == "tokenized":
+        return _read_tokenized(source, limit, asked)
+    total = source.n_bytes or 0
+    scanned = Scan(source.name, tokenizer, limit, asked["train_on_inputs"])
+    scanned.run(blocks_of(source), progress and (lambda done: progress(min(done, total), total)))
+    for problem in source.problems:
+        scanned.report(0, [problem])
+    columns = scanned.rows.columns
+    repeats = _repeats(source, scanned.rows, against)
+    found = raised([*issues, *_issues(scanned), *repeats], scanned.n_rows)
+    sizes = np.unique(columns.row_hash, return_counts=True)[1]
     return DataReport(
-        path=str(file),
-        sha256=digest.hexdigest(),
+        path=str(source.path or source.name),
+        sha256=scanned.screen.sha256 if source.kind == "jsonl" else _sha256(source),
         n_bytes=total,
-        model=model if tokenizer else None,
-        max_seq_length=max_seq_length,
-        train_on_inputs=train_on_inputs,
-        issues=tuple(by_gravity([*issues, *tally.issues()])),
-        **tally.figures(),
+        n_rows=scanned.n_rows,
+        n_bad_rows=scanned.n_bad_rows,
+        n_duplicates=int((sizes - 1).sum()),
+        n_groups=int((sizes > 1).sum()),
+        format=scanned.majority,
+        formats=dict(scanned.formats),
+        roles=dict(scanned.rows.roles),
+        turns=dict(scanned.rows.turns),
+        scripts=dict(columns.scripts),
+        tokens=scanned.tokens.stats() if scanned.tokens else None,
+        tokens_exact=tokenizer is not None,
+        loss_tokens=scanned.tokens.loss_tokens if scanned.tokens else 0,
+        issues=tuple(by_gravity(found)),
+        **asked,
     )
 
 
-class _Tally:
-    """The running counts of a scan."""
-
-    def __init__(
-        self,
-        name: str,
-        tokenizer: Tokenizer | None,
-        max_seq_length: int | None,
-        train_on_inputs: bool | str,  # noqa: FBT001 (the field's own type)
-    ) -> None:
-        self.name, self.tokenizer = name, tokenizer
-        self.max_seq_length, self.train_on_inputs = max_seq_length, train_on_inputs
-        # One time for the whole scan, or a template that writes it could change on the way.
-        self.now = datetime.now()
-        self.n_rows = self.n_bad_rows = self.n_duplicates = self.loss_tokens = 0
-        self.formats: Counter[str] = Counter()
-        self.roles: Counter[str] = Counter()
-        self.turns: Counter[int] = Counter()
-        self.lengths: Counter[int] = Counter()
-        self.by_role: Counter[str] = Counter()
-        self.hashes: set[int] = set()
-        self.copies: list[int] = []
-        self.found: dict[tuple[str, str], _Found] = {}
-        self.format_lines: dict[str, list[int]] = {}
-
-    def add(self, number: int, line: bytes) -> None:
-        """Count one line of the file."""
-        problems = list(self._line_problems(number, line))
-        for problem in problems:
-            key = self._group(problem)
-            self.found.setdefault(key, _Found(problem, number)).add(number, problem)
-        if any(problem.blocks for problem in problems):
-            self.n_bad_rows += 1
-
-    def _group(self, problem: Problem) -> tuple[str, str]:
-        """Which issue a problem belongs to: one per code and kind of place, and not too many."""
-        key = (problem.code, _INDEX.sub("[*]", problem.where) + problem.value)
-        if key in self.found:
-            return key
-        n_groups = sum(code == problem.code for code, _ in self.found)
-        return key if n_groups < GROUPS_PER_CODE else (problem.code, "")
-
-    def _line_problems(self, number: int, line: bytes) -> Iterator[Problem]:
-        if number == 1 and line.startswith(BOM):
-            yield _BYTE_ORDER_MARK
-            line = line.removeprefix(BOM)
-        if not line.strip():
-            yield _BLANK_LINE
-            return
-        self.n_rows += 1
-        self._count_duplicate(line, number)
-        try:
-            row = parse_line(line)
-        except BadLine as exc:
-            yield exc.problem
-            return
-        yield from self._row_problems(number, row)
-
-    def _row_problems(self, number: int, row: dict[str, Any]) -> Iterator[Problem]:
-        known = detect(row)
-        if known is not None:
-            self.formats[known.name] += 1
-            self.format_lines.setdefault(known.name, []).append(number)
-        problems = row_problems(row)
-        yield from problems
-        if known is not None and not any("local" in problem.blocks for problem in problems):
-            ours = {key: value for key, value in row.items() if key in known.keys}
-            self._count_messages(ours)
-            yield from self._token_problems(ours)
-
-    def _token_problems(self, row: dict[str, Any]) -> Iterator[Problem]:
-        if self.tokenizer is None:
-            return
-        try:
-            sequences = tokenise(row, self.tokenizer, self.train_on_inputs, now=self.now)
-        except CannotRender as exc:
-            yield Problem("cannot_render", "", str(exc), blocks=("local",))
-            return
-        for tokens in sequences:
-            self._count_tokens(tokens)
-        yield from find_problems(RowView(row, sequences, self.tokenizer, self.max_seq_length))
-
-    def _count_tokens(self, tokens: Tokens) -> None:
-        self.lengths[len(tokens.ids)] += 1
-        self.by_role.update(tokens.by_role())
-        self.loss_tokens += tokens.cut(self.max_seq_length).n_trained
-
-    def _count_messages(self, row: dict[str, Any]) -> None:
-        messages = messages_of(row)
-        self.roles.update(str(message.get("role")) for message in messages)
-        self.turns[len(messages)] += 1
-
-    def _count_duplicate(self, line: bytes, number: int) -> None:
-        key = hash(line.strip())  # 8 bytes a row; two different rows meet once in 10^19 pairs
-        if key in self.hashes:
-            self.n_duplicates += 1
-            if len(self.copies) < LINES_KEPT:
-                self.copies.append(number)
-        self.hashes.add(key)
-
-    def figures(self) -> dict[str, Any]:
-        """The fields of the report that were counted."""
-        stats = TokenStats(lengths=dict(self.lengths), by_role=dict(self.by_role))
-        return {
-            "n_rows": self.n_rows,
-            "n_bad_rows": self.n_bad_rows,
-            "n_duplicates": self.n_duplicates,
-            "format": self._majority(),
-            "roles": dict(self.roles),
-            "turns": dict(self.turns),
-            "tokens": stats if self.tokenizer else None,
-            "tokens_exact": self.tokenizer is not None,
-            "loss_tokens": self.loss_tokens,
-        }
-
-    def _majority(self) -> str | None:
-        return self.formats.most_common(1)[0][0] if self.formats else None
-
-    def issues(self) -> Iterator[Issue]:
-        """One issue per kind of problem and place in the row, with the lines that have it."""
-        for found in self.found.values():
-            yield found.issue(self.name)
-        yield from self._whole_file_issues()
-
-    def _whole_file_issues(self) -> Iterator[Issue]:
-        if self.n_rows == 0:
-            yield _no_rows(self.name)
-        if len(self.formats) > 1:
-            yield _mixed_formats(self.name, self._majority(), self.format_lines)
-        if self.n_duplicates:
-            yield _duplicates(self.name, self.n_duplicates, self.n_rows, self.copies)
-        trains_nothing = self.tokenizer is not None and self.lengths and self.loss_tokens == 0
-        if trains_nothing:
-            yield _nothing_trains(self.name)
+def _read_tokenized(source: Source, limit: int | None, asked: dict[str, Any]) -> DataReport:
+    rows, scanned = TokenizedRows(), Scan(source.name, None, None)
+    for number, problem in rows.read(source.lines(), limit):
+        scanned.report(number, [problem])
+    for problem in (*source.problems, TEXT_ONLY):
+        scanned.report(0, [problem])
+    found = list(scanned.findings.issues(source.name))
+    if not rows.n_rows:
+        found.append(_no_rows(source.name))
+    return DataReport(
+        path=str(source.path or source.name),
+        sha256=_sha256(source),
+        n_bytes=source.n_bytes or 0,
+        n_rows=rows.n_rows,
+        n_bad_rows=rows.n_bad_rows,
+        format=FORMAT if rows.n_rows else None,
+        formats={FORMAT: rows.n_rows},
+        tokens=rows.stats(),
+        tokens_exact=True,
+        loss_tokens=rows.loss_tokens,
+        issues=tuple(by_gravity(found)),
+        **asked,
+    )
 
 
-class _Found:
-    """One kind of problem at one place in the row, and the lines that have it."""
-
-    def __init__(self, problem: Problem, number: int) -> None:
-        self.problem, self.first = problem, number
-        self.where = problem.where
-        self.lines: list[int] = []
-        self.count = self.last = 0
-
-    def add(self, number: int, problem: Problem) -> None:
-        """Count a row, however often it has the problem."""
-        if problem.where != self.where:  # `messages[*].role` when it is not the same place in all
-            pattern = _INDEX.sub("[*]", problem.where)
-            self.where = pattern if pattern == _INDEX.sub("[*]", self.where) else ""
-        if number == self.last:
-            return
-        self.last = number
-        self.count += 1
-        if len(self.lines) < LINES_KEPT:
-            self.lines.append(number)
-
-    def issue(self, name: str) -> Issue:
-        more = {1: "", 2: " One more row has this."}.get(
-            self.count, f" {self.count - 1:,} more rows have this."
-        )
-        return Issue(
-            self.problem.level,  # type: ignore[arg-type]
-            _whole(f"{name} line {self.first}: {self.problem.message}{more}"),
-            code=self.problem.code,
-            where=_whole(self.where),
-            blocks=self.problem.blocks,
-            lines=tuple(self.lines),
-            count=self.count,
-        )
+def _repeats(source: Source, tally: RowTally, against: str | Path | None) -> Iterator[Issue]:
+    """Rows that nearly repeat each other, or rows of the training data."""
+    columns = tally.columns
+    small = columns.n_rows <= MOST_COMPARED and columns.n_chars.sum() <= MOST_CHARACTERS
+    if columns.n_rows and small:
+        yield from near_duplicate_issues(source.name, answered_texts(source))
+    elif columns.n_rows:
+        yield _not_compared(source.name)
+    if against is None:
+        return
+    train = open_source(against)
+    yield from leakage(columns_of(against), columns)
+    if small and (train.n_bytes or 0) <= MOST_CHARACTERS:
+        texts = answered_texts(train), answered_texts(source)
+        yield from near_leakage_issues(train.name, texts[0], source.name, texts[1])
 
 
-def _whole(text: str) -> str:
-    """Text without halves of surrogate pairs, which no file and no terminal takes."""
-    return text.encode("utf-8", "backslashreplace").decode()
+def _not_compared(name: str) -> Issue:
+    return Issue(
+        "tip",
+        f"Near duplicates were not looked for in {name}: that takes long, and is done by itself "
+        f"for up to {MOST_COMPARED:,} rows of {MOST_CHARACTERS >> 20} MiB of text. For a larger "
+        "file call ftlab.data.checks.near_duplicates on a part of it.",
+        code="near_duplicates_not_sought",
+    )
 
 
-_BYTE_ORDER_MARK = Problem(
-    "byte_order_mark",
-    "",
-    "The file starts with a byte order mark; the hosted service takes UTF-8 without one. "
-    "Save the file without it.",
-    blocks=("together",),
-    level="warning",
-)
-_BLANK_LINE = Problem(
-    "blank_line",
-    "",
-    "The line is blank; each line holds one row. Nothing is lost, it is passed over.",
-    blocks=(),
-    level="tip",
-)
+def _sha256(source: Source) -> str:
+    return sha256_of(source.path) if source.path else ""
+
+
+def blocks_of(source: Source) -> Iterator[Block]:
+    """The blocks of any source; a JSONL file goes the short way."""
+    if source.kind == "jsonl" and source.path is not None and source.path.suffix != ".gz":
+        return file_blocks(source.path)
+    return line_blocks(source.lines())
+
+
+def columns_of(data: str | Path) -> Columns:
+    """What a scan without a tokenizer keeps of a file's rows. Raises OSError."""
+    source = open_source(data)
+    scanned = Scan(source.name, None, None)
+    scanned.run(blocks_of(source))
+    return scanned.rows.columns
+
+
+def _issues(scanned: Scan) -> Iterator[Issue]:
+    """One issue per kind of problem and place in the row, then those of the whole file."""
+    yield from scanned.findings.issues(scanned.name)
+    if scanned.n_rows == 0:
+        yield _no_rows(scanned.name)
+        return
+    if len(scanned.formats) > 1:
+        yield _mixed_formats(scanned.name, scanned.majority, scanned.format_lines)
+    yield from scanned.check_sample()
+    yield from find_in_file(scanned.rows.columns)
+    if scanned.tokens is not None and scanned.tokens.lengths and not scanned.tokens.loss_tokens:
+        yield _nothing_trains(scanned.name)
 
 
 def _find_tokenizer(model: str | None) -> tuple[Tokenizer | None, list[Issue]]:
@@ -400,19 +384,7 @@ def _mixed_formats(name: str, majority: str | None, lines: dict[str, list[int]])
         blocks=("together", "local"),
         lines=tuple(others[:LINES_KEPT]),
         count=len(others),
-    )
-
-
-def _duplicates(name: str, n_duplicates: int, n_rows: int, lines: list[int]) -> Issue:
-    share = n_duplicates / n_rows
-    return Issue(
-        "warning" if share > 0.01 else "tip",
-        f"{name} line {lines[0]}: this row repeats an earlier one, byte for byte; a row trains as "
-        f"often as it stands there. Take the copies out unless that is meant. {n_duplicates:,} "
-        f"of {n_rows:,} rows ({share:.1%}) are copies.",
-        code="duplicates",
-        lines=tuple(lines),
-        count=n_duplicates,
+        fix="one_format",
     )
 
 

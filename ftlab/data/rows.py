@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from array import array
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterator
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from ftlab.data.formats import Problem
+from ftlab.data.formats import detect, repeated_keys, row_problems
+from ftlab.data.problems import BOTH, LOCAL, NOBODY, TOGETHER, Parsed, Problem, Repeated
 from ftlab.errors import UnreadableData
 
 BOM = b"\xef\xbb\xbf"
@@ -24,39 +27,149 @@ class BadLine(UnreadableData):
         self.problem = problem
 
 
+def is_blank(line: bytes) -> bool:
+    """Whether a line holds white space only, of whatever kind, as the hosted service sees it."""
+    rest = line.strip()
+    if not rest or 0x20 < rest[0] < 0x80:
+        return not rest
+    return not line.decode("utf-8", "replace").strip()
+
+
 def parse_line(line: bytes) -> dict[str, Any]:
-    """The row on a line. Raises BadLine."""
+    """The row on a line, `Parsed` where its line has faults that its values do not show.
+
+    Raises BadLine.
+    """
     try:
-        row = json.loads(line.decode("utf-8"))
+        text = line.decode("utf-8").strip()
     except UnicodeDecodeError as exc:
-        raise BadLine(
-            Problem(
-                "not_utf8",
-                "",
-                f"Byte {exc.start + 1} of the line is {line[exc.start]:#04x}, which is not UTF-8; "
-                "a file is UTF-8 throughout. Save it with that encoding.",
-            )
-        ) from exc
+        raise BadLine(_not_utf8(line, exc)) from exc
+    if not text:
+        raise BadLine(BLANK_LINE)
+    try:
+        row = json.loads(text, object_pairs_hook=_object)
     except (ValueError, RecursionError) as exc:
-        reason = "it is nested too deeply" if isinstance(exc, RecursionError) else str(exc)
-        raise BadLine(
-            Problem(
-                "not_json",
-                "",
-                f"The line is not JSON ({reason}); each line takes one JSON object. "
-                "Correct it or take it out.",
-            )
-        ) from exc
+        pieces = _split_at_returns(text)
+        raise BadLine(_returns_between(pieces) if pieces else _not_json(text, exc)) from exc
     if not isinstance(row, dict):
-        raise BadLine(
-            Problem(
-                "not_object",
-                "",
-                f"The line is a JSON {type(row).__name__}; each line takes one JSON object. "
-                'Write {"messages": …}, {"prompt": …, "completion": …} or {"text": …}.',
-            )
-        )
+        raise BadLine(_not_object(row))
+    problems = [repeated_keys(row.names, "")] if isinstance(row, Repeated) else []
+    if "\r" in text:
+        problems.append(RETURN_INSIDE)
+    if problems:
+        row = Parsed(row)
+        row.problems = tuple(problems)
     return row
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object that remembers the keys that stood twice."""
+    found = dict(pairs)
+    if len(found) == len(pairs):
+        return found
+    counts = Counter(key for key, _ in pairs)
+    repeated = Repeated(found)
+    repeated.names = tuple(key for key, n in counts.items() if n > 1)
+    return repeated
+
+
+def _split_at_returns(text: str) -> list[dict[str, Any]]:
+    """The rows of what should be one line, where a lone carriage return ends each; else none."""
+    if "\r" not in text:
+        return []
+    try:
+        rows = [parse_line(piece.encode()) for piece in text.split("\r") if piece.strip()]
+    except UnreadableData:
+        return []
+    return rows
+
+
+# --- what can be wrong with a line -----------------------------------------------------------
+
+
+BLANK_LINE = Problem(
+    "blank_line",
+    "",
+    "The line is blank; each line holds one row. Nothing is lost, it is passed over.",
+    blocks=NOBODY,
+    level="tip",
+    fix="blank_line",
+)
+RETURN_INSIDE = Problem(
+    "carriage_return",
+    "",
+    "The row holds a carriage return between its values, which ends a line for the hosted service; "
+    "a row stands on one line. Take the carriage returns out.",
+    blocks=TOGETHER,
+    fix="line_endings",
+)
+
+
+def _returns_between(rows: list[dict[str, Any]]) -> Problem:
+    """The hosted service takes them for lines, and so refuses only what is wrong with the rows."""
+    refused = len({known.name for row in rows if (known := detect(row))}) > 1 or any(
+        "together" in problem.blocks for row in rows for problem in row_problems(row)
+    )
+    return Problem(
+        "rows_on_one_line" if refused else "return_as_newline",
+        "",
+        f"The line holds {len(rows)} rows with a carriage return between them; a newline ends a "
+        "row. Save the file with newlines.",
+        blocks=BOTH if refused else LOCAL,
+        fix="line_endings",
+    )
+
+
+def _not_utf8(line: bytes, exc: UnicodeDecodeError) -> Problem:
+    return Problem(
+        "not_utf8",
+        "",
+        f"Byte {exc.start + 1} of the line is {line[exc.start]:#04x}, which is not UTF-8; "
+        "a file is UTF-8 throughout. Save it with that encoding.",
+        fix="encoding",
+    )
+
+
+def _not_json(text: str, exc: ValueError | RecursionError) -> Problem:
+    return Problem(
+        "not_json",
+        "",
+        f"The line is not JSON ({_reason(text, exc)}); each line takes one JSON object. "
+        "Correct it or take it out.",
+    )
+
+
+def _reason(text: str, exc: ValueError | RecursionError) -> str:
+    """Why a text is no JSON, in words of those who write it."""
+    if isinstance(exc, RecursionError):
+        return "it is nested too deeply"
+    if not isinstance(exc, json.JSONDecodeError):
+        return "a number in it has more than 4,300 digits"
+    at, here = exc.pos, text[exc.pos : exc.pos + 1]
+    if text.startswith("\ufeff"):
+        return "it starts with a byte order mark, as where two files were joined"
+    if exc.msg.startswith("Extra data"):
+        return f"more follows the first value, from column {at + 1}"
+    if exc.msg.startswith("Unterminated string") or not here:
+        return "it ends in the middle, as where a file was cut or a text has a raw newline"
+    if here == "'":
+        return f"a single quote at column {at + 1}; JSON has double quotes"
+    if here < " ":
+        return f"a raw control character, {ord(here):#04x}, at column {at + 1}"
+    return f"{exc.msg} at column {at + 1}"
+
+
+def _not_object(value: Any) -> Problem:
+    kinds = {list: "list", str: "text", bool: "true or false", type(None): "null"}
+    return Problem(
+        "not_object",
+        "",
+        f"The line is a JSON {kinds.get(type(value), 'number')}; each line takes one JSON object. "
+        'Write {"messages": …}, {"prompt": …, "completion": …} or {"text": …}.',
+    )
+
+
+# --- files -----------------------------------------------------------------------------------
 
 
 def iter_lines(path: Path) -> Iterator[tuple[int, bytes]]:
@@ -75,13 +188,35 @@ class Rows:
         self._version = _version(path)
         position = 0
         for number, line in iter_lines(path):
-            if line.removeprefix(BOM if position == 0 else b"").strip():
+            if not is_blank(line.removeprefix(BOM if position == 0 else b"")):
                 self._starts.append(position)
                 self._numbers.append(number)
             position += len(line)
+        self._end = position
 
     def __len__(self) -> int:
         return len(self._starts)
+
+    def place_of(self, line: int) -> int:
+        """The row on a line, or the next one after it, or the last."""
+        return min(bisect_left(self._numbers, line), len(self) - 1)
+
+    def size(self, index: int) -> int:
+        """Bytes from this row to the next."""
+        after = self._starts[index + 1] if index + 1 < len(self) else self._end
+        return after - self._starts[index]
+
+    def some(self, lines: list[int] | None, n: int) -> list[tuple[int, Any]]:
+        """(line, row) of at most `n` rows, of those on `lines` where given. What is no row comes
+        as its text."""
+        places = range(len(self)) if lines is None else [self.place_of(line) for line in lines]
+        return [(self._numbers[place], self._row_or_text(place)) for place in list(places)[:n]]
+
+    def _row_or_text(self, index: int) -> Any:
+        try:
+            return self[index]
+        except BadLine:
+            return self.line(index).decode("utf-8", "replace").rstrip("\n")
 
     def line_number(self, index: int) -> int:
         """The line in the file, from 1."""

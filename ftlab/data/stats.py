@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 
@@ -18,6 +18,14 @@ class TokenStats(BaseModel):
     """Length in tokens → number of sequences; everything below follows from it exactly."""
     by_role: dict[str, int]
     """Tokens of each role; "template" is what the chat template writes between them."""
+    run_starts: dict[int, int] = Field(default_factory=dict)
+    """Place of the first token of a run of trained tokens → number of such runs."""
+    run_ends: dict[int, int] = Field(default_factory=dict)
+    """Place behind the last token of a run → number of runs. Both give what any length keeps."""
+    first_trained: dict[int, int] = Field(default_factory=dict)
+    """Place of a sequence's first trained token → sequences; those without one are left out."""
+    last_trained: dict[int, int] = Field(default_factory=dict)
+    """Place behind a sequence's last trained token → sequences that have one."""
 
     @property
     def n_sequences(self) -> int:
@@ -42,6 +50,62 @@ class TokenStats(BaseModel):
         if max_seq_length is None:
             return 0
         return sum(n for length, n in self.lengths.items() if length > max_seq_length)
+
+    def trained_within(self, max_seq_length: int | None) -> int:
+        """Trained tokens left when sequences are cut at that length."""
+
+        def reach(places: dict[int, int]) -> int:
+            if max_seq_length is None:
+                return sum(place * n for place, n in places.items())
+            return sum(min(place, max_seq_length) * n for place, n in places.items())
+
+        return reach(self.run_ends) - reach(self.run_starts)
+
+    def n_untrained(self, max_seq_length: int | None) -> int:
+        """Sequences of which no token trains within that length."""
+        trains = sum(
+            n
+            for place, n in self.first_trained.items()
+            if max_seq_length is None or place < max_seq_length
+        )
+        return self.n_sequences - trains
+
+    def n_answer_cut(self, max_seq_length: int | None) -> int:
+        """Sequences that lose trained tokens at that length."""
+        if max_seq_length is None:
+            return 0
+        return sum(n for place, n in self.last_trained.items() if place > max_seq_length)
+
+    def recommended_length(self, share: float = 0.999) -> int:
+        """The smallest multiple of 64 that keeps `share` of the trained tokens whole."""
+        wanted = share * self.trained_within(None)
+        for length in range(64, self.longest + 64, 64):
+            if self.trained_within(length) >= wanted:
+                return length
+        return -(-self.longest // 64) * 64
+
+    def packing_efficiency(self, max_seq_length: int | None) -> float:
+        """Share of places that hold a token when sequences are packed into such lengths, longest
+        first, each where it leaves the least room; 1 where nothing is left empty."""
+        length = max_seq_length or self.longest
+        if not length:
+            return 1.0
+        rooms = Counter[int]()
+        free = 0  # bit r is set while some pack has room for r tokens
+        n_packs = 0
+        for size in sorted(self.lengths, reverse=True):
+            taken = min(size, length)
+            for _ in range(self.lengths[size]):
+                fitting = free >> taken
+                if fitting:
+                    room = taken + (fitting & -fitting).bit_length() - 1
+                    rooms[room] -= 1
+                    free ^= (not rooms[room]) << room
+                else:
+                    room, n_packs = length, n_packs + 1
+                rooms[room - taken] += 1
+                free |= 1 << (room - taken)
+        return self.total_within(length) / (n_packs * length)
 
     def quantile(self, share: float) -> int:
         """The smallest length that `share` (0 to 1) of the sequences do not exceed."""

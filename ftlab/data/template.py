@@ -19,6 +19,7 @@ from jinja2.ext import Extension
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace
 
+from ftlab.data.limits import LONGEST_TEXT, TookTooLong, time_limit
 from ftlab.errors import FtlabError
 
 Message = Mapping[str, Any]
@@ -27,11 +28,17 @@ REASONING = ("reasoning_content", "thinking", "reasoning")
 # Two private planes: the second is taken when a row itself holds characters of the first.
 PLANES = (0xF0000, 0x100000)
 PLANE_SIZE = 0xFFFE
+SECONDS = 3  # that a template may take for one row
+LARGEST_POWER = 64
 GENERATION = 0  # slot of the template's own {% generation %} blocks; message i has slot i + 1
 
 
 class CannotRender(FtlabError, ValueError):
     """A chat template can't turn these messages into text, or not into text that can be masked."""
+
+
+class TemplateRunsAway(CannotRender):
+    """A chat template loops, or writes without end; no row can be rendered with it."""
 
 
 class Rendered(NamedTuple):
@@ -121,17 +128,24 @@ def _render(
     plane: int | None = None,
 ) -> str:
     try:
-        return _compiled(template).render(
-            **{
-                "messages": [_as_transformers_passes_it(m) for m in messages],
-                "tools": tools,
-                "documents": None,
-                "add_generation_prompt": add_generation_prompt,
-                "strftime_now": now.strftime,
-                MARK_PLANE: plane,
-                **special,
-            }
-        )
+        with time_limit(SECONDS):
+            return _compiled(template).render(
+                **{
+                    "messages": [_as_transformers_passes_it(m) for m in messages],
+                    "tools": tools,
+                    "documents": None,
+                    "add_generation_prompt": add_generation_prompt,
+                    "strftime_now": now.strftime,
+                    MARK_PLANE: plane,
+                    **special,
+                }
+            )
+    except (TookTooLong, MemoryError) as exc:
+        raise TemplateRunsAway(
+            f"The model's chat template did not come to an end (stopped after {SECONDS} s, or for "
+            "its memory); a row takes a thousandth of a second. Correct the template or choose "
+            "another model."
+        ) from exc
     except Exception as exc:  # a template is a program: anything can come out of it
         reason = str(exc) or type(exc).__name__
         raise CannotRender(
@@ -265,9 +279,28 @@ def _check_namespace_name(name: Any) -> None:
         raise jinja2.exceptions.SecurityError(f"a namespace can't hold the name {name!r}")
 
 
+class _Environment(ImmutableSandboxedEnvironment):
+    """transformers' environment, in which no text grows past `LONGEST_TEXT` by one operation."""
+
+    intercepted_binops = frozenset({"*", "**", "+"})
+
+    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+        sizes = [len(v) if isinstance(v, (str, list, tuple)) else None for v in (left, right)]
+        if operator == "+":
+            size = sum(n or 0 for n in sizes)
+        elif operator == "*":
+            number = next((v for v, n in zip((left, right), sizes, strict=True) if n is None), 0)
+            size = sum(n or 0 for n in sizes) * (number if isinstance(number, int) else 0)
+        else:
+            size = right if isinstance(right, (int, float)) else 0
+        if size > LONGEST_TEXT or (operator == "**" and size > LARGEST_POWER):
+            raise MemoryError
+        return super().call_binop(context, operator, left, right)
+
+
 @lru_cache(maxsize=1)
 def _environment() -> ImmutableSandboxedEnvironment:
-    environment = ImmutableSandboxedEnvironment(
+    environment = _Environment(
         trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, "jinja2.ext.loopcontrols"]
     )
     environment.filters["tojson"] = _tojson

@@ -1,219 +1,201 @@
-"""The Data panel: the files, what is wrong with them, and which tokens really train."""
+"""The Data panel: the files, what is wrong with them, and what can be done about it."""
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
 import ipywidgets as widgets
 
-from ftlab.data.chat import IGNORED, Tokens, tokenise
-from ftlab.data.formats import row_problems
+from ftlab.data.fixes import known_fixes
 from ftlab.data.report import DataReport
-from ftlab.data.rows import BadLine, Rows
-from ftlab.data.template import CannotRender
-from ftlab.data.tokens import Tokenizer, load_tokenizer
-from ftlab.html import escaped, histogram, progress_bar
+from ftlab.html import escaped, progress_bar
 from ftlab.issues import SHAPES, Issue
-from ftlab.models import fetch
+from ftlab.ui.convert_box import ConvertBox
 from ftlab.ui.fields import FieldRow, fix_label
+from ftlab.ui.figures import figures_html
 from ftlab.ui.guard import guarded
-from ftlab.ui.state import State
+from ftlab.ui.repair_box import RepairBox
+from ftlab.ui.row_viewer import RowViewer
+from ftlab.ui.shown import set_html, show
+from ftlab.ui.split_box import SplitBox
+from ftlab.ui.state import SCANNED, State
+from ftlab.ui.upload import Upload
 
-FIELDS = ("training_file", "validation_file", "validation_split", "model")
+FIELDS = ("validation_split", "model")
 LINES_SHOWN = 6
+ISSUES_SHOWN = 30
+SURE_AFTER = 1.5  # seconds of a scan after which its speed says when it will end
 
 
 class DataPanel(widgets.VBox):
-    """Fields, figures, histogram, issues and a viewer of single rows."""
+    """Fields, figures, histogram, issues with their cures, and a viewer of single rows."""
 
     def __init__(self, state: State) -> None:
         self.state = state
-        fields = widgets.VBox([FieldRow(state, name) for name in FIELDS])
-        self.empty = widgets.HTML("No data yet. Name a JSONL file above, or start with the demo.")
+        self.uploads = {name: self._upload(name) for name in SCANNED}
+        files = [widgets.VBox([FieldRow(state, n), self.uploads[n]]) for n in SCANNED]
+        others = [FieldRow(state, name) for name in FIELDS]
+        fields = widgets.VBox([f.add_class("ft-file") for f in files] + others)
+        self.empty = widgets.HTML(
+            "No data yet. Name a file above (JSONL, JSON, CSV or Parquet), upload one, or start "
+            "with the demo."
+        )
         self.use_demo = widgets.Button(description="Use the demo data")
-        self.progress = widgets.HTML()
+        self._make_progress()
         self.figures = widgets.HTML()
         self.issues = widgets.VBox()
         self.viewer = RowViewer(state)
-        left = widgets.VBox([self.figures]).add_class("ft-side")
-        right = widgets.VBox([self.issues]).add_class("ft-wide")
-        self.found = widgets.HBox([left, right]).add_class("ft-row")
-        parts = [fields.add_class("ft-fields"), self.empty, self.use_demo, self.progress]
-        super().__init__([*parts, self.found, self.viewer])
+        self.repair_box = RepairBox(state, self.viewer)
+        self.convert_box = ConvertBox(state)
+        self.split_box = SplitBox(state)
+        self.found = widgets.HBox(
+            [
+                widgets.VBox([self.figures]).add_class("ft-side"),
+                widgets.VBox([self.issues]).add_class("ft-wide"),
+            ]
+        ).add_class("ft-row")
+        boxes = [self.convert_box, self.repair_box, self.split_box]
+        parts = [fields.add_class("ft-fields"), self.empty, self.use_demo, self.working]
+        super().__init__([*parts, self.failed, self.found, *boxes, self.viewer])
         self.add_class("ft-panel")
-        self.use_demo.on_click(guarded(state.tell, self._demo))
-        watched = ["reports", "scanning", "scan_progress", "values"]
-        state.observe(guarded(state.tell, lambda _: self.refresh()), watched)
+        self._listed: tuple[Any, ...] | None = None
+        self._listen()
         self.refresh()
+
+    def _upload(self, name: str) -> Upload:
+        what = "Upload" if name == "training_file" else "Upload validation rows"
+        return Upload(lambda path: self.state.set(name, path.name), self.state.tell, what)
+
+    def _make_progress(self) -> None:
+        self.progress = widgets.HTML().add_class("ft-wide")
+        self.cancel = widgets.Button(description="Cancel", tooltip="End the scan")
+        self.working = widgets.HBox([self.progress, self.cancel]).add_class("ft-working")
+        self.failure = widgets.HTML().add_class("ft-wide")
+        self.again = widgets.Button(description="Scan again")
+        self.failed = widgets.HBox([self.failure, self.again]).add_class("ft-working")
+
+    def _listen(self) -> None:
+        tell = self.state.tell
+        self.use_demo.on_click(guarded(tell, self._demo))
+        self.cancel.on_click(guarded(tell, lambda _: self.state.cancel_scan()))
+        self.again.on_click(guarded(tell, lambda _: self._scan_again()))
+        watched = ["reports", "scanning", "scan_progress", "scan_failure", "preview"]
+        watched += ["values", "resolved"]
+        self.state.observe(guarded(tell, lambda _: self.refresh()), watched)
 
     def _demo(self, _: Any) -> None:
         from ftlab import demo
 
         self.state.update(demo.JOB)
 
+    def _scan_again(self) -> None:
+        with self.state.lock:
+            self.state.scan()
+
     def refresh(self) -> None:
         """Show the report, or what to do while there is none."""
-        report = self.state.report
-        has_file = bool(self.state.values.get("training_file"))
-        _show(self.empty, visible=not has_file)
-        _show(self.use_demo, visible=not has_file)
-        _show(self.found, visible=report is not None)
-        _show(self.viewer, visible=report is not None and report.n_rows > 0)
-        self.progress.value = self._progress()
+        state = self.state
+        has_file = bool(state.values.get("training_file"))
+        report = state.report_of("training_file")
+        show(self.empty, visible=not has_file)
+        show(self.use_demo, visible=not has_file)
+        show(self.working, visible=state.scanning)
+        show(self.failed, visible=bool(state.scan_failure) and not state.scanning)
+        show(self.found, visible=report is not None)
+        show(self.viewer, visible=report is not None and _has_lines(report))
+        set_html(self.progress, progress_html(state))
+        wrong = f'<b class="ft-error">{SHAPES["error"]}</b> {escaped(state.scan_failure)}'
+        set_html(self.failure, f'<span role="alert">{wrong}</span>')
         if report is not None:
-            self.figures.value = figures_html(report)
-            issues = [i for r in self.state.reports.values() for i in r.issues]
-            self.issues.children = [self._issue_row(issue) for issue in issues] or [
-                widgets.HTML("Nothing is wrong with the data.")
-            ]
+            set_html(self.figures, figures_html(report, state.resolved.spec.max_seq_length))
+            self._list_issues()
 
-    def _progress(self) -> str:
-        if not self.state.scanning:
-            return ""
-        share = self.state.scan_progress or 0
-        return f"Scanning {progress_bar(share)}"
+    # --- issues ------------------------------------------------------------------------------
 
-    def _issue_row(self, issue: Issue) -> widgets.Widget:
-        shown = ", ".join(f"{line:,}" for line in issue.lines[:LINES_SHOWN])
-        more = ", …" if issue.count > LINES_SHOWN else ""
-        lines = f' <span class="ft-dim">lines {shown}{more}</span>' if shown else ""
-        text = widgets.HTML(
-            f'<b class="ft-{issue.level}">{SHAPES[issue.level]}</b> {escaped(issue.message)}{lines}'
-        )
-        row = widgets.HBox([text.add_class("ft-wide")]).add_class("ft-issue")
-        if issue.lines:
-            show = widgets.Button(description="show", tooltip=f"Show line {issue.lines[0]}")
-            show.on_click(guarded(self.state.tell, lambda _: self.viewer.go(issue.lines[0])))
-            row.children = (*row.children, show)
-        if isinstance(issue.fix, dict):
-            fix = widgets.Button(description=fix_label(issue))
-            fix.on_click(guarded(self.state.tell, lambda _: self.state.apply(issue)))
-            row.children = (*row.children, fix)
+    def _list_issues(self) -> None:
+        """One row per issue; made anew only for other reports, since buttons may have focus."""
+        reports = {name: self.state.report_of(name) for name in SCANNED}
+        listed = tuple(reports.values())
+        if self._listed is not None and all(
+            a is b for a, b in zip(listed, self._listed, strict=True)
+        ):
+            return
+        self._listed = listed
+        found = [(n, i) for n, report in reports.items() if report for i in report.issues]
+        rows: list[widgets.Widget] = [self._issue_row(*one) for one in found[:ISSUES_SHOWN]]
+        if len(found) > ISSUES_SHOWN:
+            more = f"{len(found) - ISSUES_SHOWN:,} more kinds; these come first."
+            rows.append(widgets.HTML(f'<span class="ft-dim">{more}</span>'))
+        self.issues.children = rows or [widgets.HTML("Nothing is wrong with the data.")]
+
+    def _issue_row(self, file: str, issue: Issue) -> widgets.Widget:
+        text = widgets.HTML(issue_html(issue)).add_class("ft-wide")
+        row = widgets.HBox([text]).add_class("ft-issue")
+        buttons = [self._show_button(issue)] if file == "training_file" else []
+        buttons.append(self._fix_button(file, issue))
+        row.children = (text, *(button for button in buttons if button is not None))
         return row
 
+    def _show_button(self, issue: Issue) -> widgets.Button | None:
+        line = next((number for number in issue.lines if number > 0), None)
+        report = self.state.report_of("training_file")
+        if line is None or report is None or not _has_lines(report):
+            return None
+        button = widgets.Button(description="show", tooltip=f"Show line {line:,}")
+        call = guarded(self.state.tell, lambda _: self.viewer.show_issue(issue.code, line))
+        button.on_click(call)
+        return button
 
-class RowViewer(widgets.VBox):
-    """One row of the training file as the model sees it, with what trains in green."""
+    def _fix_button(self, file: str, issue: Issue) -> widgets.Button | None:
+        if isinstance(issue.fix, dict):
+            button = widgets.Button(description=fix_label(issue))
+            button.on_click(guarded(self.state.tell, lambda _: self.state.apply(issue)))
+            return button
+        if file != "training_file" or issue.fix not in known_fixes():
+            return None
+        button = widgets.Button(description="fix", tooltip=known_fixes()[issue.fix])
+        button.on_click(guarded(self.state.tell, lambda _: self._choose_fix(str(issue.fix))))
+        return button
 
-    def __init__(self, state: State) -> None:
-        self.state = state
-        self.line = widgets.Text(description="line", value="1", continuous_update=False)
-        self.back = widgets.Button(description="◀", tooltip="Previous row")
-        self.on = widgets.Button(description="▶", tooltip="Next row")
-        self.view = widgets.HTML()
-        self._rows: Rows | None = None
-        self._sha256 = ""
-        bar = widgets.HBox([self.back, self.line, self.on]).add_class("ft-row")
-        super().__init__([bar, self.view])
-        self.back.on_click(guarded(state.tell, lambda _: self._step(-1)))
-        self.on.on_click(guarded(state.tell, lambda _: self._step(1)))
-        self.line.observe(guarded(state.tell, lambda _: self.refresh()), "value")
-        watched = ["reports", "resolved"]
-        state.observe(guarded(state.tell, lambda _: self.refresh()), watched)
-
-    def go(self, line: int) -> None:
-        """Show the row on that line."""
-        self.line.value = str(line)
-
-    def _step(self, by: int) -> None:
-        rows = self._rows
-        if rows is not None and len(rows):
-            place = min(max(self._place(rows) + by, 0), len(rows) - 1)
-            self.go(rows.line_number(place))
-
-    def _place(self, rows: Rows) -> int:
-        """The row on the chosen line, or the next one after it."""
-        wanted = int(self.line.value) if self.line.value.strip().isdigit() else 1
-        later = (i for i in range(len(rows)) if rows.line_number(i) >= wanted)
-        return next(later, len(rows) - 1)
-
-    def refresh(self) -> None:
-        """Render the chosen row with the model's own template."""
-        report = self.state.report
-        if report is None or not report.n_rows:
-            self._rows, self._sha256 = None, ""
-            return
-        if self._rows is None or self._sha256 != report.sha256:
-            self._rows, self._sha256 = Rows(Path(report.path)), report.sha256
-        self.view.value = self._rendered(self._rows, report)
-
-    def _rendered(self, rows: Rows, report: DataReport) -> str:
-        place = self._place(rows)
-        spec = self.state.resolved.spec
-        title = f'<span class="ft-dim">line {rows.line_number(place):,}</span> '
-        if report.model is None:
-            return title + _unreadable([], rows.line(place))
-        tokenizer = load_tokenizer(fetch(report.model, weights=False))
-        try:
-            wrong = [p.message for p in row_problems(rows[place]) if "local" in p.blocks]
-            if wrong:
-                return title + _unreadable(wrong, rows.line(place))
-            sequences = tokenise(rows[place], tokenizer, spec.train_on_inputs or "auto")
-        except (BadLine, CannotRender) as exc:
-            return title + _unreadable([str(exc)], rows.line(place))
-        names = ("preferred", "other") if len(sequences) > 1 else ("",)
-        return "".join(
-            f"{title}{name} {tokens_html(tokens, tokenizer, spec.max_seq_length)}"
-            for name, tokens in zip(names, sequences, strict=True)
-        )
+    def _choose_fix(self, name: str) -> None:
+        """Tick a repair, and bring the box that makes it into view."""
+        if name in self.repair_box.choices:
+            self.repair_box.choose(name)
+        else:
+            self.convert_box.anchor.show()
 
 
-def _unreadable(reasons: list[str], line: bytes) -> str:
-    """Why a row can't be rendered, and the row as it stands in the file."""
-    said = "".join(
-        f'<div class="ft-error">{SHAPES["error"]} {escaped(reason)}</div>' for reason in reasons
-    )
-    return f'{said}<div class="ft-tokens">{escaped(line.decode("utf-8", "replace"))}</div>'
+def issue_html(issue: Issue) -> str:
+    """Its level by shape and colour, what was found, and the first lines."""
+    numbers = [line for line in issue.lines if line > 0]
+    shown = ", ".join(f"{line:,}" for line in numbers[:LINES_SHOWN])
+    more = ", …" if max(issue.count, len(numbers)) > LINES_SHOWN else ""
+    word = "line" if len(numbers) == 1 and not more else "lines"
+    lines = f' <span class="ft-dim">{word} {shown}{more}</span>' if shown else ""
+    shape = f'<b class="ft-{issue.level}" title="{issue.level}">{SHAPES[issue.level]}</b>'
+    return f"{shape} {escaped(issue.message)}{lines}"
 
 
-def tokens_html(tokens: Tokens, tokenizer: Tokenizer, max_seq_length: int | None) -> str:
-    """Every token of a sequence: trained ones marked, those beyond the length struck through."""
-    length = max_seq_length or len(tokens.ids)
-    kept = tokens.cut(max_seq_length)
-    counts = (
-        f'<span class="ft-dim">{len(tokens.ids):,} tokens, {kept.n_trained:,} trained, '
-        f"{max(len(tokens.ids) - length, 0):,} cut</span>"
-    )
-    special = frozenset(tokenizer.special_tokens)
-    spans = []
-    for place, (token, label) in enumerate(zip(tokens.ids, tokens.labels, strict=True)):
-        text = tokenizer.decode([token])
-        kinds = [
-            name
-            for name, holds in {
-                "on": label != IGNORED and place < length,
-                "cut": place >= length,
-                "sp": text in special,
-            }.items()
-            if holds
-        ]
-        shown = escaped(text).replace("\n", "⏎\n")
-        spans.append(f'<span class="{" ".join(kinds)}" title="id {token}">{shown}</span>')
-    return f'{counts}<div class="ft-tokens">{"".join(spans)}</div>'
+def progress_html(state: State) -> str:
+    """How far a scan is, how long it still takes, and the first figures of a large file."""
+    if not state.scanning:
+        return ""
+    name = escaped(Path(str(state.values.get("training_file") or "")).name)
+    share = state.scan_progress or 0.0
+    passed = time.monotonic() - state.scan_began
+    sure = share > 0 and passed > SURE_AFTER
+    left = f" · {_duration(passed / share - passed)} left" if sure else ""
+    percent = f" · {share:.0%}" if state.scan_progress is not None else ""
+    first = f'<span class="ft-dim">{escaped(state.preview)}</span>' if state.preview else ""
+    return f"Scanning {name}{percent}{left}{progress_bar(share)}{first}"
 
 
-def figures_html(report: DataReport) -> str:
-    """Rows, format, tokens by role and the histogram of lengths."""
-    lines = [f"<b>{escaped(Path(report.path).name)}</b>", f"{report.n_rows:,} rows"]
-    lines.append(escaped(report.format or "unknown format"))
-    text = " · ".join(lines)
-    tokens = report.tokens
-    if tokens is None:
-        return text
-    share = report.loss_tokens / max(tokens.total, 1)
-    roles = ", ".join(
-        f"{escaped(role)} {n / max(tokens.total, 1):.0%}" for role, n in tokens.by_role.items()
-    )
-    at = ", ".join(f"{name} {n:,}" for name, n in tokens.quantiles().items())
-    return (
-        f"{text}<br>{tokens.total:,} tokens, {report.loss_tokens:,} trained ({share:.0%})"
-        f"<br>{roles}<br>tokens per row: {at}"
-        f"{histogram(tokens.histogram(), report.max_seq_length, width=310)}"
-    )
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 
-def _show(widget: widgets.DOMWidget, *, visible: bool) -> None:
-    wanted = None if visible else "none"
-    if widget.layout.display != wanted:
-        widget.layout.display = wanted
+def _has_lines(report: DataReport) -> bool:
+    """Whether single rows can be shown: those of lines can be found again without the rest."""
+    return report.n_rows > 0 and report.path.endswith(".jsonl")

@@ -15,8 +15,14 @@ from ftlab.errors import UnreadableData
 class Scanner:
     """One scan; `report()` blocks until it is done or cancelled."""
 
-    def __init__(self, request: dict[str, Any], progressed: Callable[[float], None]) -> None:
-        self._progressed = progressed
+    def __init__(
+        self,
+        request: dict[str, Any],
+        progressed: Callable[[float], None],
+        previewed: Callable[[str], None],
+    ) -> None:
+        """`request` is what `scan` takes; `previewed` gets first figures of a large file."""
+        self._progressed, self._previewed = progressed, previewed
         self._cancelled = False
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "ftlab.data", json.dumps(request)],
@@ -37,12 +43,14 @@ class Scanner:
                     found = DataReport.model_validate_json(line[len('{"report": ') : -2])
                 elif line.startswith('{"progress"'):
                     self._progressed(json.loads(line)["progress"])
+                elif line.startswith('{"preview"'):
+                    self._previewed(json.loads(line)["preview"])
                 elif line.strip():
                     last = line.strip()
         if found is None and not self._cancelled:
             raise UnreadableData(
-                f"The scan ended without a report ({last}); it reads one JSON object per line. "
-                "Check the file, or scan a part of it."
+                f"The scan ended without a report ({last}); it reads rows as far as "
+                "memory and time go. Check the file, or scan a part of it."
             )
         return found
 

@@ -24,13 +24,15 @@ from ftlab.models import ModelInfo
 from ftlab.providers import examine, get_provider, model_of, submit
 from ftlab.rules import resolve
 from ftlab.runs import Run, Runs, RunState
-from ftlab.spec import FIELDS, parse, with_fix
+from ftlab.spec import FIELDS, JobSpec, parse, with_fix
 from ftlab.ui.pump import PUMP
 from ftlab.ui.scanner import Scanner
 
 DRAFT = "draft.json"
 SCANNED = ("training_file", "validation_file")
 SCAN_DELAY = 0.4  # seconds without typing before the data is scanned anew
+CANCELLED = "The scan was cancelled; rows are checked before they train. Scan again."
+NOT_SCANNED = "The data could not be scanned; it must be, before it trains. Change the file."
 SCAN_DEPENDS_ON = {*SCANNED, "model", "max_seq_length", "train_on_inputs"}
 
 
@@ -44,6 +46,8 @@ class State(HasTraits):
     reports = Dict(help="field of a data file → its DataReport")
     scanning = Bool(help="a scan goes on, or will as soon as typing stops")
     scan_progress = Float(allow_none=True, help="0 to 1 while data is scanned, otherwise None")
+    scan_failure = Unicode(help="why the last scan gave no report; empty when it did")
+    preview = Unicode(help="first figures of a large file while it is scanned")
     estimate = AnyTrait(help="Estimate")
     runs = Tuple(help="ids, the newest first")
     selected = Unicode(allow_none=True, help="id of the run that is shown")
@@ -59,6 +63,9 @@ class State(HasTraits):
         self.run: Run | None = None
         self._seen: tuple[Any, ...] = ()
         self._scanners: dict[str, Scanner] = {}
+        self._shares: dict[str, float] = {}
+        self.scan_began = 0.0
+        """By time.monotonic()."""
         self._scan_due: float | None = None
         self.selected = None
         self.scan_progress = None
@@ -122,6 +129,13 @@ class State(HasTraits):
         """The scan of the training file."""
         return self.reports.get("training_file")
 
+    def report_of(self, name: str) -> DataReport | None:
+        """The scan of the file that is named there now, not of one that was named before."""
+        report, file = self.reports.get(name), self.values.get(name)
+        if report is None or not file:
+            return None
+        return report if Path(report.path) == Path(str(file)).expanduser() else None
+
     def _refresh(self) -> None:
         """All that follows from the values and the reports."""
         where, info = get_provider(self.provider), self.info
@@ -137,50 +151,84 @@ class State(HasTraits):
 
     def scan(self) -> None:
         """Scan the data files in processes of their own; the reports appear when they end."""
-        self._scan_due = None
+        self._end_scanners()
+        self.scan_failure, self.scan_began = "", time.monotonic()
         given, _ = parse(self.values)
         for name in SCANNED:
-            if (old := self._scanners.pop(name, None)) is not None:
-                old.cancel()
-            file = getattr(given, name)
-            if file is None:
+            if getattr(given, name) is None:
                 self._take_report(name, None)
-                continue
-            request = {
-                "path": file,
-                "model": given.model,
-                "max_seq_length": given.max_seq_length,
-                "train_on_inputs": given.train_on_inputs or "auto",
-            }
-            scanner = self._scanners[name] = Scanner(request, self._progressed)
-            PUMP.work(
-                scanner.report,
-                lambda report, n=name, s=scanner: self._scanned(n, s, report),
-                lambda level, text, n=name, s=scanner: self._scan_failed(n, s, level, text),
-            )
+            else:
+                self._start_scan(name, given)
         self._mark_scanning()
 
-    def _progressed(self, share: float) -> None:
-        PUMP.post(lambda: self._set_progress(share), self.tell)
+    def _start_scan(self, name: str, given: JobSpec) -> None:
+        request = {
+            "data": getattr(given, name),
+            "model": given.model,
+            "max_seq_length": given.max_seq_length,
+            "train_on_inputs": given.train_on_inputs or "auto",
+        }
+        if name == "validation_file" and given.training_file:
+            request["against"] = given.training_file
+        scanner = Scanner(
+            request,
+            lambda share: PUMP.post(lambda: self._progressed(name, scanner, share), self.tell),
+            lambda text: PUMP.post(lambda: self._previewed(name, scanner, text), self.tell),
+        )
+        self._scanners[name] = scanner
+        PUMP.work(
+            scanner.report,
+            lambda report: self._scanned(name, scanner, report),
+            lambda level, text: self._scan_failed(name, scanner, level, text),
+        )
 
-    def _set_progress(self, share: float) -> None:
+    def cancel_scan(self) -> None:
+        """End the scans that go on; the files then have no report until they are scanned again."""
         with self.lock:
-            self.scan_progress = share if self._scanners else None
+            if not self.scanning:
+                return
+            unread = list(self._scanners) if self._scan_due is None else SCANNED
+            self._end_scanners()
+            with self.hold_trait_notifications():
+                self.scan_failure = CANCELLED
+                for name in unread:
+                    self._take_report(name, None)
+                self._mark_scanning()
+
+    def _end_scanners(self) -> None:
+        self._scan_due = None
+        for scanner in self._scanners.values():
+            scanner.cancel()
+        self._scanners, self._shares, self.preview = {}, {}, ""
+
+    def _progressed(self, name: str, scanner: Scanner, share: float) -> None:
+        with self.lock:
+            if self._scanners.get(name) is scanner:
+                self._shares[name] = share
+                self.scan_progress = min(self._shares.get(n, 0.0) for n in self._scanners)
+
+    def _previewed(self, name: str, scanner: Scanner, text: str) -> None:
+        with self.lock:
+            if self._scanners.get(name) is scanner and name == "training_file":
+                self.preview = text
 
     def _mark_scanning(self) -> None:
         self.scanning = bool(self._scanners) or self._scan_due is not None
         if not self._scanners:
-            self.scan_progress = None
+            self.scan_progress, self.preview = None, ""
 
     def _scanned(self, name: str, scanner: Scanner, report: DataReport | None) -> None:
         with self.lock:
             if self._scanners.get(name) is not scanner:
-                return  # a newer scan has replaced it
+                return  # a newer scan has replaced it, or it was cancelled
             self._take_report(name, report)
             del self._scanners[name]
             self._mark_scanning()
 
     def _scan_failed(self, name: str, scanner: Scanner, level: str, text: str) -> None:
+        with self.lock:
+            if self._scanners.get(name) is scanner:
+                self.scan_failure = text
         self._scanned(name, scanner, None)
         self.tell(level, text)
 
@@ -278,5 +326,5 @@ class State(HasTraits):
             return "The data is being scanned."
         given, _ = parse(self.values)
         if any(getattr(given, name) and name not in self.reports for name in SCANNED):
-            return "The data could not be scanned; it must be, before it trains. Change the file."
+            return CANCELLED if self.scan_failure == CANCELLED else NOT_SCANNED
         return ""

@@ -7,17 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from ftlab import demo
 from ftlab.cost import duration_in_words
-from ftlab.data.chat import IGNORED, tokenise
 from ftlab.data.rows import Rows, split
-from ftlab.data.tokens import load_tokenizer
 from ftlab.events import Log, Metrics, Status
 from ftlab.job import Job
 from ftlab.runs import Run
 from ftlab.spec import FIELDS, KNOBS, JobSpec
-from ftlab.train.batches import Examples, collate
-from ftlab.ui.data_panel import DataPanel, tokens_html
 from ftlab.ui.fields import FieldRow, fix_label, read_input
 from ftlab.ui.form import JobPanel, estimate_html
 from ftlab.ui.run_panel import RunPanel, seconds_left
@@ -198,77 +193,6 @@ def test_a_start_that_fails_is_told_and_the_button_comes_back(state, files, monk
         assert time.monotonic() < end
         time.sleep(0.02)
     assert "pip install" in state.message[1]
-
-
-# --- data ------------------------------------------------------------------------------------
-
-
-def test_an_empty_panel_offers_the_demo(state):
-    panel = DataPanel(state)
-    assert panel.use_demo.layout.display is None
-    panel.use_demo.click()
-    assert state.values["model"] == "demo"
-    assert panel.use_demo.layout.display == "none"
-
-
-def test_issues_are_listed_with_their_lines(state, tmp_path, files):
-    panel = DataPanel(state)
-    rows = [*chat_rows(5), {"messages": []}, *chat_rows(5, 50)]
-    state.update({**files, "training_file": str(write_rows(tmp_path / "bad.jsonl", rows))})
-    scan(state)
-    (row,) = panel.issues.children
-    assert "lines 6" in row.children[0].value
-    row.children[1].click()
-    assert panel.viewer.line.value == "6"
-    assert "messages is []" in panel.viewer.view.value
-
-
-def test_the_viewer_pages_through_rows(state, files):
-    panel = DataPanel(state)
-    state.update(files)
-    scan(state)
-    panel.viewer.on.click()
-    assert panel.viewer.line.value == "2"
-    panel.viewer.back.click()
-    panel.viewer.back.click()
-    assert panel.viewer.line.value == "1"
-    panel.viewer.line.value = "9999"
-    assert "line 40" in panel.viewer.view.value
-
-
-@pytest.mark.parametrize("length", [None, 30])
-@pytest.mark.parametrize("inputs", ["auto", True])
-def test_what_is_shown_as_trained_is_what_a_batch_trains(length, inputs):
-    """The panel's marks, read back from its HTML, against the labels of a training batch."""
-    import re
-
-    tokenizer = load_tokenizer(demo.MODEL)
-    rows = Rows(demo.TRAIN)
-    examples = Examples(
-        rows, range(20), lambda row: tokenise(row, tokenizer, inputs)[0], length or 10**6
-    )
-    batch = collate([examples[i] for i in range(20)], tokenizer.pad_id, "cpu")
-    for i in range(20):
-        html = tokens_html(tokenise(rows[i], tokenizer, inputs)[0], tokenizer, length)
-        shown = re.findall(r'<span class="([^"]*)" title="id (\d+)">', html)
-        ids = [int(token) for classes, token in shown if "cut" not in classes]
-        trained = [
-            int(token) if "on" in classes.split() else IGNORED
-            for classes, token in shown
-            if "cut" not in classes
-        ]
-        assert ids == batch.ids[i][batch.mask[i].bool()].tolist()
-        assert trained == batch.labels[i][batch.mask[i].bool()].tolist()
-        assert (batch.labels[i][~batch.mask[i].bool()] == IGNORED).all()
-
-
-def test_markup_in_a_row_is_shown_not_run(state, tmp_path, files):
-    panel = DataPanel(state)
-    rows = chat_rows(1)
-    rows[0]["messages"][0]["content"] = "<img src=x onerror=alert(1)>"
-    state.update({**files, "training_file": str(write_rows(tmp_path / "x.jsonl", rows))})
-    scan(state)
-    assert "<img" not in panel.viewer.view.value
 
 
 # --- run -------------------------------------------------------------------------------------

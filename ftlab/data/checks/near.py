@@ -1,0 +1,266 @@
+"""Rows that say nearly the same: MinHash finds candidates, the exact Jaccard index decides.
+
+Two texts are near duplicates when they share 80 % of their runs of three words. Signatures are
+rensa's; without it there is an Issue that says so.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from array import array
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ftlab.data.checks.registry import Thresholds
+from ftlab.issues import LINES_KEPT, Issue
+
+SIMILAR = 0.8
+"""Jaccard index from which on two texts are near duplicates."""
+SAMPLED_ROWS = 50_000
+WORDS_KEPT = 4_000
+"""Words of a text that are compared; the rest of a longer one is left out."""
+SHINGLE = 3
+# 25 bands of 5 find a pair of J = 0.8 in 99.995 of 100 cases: 1 - (1 - 0.8^5)^25.
+BANDS, BAND = 25, 5
+EARLIER = 4
+"""Rows at the start of a group that each other is compared with, so that a file of one template
+does not take a square time."""
+LIKELY = 0.65
+"""Equal numbers of two signatures below which J = 0.8 is four standard deviations away."""
+BATCH = 1_000
+SEED = 42
+_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W\u3040-\u30ff\u3400-\u9fff]+")
+
+Pair = tuple[int, int, float]
+
+
+class Compared(NamedTuple):
+    """What a search looked at and found."""
+
+    pairs: list[Pair]
+    """(line, line, Jaccard index), in order of the later line."""
+    n_rows: int
+    n_compared: int
+    """Fewer than the rows where these are too many: a random sample."""
+
+
+def near_duplicates(rows: Iterable[tuple[int, str]]) -> list[Pair]:
+    """(earlier line, line, Jaccard index) of rows that nearly repeat another's text.
+
+    Texts that are equal to the letter count once: exact copies are found elsewhere. Of a group
+    of near duplicates each is paired with one before it. Raises ImportError without rensa.
+    """
+    return compare(rows).pairs
+
+
+def compare(rows: Iterable[tuple[int, str]]) -> Compared:
+    """The near duplicates within some rows, on a random sample where they are very many."""
+    lines, shingles, n_rows = _sampled(rows)
+    return Compared(_matches(lines, shingles), n_rows, len(lines))
+
+
+def compare_across(
+    train: Iterable[tuple[int, str]], validation: Iterable[tuple[int, str]]
+) -> Compared:
+    """(line in train, line in validation, Jaccard index) of rows that nearly say the same, equal
+    texts included."""
+    lines, shingles, _ = _sampled(train)
+    others, more, n_rows = _sampled(validation)
+    found = _matches([*lines, *others], [*shingles, *more], len(lines))
+    return Compared(found, n_rows, len(others))
+
+
+# --- texts to sets of shingles ---------------------------------------------------------------
+
+
+def _sampled(
+    rows: Iterable[tuple[int, str]],
+) -> tuple[list[int], list[np.ndarray], int]:
+    """(lines, shingles, rows in all) of rows with different texts, at most `SAMPLED_ROWS`."""
+    draw = random.Random(SEED)
+    kept: list[tuple[int, int, np.ndarray]] = []
+    n_rows = 0
+    for number, text in rows:
+        place = n_rows if n_rows < SAMPLED_ROWS else draw.randrange(n_rows + 1)
+        n_rows += 1
+        if place < SAMPLED_ROWS:
+            kept[place : place + 1] = [(number, hash(text), shingles_of(text))]
+    different: dict[int, tuple[int, np.ndarray]] = {}
+    for number, key, found in sorted(kept, key=lambda entry: entry[0]):
+        if len(found):
+            different.setdefault(key, (number, found))
+    lines = [number for number, _ in different.values()]
+    return lines, [found for _, found in different.values()], n_rows
+
+
+def shingles_of(text: str) -> np.ndarray:
+    """Sorted hashes of a text's runs of three words; of all its words where it has fewer."""
+    words: list[int] = []
+    for found in _WORD.finditer(text.casefold()):
+        words.append(hash(found[0]))
+        if len(words) == WORDS_KEPT:
+            break
+    if not words:
+        return np.zeros(0, np.uint64)
+    hashes = np.array(words, np.int64).view(np.uint64)
+    n = max(len(hashes) - SHINGLE + 1, 1)
+    mixed = np.zeros(n, np.uint64)
+    for offset in range(min(SHINGLE, len(hashes))):
+        mixed = mixed * np.uint64(0x9E3779B97F4A7C15) + hashes[offset : offset + n]
+        mixed ^= mixed >> np.uint64(29)
+    return np.unique(mixed)
+
+
+def jaccard(one: np.ndarray, other: np.ndarray) -> float:
+    """Shared elements ÷ all elements of two sorted sets."""
+    both = len(np.intersect1d(one, other, assume_unique=True))
+    return both / (len(one) + len(other) - both)
+
+
+# --- candidates ------------------------------------------------------------------------------
+
+
+def _matches(
+    lines: list[int], shingles: list[np.ndarray], n_train: int | None = None
+) -> list[Pair]:
+    """Verified pairs, at most one for each later row; with `n_train` only pairs of one of the
+    first so many rows with one of the others."""
+    if not lines:
+        return []
+    found: dict[int, Pair] = {}
+    signatures = _signatures(shingles)
+    for band in range(BANDS):
+        keys = _mixed(signatures[:, band * BAND : (band + 1) * BAND])
+        for a, b in _candidates(keys, signatures, n_train):
+            small, large = sorted((len(shingles[a]), len(shingles[b])))
+            if b in found or small < SIMILAR * large:
+                continue
+            index = jaccard(shingles[a], shingles[b])
+            if index >= SIMILAR:
+                found[b] = (lines[a], lines[b], index)
+    return sorted(found.values(), key=lambda pair: pair[1])
+
+
+def _mixed(numbers: np.ndarray) -> np.ndarray:
+    """One number for the numbers of each row."""
+    mixed = np.zeros(len(numbers), np.uint64)
+    for column in numbers.T.astype(np.uint64):
+        mixed = mixed * np.uint64(0x9E3779B97F4A7C15) + column
+        mixed ^= mixed >> np.uint64(29)
+    return mixed
+
+
+def _candidates(
+    keys: np.ndarray, signatures: np.ndarray, n_train: int | None
+) -> Iterator[tuple[int, int]]:
+    """Pairs of rows with the same key: each with the first of its group and the one before it."""
+    order = np.argsort(keys, kind="stable")
+    new = np.concatenate(([True], keys[order][1:] != keys[order][:-1]))
+    here = np.arange(len(keys))
+    start = np.maximum.accumulate(np.where(new, here, 0))
+    for first in [*(start + k for k in range(EARLIER)), here - 1]:
+        fits = (first >= start) & (first < here)
+        a, b = order[first[fits]], order[here[fits]]
+        if n_train is not None:
+            apart = (a < n_train) & (b >= n_train)
+            a, b = a[apart], b[apart]
+        for at in range(0, len(a), BATCH):
+            one, other = a[at : at + BATCH], b[at : at + BATCH]
+            likely = (signatures[one] == signatures[other]).mean(axis=1) >= LIKELY
+            yield from zip(one[likely].tolist(), other[likely].tolist(), strict=True)
+
+
+def _signatures(shingles: list[np.ndarray]) -> np.ndarray:
+    """One row of `BANDS` × `BAND` numbers per set."""
+    from rensa import RMinHash  # pyright: ignore[reportAttributeAccessIssue]
+
+    parts = []
+    for start in range(0, len(shingles), BATCH):
+        batch = shingles[start : start + BATCH]
+        offsets = array("Q", np.concatenate(([0], np.cumsum([len(s) for s in batch]))).tolist())
+        matrix: Any = RMinHash.digest_matrix_from_flat_token_hashes(
+            np.concatenate(batch), offsets, BANDS * BAND, SEED
+        )
+        parts.append(np.array(matrix.to_rows(), np.uint32))
+    return np.concatenate(parts)
+
+
+# --- in words --------------------------------------------------------------------------------
+
+
+def has_rensa() -> bool:
+    """Whether near duplicates can be looked for."""
+    from importlib.util import find_spec
+
+    return find_spec("rensa") is not None
+
+
+def near_duplicate_issues(
+    name: str, rows: Iterable[tuple[int, str]], thresholds: Thresholds | None = None
+) -> Iterator[Issue]:
+    """The near duplicates of a file; or that they can't be looked for."""
+    limits = thresholds or Thresholds()
+    if not has_rensa():
+        yield _missing()
+        return
+    found = compare(rows)
+    later = sorted({b for _, b, _ in found.pairs})
+    if not later:
+        return
+    a, b, j = found.pairs[0]
+    share = len(later) / found.n_compared
+    yield Issue(
+        "warning" if share > limits.near_duplicates else "tip",
+        f"{name} line {b}: this row shares {j:.0%} of its wording with line {a}; rows that differ "
+        f"in a few words teach little more than one. Keep one of each group. {len(later):,} rows "
+        f"({share:.1%}) nearly repeat an earlier one{_sample_note(found)}.",
+        code="near_duplicates",
+        lines=tuple(later[:LINES_KEPT]),
+        count=len(later),
+    )
+
+
+def near_leakage_issues(
+    train_name: str,
+    train: Iterable[tuple[int, str]],
+    validation_name: str,
+    validation: Iterable[tuple[int, str]],
+) -> Iterator[Issue]:
+    """Validation rows that nearly repeat a training row; or that they can't be looked for."""
+    if not has_rensa():
+        yield _missing()
+        return
+    found = compare_across(train, validation)
+    pairs = {b: (a, j) for a, b, j in sorted(found.pairs, key=lambda pair: pair[2]) if j < 1}
+    if not pairs:
+        return
+    lines = sorted(pairs)
+    a, j = pairs[lines[0]]
+    yield Issue(
+        "warning",
+        f"{validation_name} line {lines[0]}: this row shares {j:.0%} of its wording with line {a} "
+        f"of {train_name}; what is trained on can't test the model. Take it out of one of the two. "
+        f"{len(lines):,} of {found.n_rows:,} rows have this{_sample_note(found)}.",
+        code="near_leakage",
+        where="validation_file",
+        lines=tuple(lines[:LINES_KEPT]),
+        count=len(lines),
+    )
+
+
+def _sample_note(found: Compared) -> str:
+    if found.n_rows <= SAMPLED_ROWS:
+        return ""
+    return f" (of {found.n_compared:,} rows drawn at random from {found.n_rows:,})"
+
+
+def _missing() -> Issue:
+    return Issue(
+        "tip",
+        "Near duplicates were not looked for: this takes the package rensa, which is not "
+        "installed. Run `pip install rensa`.",
+        code="no_rensa",
+    )

@@ -1,0 +1,322 @@
+"""repair(): a copy of a data file in which every mechanical fault is mended.
+
+Rows that no repair makes right go into a second file with the reasons. Nothing is written over.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ftlab.data.fixes import as_json, known_fixes
+from ftlab.data.mending import Mended, Mender
+from ftlab.data.outputs import NewFile, beside
+from ftlab.data.problems import Problem
+from ftlab.data.rows import is_blank
+from ftlab.data.sources import Source, open_source
+from ftlab.errors import UnreadableData
+from ftlab.html import escaped, facts
+
+if TYPE_CHECKING:
+    from ftlab.data.report import DataReport
+
+KEPT = 100
+LONGEST_SHOWN = 20_000
+"""Characters of a row that a Change keeps of either side."""
+EVERY = 500  # rows between two words about progress
+Edits = Mapping[int, Mapping[str, Any] | None]
+"""Line → what stands there instead; None takes the row out."""
+Progress = Callable[[int, int], None]
+"""Called with (bytes read, bytes in all)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What became of one line."""
+
+    line: int
+    """From 1."""
+    before: str
+    after: str
+    """Empty when the row was left out or set aside."""
+    fixes: tuple[str, ...] = ()
+    reason: str = ""
+    """Why the row was set aside; empty for all others."""
+
+    def diff(self) -> list[str]:
+        """The lines that differ, with a sign before each, and two around them."""
+        before, after = self.before.split("\n"), self.after.split("\n") if self.after else []
+        found = difflib.unified_diff(before, after, n=2, lineterm="")
+        return [line for line in list(found)[2:] if not line.startswith("@@")]
+
+    def html(self) -> str:
+        """The difference for a notebook: red went, green came; every text is escaped."""
+        head = f"line {self.line:,}: {', '.join(self.fixes) or 'unchanged'}"
+        lines = "".join(_diff_line(line) for line in self.diff())
+        reason = f'<div style="white-space:normal">{escaped(self.reason)}</div>'
+        return (
+            f"<div><b>{escaped(head)}</b>{reason if self.reason else ''}"
+            f'<pre style="white-space:pre-wrap;margin:0">{lines}</pre></div>'
+        )
+
+
+_COLOURS = {
+    "-": ("del", "--jp-error-color1, #d32f2f"),
+    "+": ("ins", "--jp-success-color1, #2e7d32"),
+}
+
+
+def _diff_line(line: str) -> str:
+    tag, colour = _COLOURS.get(line[:1], ("span", "--jp-ui-font-color2, #757575"))
+    style = f"display:block;text-decoration:none;color:var({colour})"
+    return f'<{tag} style="{style}">{escaped(line)}</{tag}>'
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """What a repair wrote."""
+
+    path: Path | None
+    """The new file; None when no row was left for it."""
+    n_rows: int
+    """Rows in it."""
+    n_changed: int
+    """Rows of it that differ from what they were."""
+    n_removed: int
+    """Blank lines, copies, and rows that were taken out by hand."""
+    set_aside: Path | None
+    """Rows that no repair makes right, as {"line", "reason", "row" or "raw"}."""
+    n_set_aside: int
+    changes: tuple[Change, ...] = ()
+    """The first hundred."""
+    counts: dict[str, int] = field(default_factory=dict)
+    """Repair → lines that it changed or left out."""
+    problems: tuple[Problem, ...] = ()
+    """What is wrong with the whole file and can't be mended, such as an archive that was cut."""
+
+    def __str__(self) -> str:
+        name = self.path.name if self.path else "no file, since no row was left"
+        said = f"{name}: {self.n_rows:,} rows, {self.n_changed:,} of them changed"
+        if self.n_removed:
+            said += f"; {self.n_removed:,} lines left out"
+        if self.set_aside is not None:
+            said += f"; {self.n_set_aside:,} rows set aside in {self.set_aside.name}"
+        return said
+
+    def _repr_html_(self) -> str:
+        does = known_fixes()
+        made = {does.get(name, name): f"{n:,} lines" for name, n in self.counts.items()}
+        shown = "".join(change.html() for change in self.changes[:10])
+        return f"<div><b>{escaped(self)}</b>{facts(made)}{shown}</div>"
+
+
+def fixable(report: DataReport) -> tuple[str, ...]:
+    """The repairs that would take away issues of a report, in the order in which they are made."""
+    wanted = {issue.fix for issue in report.issues if isinstance(issue.fix, str)}
+    return tuple(name for name in known_fixes() if name in wanted)
+
+
+def repair(
+    data: Any,
+    to: str | Path | None = None,
+    fixes: Iterable[str] | None = None,
+    edits: Edits | None = None,
+    progress: Progress | None = None,
+) -> Repair:
+    """Write a repaired copy of a file, a table or any rows as JSONL.
+
+    It goes beside the file as `<name>.fixed.jsonl`, or into the folder or to the path `to`; where
+    that name is taken, a number is added. `fixes` are the names of repairs, all by default;
+    `edits` replace rows by line before that. Memory does not grow with the file, but for 100 bytes
+    a row while copies are looked for.
+
+    Raises UnreadableData when nothing can be read, ValueError for an unknown name.
+    """
+    source = _readable(data)
+    names = _names(fixes)
+    mender = Mender(names, edits)
+    target = beside(source.path, to, "fixed")
+    aside = beside(source.path, target.parent, "set-aside")
+    with ExitStack() as stack:
+        output = _Output(target, aside, stack, one_format="one_format" in names)
+        for number, line in source.lines():
+            for one in mender.mend(number, line):
+                output.add(number, line, one)
+            if progress is not None and number % EVERY == 0:
+                progress(source.position, source.n_bytes or 0)
+        _check_edits(mender, source)
+        broken = _broken(source)
+        if broken and output.is_empty:
+            raise UnreadableData(broken[0].message)
+        return output.finish(broken)
+
+
+def preview(
+    data: Any,
+    fixes: Iterable[str] | None = None,
+    edits: Edits | None = None,
+    n: int = KEPT,
+) -> tuple[Change, ...]:
+    """The first changes that a repair would make; nothing is written.
+
+    Rows of another format than most are known at the end only, and not shown.
+    """
+    source = _readable(data)
+    mender = Mender(_names(fixes), edits)
+    found: list[Change] = []
+    for number, line in source.lines():
+        found += [_change(number, line, one) for one in mender.mend(number, line) if one.differs]
+        if len(found) >= n:
+            break
+    return tuple(found[:n])
+
+
+class _Output:
+    """The files of a repair: one per format until it is known which one most rows have."""
+
+    def __init__(self, target: Path, aside: Path, stack: ExitStack, *, one_format: bool) -> None:
+        self.target, self.stack, self.one_format = target, stack, one_format
+        self.bad = stack.enter_context(NewFile(aside))
+        self.files: dict[str, _Rows] = {}
+        self.counts: Counter[str] = Counter()
+        self.changes: list[Change] = []
+        self.n_removed = 0
+
+    def add(self, number: int, line: bytes, one: Mended) -> None:
+        self.counts.update(one.fixes)
+        if one.differs and len(self.changes) < KEPT:
+            self.changes.append(_change(number, line, one))
+        if one.reason:
+            self.bad.add(_aside(number, one))
+        elif one.line is None:
+            self.n_removed += 1
+        else:
+            self._rows(one.format).add(number, one.line, changed=one.differs)
+
+    def _rows(self, name: str) -> _Rows:
+        name = name if self.one_format else ""
+        if name not in self.files:
+            file = self.stack.enter_context(NewFile(self.target))
+            self.files[name] = _Rows(file)
+        return self.files[name]
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.files and not self.bad.n_lines
+
+    def finish(self, broken: tuple[Problem, ...]) -> Repair:
+        best = max(self.files, key=lambda name: self.files[name].file.n_lines, default="")
+        for name, rows in self.files.items():
+            if name != best:
+                self._set_aside(name, best, rows)
+        kept = self.files.get(best)
+        return Repair(
+            path=kept.file.publish() if kept else None,
+            n_rows=kept.file.n_lines if kept else 0,
+            n_changed=kept.n_changed if kept else 0,
+            n_removed=self.n_removed,
+            n_set_aside=self.bad.n_lines,
+            set_aside=self.bad.publish(),
+            changes=tuple(self.changes),
+            counts=dict(self.counts),
+            problems=broken,
+        )
+
+    def _set_aside(self, name: str, best: str, rows: _Rows) -> None:
+        """Move the rows of a format that most rows don't have."""
+        reason = (
+            f"The row has the format {name}; a file holds one, and most rows here have the format "
+            f"{best}. Train such rows from a file of their own."
+        )
+        with rows.file.lines() as lines:
+            for number, line in zip(rows.numbers, lines, strict=True):
+                if is_blank(line):
+                    continue
+                self.bad.add(_aside(number, Mended(None, reason=reason, row=json.loads(line))))
+                self.counts["one_format"] += 1
+
+
+class _Rows:
+    """The rows of one format."""
+
+    def __init__(self, file: NewFile) -> None:
+        self.file = file
+        self.numbers = array("q")
+        self.n_changed = 0
+
+    def add(self, number: int, line: bytes, *, changed: bool) -> None:
+        self.file.add(line)
+        self.numbers.append(number)
+        self.n_changed += changed
+
+
+def _aside(number: int, one: Mended) -> bytes:
+    entry: dict[str, Any] = {"line": number, "reason": one.reason}
+    if one.row is not None:
+        try:
+            return as_json({**entry, "row": one.row})
+        except RecursionError:
+            pass
+    if one.raw is not None:
+        entry["raw"] = one.raw.decode("utf-8", "backslashreplace")
+    return as_json(entry)
+
+
+def _change(number: int, line: bytes, one: Mended) -> Change:
+    after = one.line if one.line is not None and not one.reason else b""
+    before, then = _shown(line), _shown(after) if after else ""
+    if before == then:  # the difference is in the bytes
+        before, then = repr(line[:LONGEST_SHOWN])[2:-1], repr(after[:LONGEST_SHOWN])[2:-1]
+    return Change(number, before, then, one.fixes, one.reason)
+
+
+def _shown(line: bytes) -> str:
+    """A row over several lines, so that a difference is seen where it is."""
+    try:
+        text = json.dumps(json.loads(line), ensure_ascii=False, indent=2)
+    except (ValueError, RecursionError):
+        text = line[:LONGEST_SHOWN].decode("utf-8", "backslashreplace")
+    return text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "…"
+
+
+def _names(fixes: Iterable[str] | None) -> frozenset[str]:
+    known = known_fixes()
+    if fixes is None:
+        return frozenset(known)
+    wanted = frozenset([fixes] if isinstance(fixes, str) else fixes)
+    unknown = sorted(wanted - known.keys())
+    if unknown:
+        raise ValueError(
+            f"There is no repair {unknown[0]!r}; there are {', '.join(known)}. Use one of these."
+        )
+    return wanted
+
+
+def _readable(data: Any) -> Source:
+    source = open_source(data)
+    if source.kind == "tokenized":
+        raise UnreadableData(
+            f"{source.name} holds token ids; a repair needs the texts. "
+            "Repair the file that it was made from."
+        )
+    return source
+
+
+def _broken(source: Source) -> tuple[Problem, ...]:
+    """What stops both engines and is about the reading, not about how the file is packed."""
+    return tuple(p for p in source.problems if "local" in p.blocks and not p.fix)
+
+
+def _check_edits(mender: Mender, source: Source) -> None:
+    if mender.edits:
+        raise UnreadableData(
+            f"Line {min(mender.edits):,} was edited, and {source.name} has no such line; edits "
+            "belong to a file as it was scanned. Scan it again."
+        )

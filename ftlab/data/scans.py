@@ -1,0 +1,283 @@
+"""The one pass over a source: rows, tokens, and everything that is wrong with them.
+
+Three things go on at once, block by block: this thread decodes rows and keeps what it needs of
+them, a second screens the raw bytes, a third counts the tokens of the block before.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from ftlab.data.blocks import LONGEST_LINE, TOO_LONG, Block
+from ftlab.data.chat import tokenise
+from ftlab.data.checks import (
+    DIGITS,
+    SAMPLED,
+    RowView,
+    find_in_sample,
+    find_problems,
+    needles_for,
+)
+from ftlab.data.formats import Problem, detect, row_problems
+from ftlab.data.found import Findings
+from ftlab.data.rows import BLANK_LINE, BOM, BadLine, is_blank, parse_line
+from ftlab.data.screen import KEYS, Screen, Screened
+from ftlab.data.sequences import Sequences
+from ftlab.data.tally import RowTally
+from ftlab.data.template import CannotRender
+from ftlab.data.tokens import Tokenizer
+from ftlab.data.typed import DECODERS, UNDECODABLE, Clean, of_row
+from ftlab.issues import LINES_KEPT, Issue
+
+LONGEST_SAMPLE = 100_000  # characters of a row that is looked at token by token
+
+Progress = Callable[[int], None]
+"""Called with the bytes of the source that were read so far."""
+
+
+class _Read(NamedTuple):
+    """A block that was read and is still being screened."""
+
+    block: Block
+    rows: list[Clean | None]
+    screened: Future[Screened]
+
+
+class Scan:
+    """One scan; `run` it once, then read it."""
+
+    def __init__(
+        self,
+        name: str,
+        tokenizer: Tokenizer | None,
+        max_seq_length: int | None,
+        train_on_inputs: bool | str = "auto",  # noqa: FBT001 (the field's own type)
+    ) -> None:
+        self.name, self.tokenizer, self.max_seq_length = name, tokenizer, max_seq_length
+        self.train_on_inputs = train_on_inputs
+        # One time for the whole scan, or a template that writes it could change on the way.
+        self.now = datetime.now()
+        self.n_rows = self.n_bad_rows = 0
+        self.rows = RowTally(name)
+        self.findings = Findings()
+        self.format_lines: dict[str, list[int]] = {}
+        self.formats: Counter[str] = Counter()
+        self.sample: list[RowView] = []
+        special = tokenizer.special_tokens if tokenizer else ()
+        self.screen = Screen(needles_for(special), DIGITS)
+        self.tokens = Sequences(self) if tokenizer else None
+        self._seen: tuple[int, int] = (0, 0)
+
+    def run(self, blocks: Iterable[Block], progress: Progress | None = None) -> None:
+        """Read all blocks. Raises OSError."""
+        with ThreadPoolExecutor(2, thread_name_prefix="ftlab-scan") as pool, _quick_turns():
+            before: _Read | None = None
+            for block in blocks:
+                screened = pool.submit(self.screen.look, block.data, block.lines)
+                now = _Read(block, self._read(block), screened)
+                if before is not None:
+                    self._look_closer(*before)
+                before = now
+                if self.tokens is not None:
+                    self.tokens.submit(pool)
+                if progress is not None:
+                    progress(block.end)
+            if before is not None:
+                self._look_closer(*before)
+            if self.tokens is not None:
+                self.tokens.finish()
+        self.rows.finish(self.n_rows, self.majority, self.tokens)
+
+    @property
+    def majority(self) -> str | None:
+        """The format of most rows."""
+        return self.formats.most_common(1)[0][0] if self.formats else None
+
+    # --- rows --------------------------------------------------------------------------------
+
+    def _read(self, block: Block) -> list[Clean | None]:
+        """Take in the rows of a block; None stands for those that went the exact way."""
+        known = self.majority or self._first_format(block)
+        decode = DECODERS[known]
+        rows: list[Clean | None] = []
+        # The service ends lines at a lone carriage return too.
+        returns = b"\r" in block.data
+        for number, line in enumerate(block.lines, start=block.first):
+            try:
+                row = None if returns and b"\r" in line.rstrip() else decode(line)
+            except UNDECODABLE:
+                row = None
+            if row is None:
+                self._exact(number, line)
+            rows.append(row)
+        clean = [row for row in rows if row is not None]
+        self._accept(known, block.first, rows, clean)
+        return rows
+
+    def _first_format(self, block: Block) -> str:
+        for line in block.lines[:100]:
+            try:
+                known = detect(parse_line(line.removeprefix(BOM)))
+            except BadLine:
+                continue
+            if known is not None:
+                return known.name
+        return "conversation"
+
+    def _accept(self, known: str, first: int, rows: list[Clean | None], clean: list[Clean]) -> None:
+        """Count the rows of a block that are plainly right."""
+        if not clean:
+            return
+        self.n_rows += len(clean)
+        self._count_format(known, [n for n, row in enumerate(rows, first) if row is not None])
+        numbers = [n for n, row in enumerate(rows, first) if row is not None]
+        self.rows.add(numbers, clean)
+        if self.tokens is not None:
+            for number, row in zip(numbers, clean, strict=True):
+                self.tokens.add_clean(number, row)
+
+    def _count_format(self, name: str, lines: list[int]) -> None:
+        self.formats[name] += len(lines)
+        kept = self.format_lines.setdefault(name, [])
+        kept.extend(lines[: max(LINES_KEPT - len(kept), 0)])
+
+    def _exact(self, number: int, line: bytes) -> None:
+        problems = list(self._line_problems(number, line))
+        self.report(number, problems)
+
+    def report(self, number: int, problems: Iterable[Problem]) -> None:
+        """Count what is wrong with a row; 0 stands for the file itself."""
+        refused = self.findings.add(number, problems)
+        self.n_bad_rows += refused and number > 0
+
+    def _line_problems(self, number: int, line: bytes) -> Iterator[Problem]:
+        if line == TOO_LONG:
+            self.n_rows += 1
+            yield LINE_TOO_LONG
+            return
+        if number == 1 and line.startswith(BOM):
+            yield BYTE_ORDER_MARK
+            line = line.removeprefix(BOM)
+        if is_blank(line):
+            yield BLANK_LINE
+            return
+        self.n_rows += 1
+        try:
+            row = parse_line(line)
+        except BadLine as exc:
+            self.rows.add_bad(number, line)
+            yield exc.problem
+            return
+        yield from self._row_problems(number, row, line)
+
+    def _row_problems(self, number: int, row: dict[str, Any], line: bytes) -> Iterator[Problem]:
+        known = detect(row)
+        if known is not None:
+            self._count_format(known.name, [number])
+        problems = row_problems(row)
+        yield from problems
+        if known is None or any("local" in problem.blocks for problem in problems):
+            self.rows.add_bad(number, line)
+            return
+        ours = {key: value for key, value in row.items() if key in known.keys}
+        self.rows.add([number], [of_row(known.name, ours)], ours)
+        if self.tokens is not None:
+            yield from self.tokens.add_row(number, ours)
+
+    # --- a closer look -----------------------------------------------------------------------
+
+    def _look_closer(
+        self, block: Block, rows: list[Clean | None], screened: Future[Screened]
+    ) -> None:
+        seen = screened.result()
+        for place in sorted(seen.hits):
+            self._check_texts(block.first + place, block.lines[place], seen.hits[place])
+        # Keys that stand twice in an object: decoding keeps the last without a word.
+        clean = [row for row in rows if row is not None]
+        if self.majority == "conversation" and len(clean) == len(rows):
+            n_messages = sum(len(row.roles) for row in clean)
+            if seen.keys == (n_messages, n_messages, len(rows)):
+                return
+        for number, (line, row) in enumerate(zip(block.lines, rows, strict=True), block.first):
+            if row is not None and not _keys_once(line, row):
+                self._check_keys(number, line)
+
+    def _check_keys(self, number: int, line: bytes) -> None:
+        try:
+            problems = row_problems(parse_line(line))
+        except BadLine as exc:
+            problems = [exc.problem]
+        self.report(number, problems)
+
+    def _check_texts(self, number: int, line: bytes, names: set[str]) -> None:
+        try:
+            row = parse_line(line.removeprefix(BOM))
+        except BadLine:
+            return
+        known = detect(row)
+        if known is None or any("local" in problem.blocks for problem in row_problems(row)):
+            return
+        view = RowView(row, (), self.tokenizer, self.max_seq_length, number)
+        self.report(number, find_problems(view, frozenset(names)))
+
+    def check_sample(self) -> Iterator[Issue]:
+        """What the first rows say about the model's template."""
+        if self.tokenizer is not None and self.sample:
+            yield from find_in_sample(self.sample)
+
+    def add_sample(self, number: int, row: dict[str, Any], n_bytes: int) -> None:
+        """Keep one of the first rows with its tokens."""
+        if self.tokenizer is None or len(self.sample) >= SAMPLED or n_bytes > LONGEST_SAMPLE:
+            return
+        try:
+            tokens = tokenise(row, self.tokenizer, self.train_on_inputs, now=self.now)
+        except CannotRender:
+            return
+        self.sample.append(RowView(row, tokens, self.tokenizer, self.max_seq_length, number))
+
+
+@contextmanager
+def _quick_turns() -> Iterator[None]:
+    """Let threads take turns more often: the others need Python's lock for microseconds only, and
+    would else wait five milliseconds for it each time."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(5e-5)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
+
+
+def _keys_once(line: bytes, row: Clean) -> bool:
+    if row.format in ("conversation", "preference"):
+        n = len(row.roles)
+        wanted = (n, n, 1)
+        counted = tuple(line.count(key) for key in KEYS)
+        outputs = (b'"preferred_output"', b'"non_preferred_output"', b'"input"')
+        once = row.format == "conversation" or all(line.count(key) == 1 for key in outputs)
+        return counted == wanted and once
+    return all(line.count(b'"%s"' % name.encode()) == 1 for name in row.roles)
+
+
+BYTE_ORDER_MARK = Problem(
+    "byte_order_mark",
+    "",
+    "The file starts with a byte order mark; the hosted service takes UTF-8 without one. "
+    "Save the file without it.",
+    blocks=("together",),
+    level="warning",
+    fix="byte_order_mark",
+)
+LINE_TOO_LONG = Problem(
+    "line_too_long",
+    "",
+    f"The line is longer than {LONGEST_LINE >> 20} MiB; a line holds one row, and no model sees "
+    "that much at once. It was passed over; check that the file has newlines between its rows.",
+    blocks=("local",),
+)

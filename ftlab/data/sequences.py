@@ -1,0 +1,175 @@
+"""The sequences of a scan: laid out row by row, counted a block behind, checked by their counts."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ftlab.data.chat import Layout, lay_out
+from ftlab.data.checks import SAMPLED, RowView, find_problems
+from ftlab.data.counts import Counts, TokenCounter
+from ftlab.data.problems import Problem
+from ftlab.data.skeleton import Skeletons, as_row
+from ftlab.data.stats import TokenStats
+from ftlab.data.template import CannotRender, TemplateRunsAway
+from ftlab.data.typed import Clean
+
+if TYPE_CHECKING:
+    from ftlab.data.scans import Scan
+
+COUNT_CHECKS = frozenset({"nothing_trained", "answer_cut"})
+
+
+class Sequences:
+    """The token counts of a scan, a block behind its rows."""
+
+    def __init__(self, scan: Scan) -> None:
+        assert scan.tokenizer is not None
+        self._scan = scan
+        self._skeletons = Skeletons(scan.tokenizer, scan.train_on_inputs, scan.now)
+        self.counter = TokenCounter(scan.tokenizer, scan.max_seq_length)
+        self._layouts: list[Layout] = []
+        self._numbers: list[int] = []
+        self._waiting: deque[tuple[list[int], Future[Counts]]] = deque()
+        self.n_tokens: dict[int, int] = {}
+        self.lengths, self.by_role = Counter[int](), Counter[str]()
+        self.run_starts, self.run_ends = Counter[int](), Counter[int]()
+        self.first_trained, self.last_trained = Counter[int](), Counter[int]()
+        self.per_row: list[tuple[Any, Any, Any]] = []
+        self.loss_tokens = 0
+        self.runs_away = False
+
+    def add_clean(self, number: int, row: Clean) -> None:
+        """Lay out a plain row."""
+        if self.runs_away:
+            return
+        try:
+            layouts = self._skeletons.layouts(row)
+        except TemplateRunsAway as exc:
+            self._give_up(number, exc)
+            return
+        except CannotRender as exc:
+            self._scan.report(number, [_cannot_render(exc)])
+            return
+        self._take(number, layouts)
+        if len(self._scan.sample) < SAMPLED:
+            self._scan.add_sample(number, as_row(row), sum(map(len, row.contents)))
+
+    def add_row(self, number: int, row: dict[str, Any]) -> Iterator[Problem]:
+        """Lay out a row that is not so plain; yields why it can't be."""
+        scan = self._scan
+        assert scan.tokenizer is not None
+        if self.runs_away:
+            return
+        try:
+            layouts = lay_out(row, scan.tokenizer, scan.train_on_inputs, now=scan.now)
+            for layout in layouts:
+                _check_text(layout.text)
+        except TemplateRunsAway as exc:
+            self._give_up(number, exc)
+            return
+        except CannotRender as exc:
+            yield _cannot_render(exc)
+            return
+        self._take(number, layouts)
+        scan.add_sample(number, row, sum(len(layout.text) for layout in layouts))
+
+    def _give_up(self, number: int, exc: TemplateRunsAway) -> None:
+        """One row is enough to know; each of the others would take as long."""
+        self.runs_away = True
+        self._scan.report(number, [_cannot_render(exc)])
+
+    def _take(self, number: int, layouts: Iterable[Layout]) -> None:
+        for layout in layouts:
+            self._layouts.append(layout)
+            self._numbers.append(number)
+
+    def submit(self, pool: ThreadPoolExecutor) -> None:
+        """Count what was laid out since, and take in what has been counted meanwhile."""
+        if self._layouts:
+            job = pool.submit(self.counter.count, self._layouts)
+            self._waiting.append((self._numbers, job))
+            self._layouts, self._numbers = [], []
+        while len(self._waiting) > 1:
+            self._collect()
+
+    def finish(self) -> None:
+        """Take in the rest."""
+        while self._waiting:
+            self._collect()
+
+    def _collect(self) -> None:
+        numbers, job = self._waiting.popleft()
+        counts = job.result()
+        self.per_row.append((numbers, counts.n_tokens, counts.n_trained))
+        _tally(self.lengths, counts.n_tokens)
+        _tally(self.run_starts, counts.spans[0])
+        _tally(self.run_ends, counts.spans[1])
+        trains = counts.n_trained > 0
+        _tally(self.first_trained, counts.first[trains])
+        _tally(self.last_trained, counts.last[trains])
+        self.by_role.update(counts.by_role)
+        self.loss_tokens += int(counts.n_kept.sum())
+        lacking = (counts.n_kept < counts.n_trained) | ~trains
+        if lacking.any():
+            self._check(numbers, counts)
+
+    def _check(self, numbers: list[int], counts: Counts) -> None:
+        """The checks that look at no more than counts, on the rows that lose something."""
+        rows: dict[int, list[Counted]] = {}
+        for place, number in enumerate(numbers):
+            figures = (counts.n_tokens, counts.n_trained, counts.n_kept)
+            counted = Counted(*(int(array[place]) for array in figures))
+            rows.setdefault(number, []).append(counted)
+        scan = self._scan
+        for number, sequences in rows.items():
+            if all(s.n_trained and s.n_kept == s.n_trained for s in sequences):
+                continue
+            view = RowView({}, tuple(sequences), scan.tokenizer, scan.max_seq_length, number)  # type: ignore[arg-type]
+            scan.report(number, find_problems(view, COUNT_CHECKS))
+
+    def stats(self) -> TokenStats:
+        """The figures so far."""
+        return TokenStats(
+            lengths=dict(self.lengths),
+            by_role=dict(self.by_role),
+            run_starts=dict(self.run_starts),
+            run_ends=dict(self.run_ends),
+            first_trained=dict(self.first_trained),
+            last_trained=dict(self.last_trained),
+        )
+
+
+class Counted:
+    """A sequence of which only the counts are known; a check sees it as it sees `Tokens`."""
+
+    def __init__(self, n_tokens: int, n_trained: int, n_kept: int) -> None:
+        self.ids = range(n_tokens)
+        self.n_trained, self.n_kept = n_trained, n_kept
+
+    def cut(self, _: int | None) -> Counted:
+        """Within the length that the scan was made for."""
+        return Counted(len(self.ids), self.n_kept, self.n_kept)
+
+
+def _tally(counter: Counter[int], values: Any) -> None:
+    unique, n = np.unique(values, return_counts=True)
+    counter.update(dict(zip(unique.tolist(), n.tolist(), strict=True)))
+
+
+def _check_text(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as exc:
+        raise CannotRender(
+            "The row holds half of a surrogate pair (such as \\ud83d), which is no text; "
+            "whole characters are needed. Write the character itself."
+        ) from exc
+
+
+def _cannot_render(exc: CannotRender) -> Problem:
+    return Problem("cannot_render", "", str(exc), blocks=("local",))

@@ -1,0 +1,117 @@
+"""Near duplicates against every pair worked out by hand, and what a file says of them."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from ftlab.data.checks import near
+from ftlab.data.checks.near import jaccard, near_duplicates, shingles_of
+
+WORDS = [f"word{i}" for i in range(400)]
+
+
+def text_of(n_words, seed):
+    return " ".join(random.Random(seed).choices(WORDS, k=n_words))
+
+
+def with_other_word(text, place):
+    words = text.split()
+    words[place] = "changed"
+    return " ".join(words)
+
+
+def plain_jaccard(one, other):
+    """The index from sets of tuples, the slow and plain way."""
+    sets = []
+    for text in (one, other):
+        words = text.split()
+        sets.append({tuple(words[i : i + 3]) for i in range(len(words) - 2)})
+    return len(sets[0] & sets[1]) / len(sets[0] | sets[1])
+
+
+def test_jaccard_of_a_worked_example():
+    # Shingles abc bcd cde against abc bcd cdf: two shared of four.
+    assert jaccard(shingles_of("a b c d e"), shingles_of("a b c d f")) == 0.5
+    assert jaccard(shingles_of("one two"), shingles_of("ONE, two!")) == 1.0
+    assert len(shingles_of("")) == 0
+
+
+def test_chinese_is_compared_by_its_characters():
+    one, other = shingles_of("今天天气很好我们去公园"), shingles_of("今天天气很好我们去海边")
+    assert 0.5 < jaccard(one, other) < 0.9
+
+
+def test_pairs_are_those_that_every_comparison_finds():
+    rows = [(i, text_of(60 + i % 40, i)) for i in range(1, 301)]
+    draw = random.Random(5)
+    for number in range(301, 401):
+        text = rows[number - 301][1]
+        for _ in range(draw.choice((1, 1, 2, 6))):
+            text = with_other_word(text, draw.randrange(len(text.split())))
+        rows.append((number, text))
+    similar = {
+        (a, b): plain_jaccard(one, other)
+        for a, one in rows[:300]
+        for b, other in rows[300:]
+        if plain_jaccard(one, other) >= 0.8
+    }
+    assert 50 < len(similar) < 100  # some of the copies changed too much
+    found = {(a, b): j for a, b, j in near_duplicates(rows)}
+    assert found == pytest.approx(similar)
+
+
+def test_equal_texts_are_left_to_the_exact_check():
+    text = text_of(30, 1)
+    assert near_duplicates([(1, text), (2, text), (3, text.upper())]) == [(1, 3, 1.0)]
+
+
+def test_a_file_of_one_template_is_done_in_linear_steps(monkeypatch):
+    compared = []
+    monkeypatch.setattr(near, "jaccard", lambda a, b: compared.append(1) or jaccard(a, b))
+    base = text_of(40, 3)
+    rows = [(i, f"{base} order number {i}") for i in range(1, 1001)]
+    assert len(near_duplicates(rows)) == 999
+    assert len(compared) < 5_000
+
+
+def test_issue_names_both_lines_and_the_share():
+    base = text_of(50, 9)
+    rows = [(i, text_of(50, 100 + i)) for i in range(1, 20)] + [(20, base), (22, f"{base} end")]
+    (issue,) = near.near_duplicate_issues("t.jsonl", rows)
+    assert issue.message.startswith("t.jsonl line 22: ")
+    assert "line 20" in issue.message
+    assert (issue.code, issue.level, issue.lines) == ("near_duplicates", "tip", (22,))
+    assert list(near.near_duplicate_issues("t.jsonl", rows[:-1])) == []
+
+
+def test_sampling_is_said(monkeypatch):
+    monkeypatch.setattr(near, "SAMPLED_ROWS", 20)
+    base = text_of(60, 2)
+    rows = ((i, f"{base} number {i}") for i in range(100))
+    (issue,) = near.near_duplicate_issues("t.jsonl", rows)
+    assert "20 rows drawn at random from 100" in issue.message
+    assert (issue.level, issue.count) == ("warning", 19)
+
+
+def test_validation_rows_that_nearly_repeat_training_rows():
+    base = text_of(50, 7)
+    train = [(i, text_of(50, 100 + i)) for i in range(1, 9)] + [(9, base)]
+    validation = [(1, text_of(50, 77)), (2, f"{base} end"), (3, f"{base} fin"), (4, base)]
+    found = near.compare_across(train, validation)
+    assert [(a, b) for a, b, _ in found.pairs] == [(9, 2), (9, 3), (9, 4)]
+    (issue,) = near.near_leakage_issues("train", train, "val", validation)
+    assert (issue.lines, issue.level) == ((2, 3), "warning")  # equal rows are the exact check's
+
+
+def test_without_rensa_an_issue_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(near, "has_rensa", lambda: False)
+    (issue,) = near.near_duplicate_issues("t.jsonl", [(1, "a")])
+    assert (issue.code, issue.level) == ("no_rensa", "tip")
+    assert "pip install rensa" in issue.message
+
+
+def test_rows_without_words_have_no_near_duplicates():
+    assert near_duplicates([]) == []
+    assert near_duplicates([(1, ""), (2, "…"), (3, "!?")]) == []
