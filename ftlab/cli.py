@@ -62,6 +62,13 @@ def _parser() -> argparse.ArgumentParser:
         default="together",
         help="whose rules decide: the embedded trainer's or the hosted service's (the default)",
     )
+    scan.add_argument(
+        "--purpose",
+        choices=("fine-tune", "eval"),
+        default="fine-tune",
+        help="what the file is uploaded for (the service takes other files for evaluations)",
+    )
+    scan.add_argument("--against", type=Path, help="the training file, when FILE is for validation")
     scan.add_argument("--json", action="store_true")
     for name, command in {"check": _check, "estimate": _estimate, "train": _train}.items():
         verb = add(name, command)
@@ -89,10 +96,16 @@ def _positive(text: str) -> int:
 
 
 def _scan(options: argparse.Namespace) -> int:
-    """Check a JSONL file; exit 0 if the engine would take it, 1 if not."""
+    """Check a data file; exit 0 if the engine would take it, 1 if not."""
     from ftlab.data.report import scan
 
-    report = scan(options.file, options.model, max_seq_length=options.max_seq_length)
+    report = scan(
+        options.file,
+        options.model,
+        against=options.against,
+        max_seq_length=options.max_seq_length,
+        purpose=options.purpose,
+    )
     accepted = report.accepted_by(options.engine)
     if options.json:
         tokens = report.tokens
@@ -107,8 +120,8 @@ def _scan(options: argparse.Namespace) -> int:
         }
         print(json.dumps(found, ensure_ascii=False))
         return 0 if accepted else 1
-    print(f"{options.file.name}: {report.n_rows:,} rows, format {report.format or 'unknown'}")
-    if report.tokens is not None:
+    print(f"{options.file.name}: {report.n_rows:,} rows, {report.format_in_words}")
+    if report.tokens is not None and report.tokens.n_sequences:
         print(f"{report.tokens.total:,} tokens, {report.loss_tokens:,} of them train")
         print("per row: " + ", ".join(f"{k} {n:,}" for k, n in report.tokens.quantiles().items()))
     _print_issues(report.issues)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from io import BytesIO, FileIO
+from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,50 +31,43 @@ TOO_LONG = b"\x00ftlab: line too long"
 
 def file_blocks(path: Path, size: int = BLOCK_SIZE) -> Iterator[Block]:
     """The blocks of a JSONL file. Raises OSError."""
-    number, end, rest = 1, 0, b""
+    number, end, rest, too_long = 1, 0, b"", False
     with path.open("rb", buffering=0) as stream:
         while data := stream.read(size):
             end += len(data)
-            lines = BytesIO(data).readlines()
-            last = b"" if lines[-1].endswith(b"\n") else lines.pop()
-            if not lines:
-                rest += last
-                if len(rest) > LONGEST_LINE:
-                    skipped, rest = _skip_line(stream, size)
-                    end += skipped
-                    yield Block(number, [TOO_LONG], b"", end - len(rest))
-                    number += 1
+            if too_long:
+                cut = data.find(b"\n") + 1
+                if not cut:
+                    continue
+                data, too_long = data[cut:], False
+                yield Block(number, [TOO_LONG], b"", end - len(data))
+                number += 1
+            if b"\n" not in data:
+                rest += data
+                too_long = len(rest) > LONGEST_LINE
+                rest = b"" if too_long else rest
                 continue
-            lines[0] = rest + lines[0]
-            rest = last
+            lines = BytesIO(rest + data).readlines()
+            rest = b"" if lines[-1].endswith(b"\n") else lines.pop()
             yield Block(number, lines, b"".join(lines), end - len(rest))
             number += len(lines)
-    if rest:
+    if too_long:
+        yield Block(number, [TOO_LONG], b"", end)
+    elif rest:
         yield Block(number, [rest], rest, end)
-
-
-def _skip_line(stream: FileIO, size: int) -> tuple[int, bytes]:
-    """Read on to the next newline: (bytes read, what stands behind the newline)."""
-    skipped = 0
-    while data := stream.read(size):
-        skipped += len(data)
-        cut = data.find(b"\n") + 1
-        if cut:
-            return skipped, data[cut:]
-    return skipped, b""
 
 
 def line_blocks(lines: Iterable[tuple[int, bytes]], size: int = BLOCK_SIZE) -> Iterator[Block]:
     """The blocks of numbered lines that come from elsewhere (an array, a table, an iterable)."""
     first, held, length, end = 1, [], 0, 0
     for number, line in lines:
-        if not held:
-            first = number
-        held.append(line + b"\n")
-        length += len(held[-1])
-        if length >= size or number - first + 1 > len(held):
+        if held and (length >= size or number != first + len(held)):
             end += length
             yield Block(first, held, b"".join(held), end)
             held, length = [], 0
+        if not held:
+            first = number
+        held.append(TOO_LONG if line == TOO_LONG else line + b"\n")
+        length += len(held[-1])
     if held:
         yield Block(first, held, b"".join(held), end + length)

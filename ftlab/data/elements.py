@@ -55,10 +55,9 @@ def elements(
             if cutter.rest.strip() or _has_more(stream):
                 note(_goes_on(name, cutter.count))
             return
-    last = cutter.last()
     if in_array or cutter.depth:
         note(_not_closed(name, cutter.count))
-    if last:
+    if last := cutter.last():
         yield last
 
 

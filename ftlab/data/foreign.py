@@ -15,7 +15,7 @@ from ftlab.data.readers import READERS, Reader, pair
 from ftlab.data.rows import BOM, BadLine, is_blank, parse_line
 from ftlab.data.sources import open_source
 from ftlab.data.tables import as_line
-from ftlab.data.turns import CannotConvert, as_text, say, turns_of
+from ftlab.data.turns import CannotConvert, as_text, say, turns_of, with_tools
 from ftlab.errors import UnreadableData
 
 __all__ = ["CannotConvert", "ColumnMapping", "Conversion", "Reader"]
@@ -65,7 +65,8 @@ class ColumnMapping(Reader):
     def convert(self, row: Row) -> dict[str, Any]:
         parts = {target: self._value(row, target) for target in self.columns}
         if "messages" in parts:
-            return {**parts, "messages": turns_of(parts["messages"], self.columns["messages"])}
+            messages = turns_of(parts["messages"], self.columns["messages"])
+            return with_tools({"messages": messages}, parts.get("tools"))
         texts = {part: as_text(value, self.columns[part]) for part, value in parts.items()}
         if texts.keys() & {"text", "completion"}:
             return texts

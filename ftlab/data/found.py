@@ -47,7 +47,7 @@ class Found:
         self.problem, self.first = problem, number
         self.where = problem.where
         self.lines: list[int] = []
-        self.count = self.last = 0
+        self.count, self.last = 0, -1
 
     def add(self, number: int, problem: Problem) -> None:
         """Count a row, however often it has the problem."""
@@ -64,13 +64,13 @@ class Found:
             self.first, self.problem = number, problem
 
     def issue(self, name: str) -> Issue:
-        place = f" line {self.first}" if self.first else ""  # line 0 is the file itself
+        said = f"{name} line {self.first}: " if self.first else ""  # line 0 is the file itself
         more = {1: "", 2: " One more row has this."}.get(
             self.count, f" {self.count - 1:,} more rows have this."
         )
         return Issue(
             self.problem.level,  # type: ignore[arg-type]
-            whole_text(f"{name}{place}: {self.problem.message}{more}"),
+            whole_text(f"{said}{self.problem.message}{more}"),
             code=self.problem.code,
             where=whole_text(self.where),
             blocks=self.problem.blocks,

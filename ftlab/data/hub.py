@@ -106,7 +106,9 @@ class MessageTrees(Reader):
             messages.append(_one_message(best))
             seen.add(_id(best.get("message_id")))
             following = [
-                m for m in replies[_id(best.get("message_id"))] if _id(m["message_id"]) not in seen
+                m
+                for m in replies[_id(best.get("message_id"))]
+                if _id(m.get("message_id")) not in seen
             ]
         while messages and messages[-1]["role"] != "assistant":
             messages.pop()

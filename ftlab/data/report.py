@@ -19,6 +19,7 @@ from ftlab.data.checks import (
     raised,
 )
 from ftlab.data.columns import Columns
+from ftlab.data.purposes import for_purpose
 from ftlab.data.rows import Rows
 from ftlab.data.scans import Scan
 from ftlab.data.sources import Source, open_source
@@ -54,6 +55,8 @@ class DataReport(BaseModel):
     """Rows, bad ones included; blank lines are none."""
     format: str | None = None
     """conversation, instruction, general or preference: what most rows are."""
+    foreign: str | None = None
+    """Whose format most rows have (ShareGPT, Alpaca, …) where that is none of the four."""
     n_bad_rows: int = 0
     """Rows that at least one engine refuses."""
     n_duplicates: int = 0
@@ -82,6 +85,13 @@ class DataReport(BaseModel):
     def n_truncated(self) -> int:
         """Sequences longer than max_seq_length."""
         return 0 if self.tokens is None else self.tokens.n_longer(self.max_seq_length)
+
+    @property
+    def format_in_words(self) -> str:
+        """The format for a person."""
+        if self.foreign is not None:
+            return f"{self.foreign} (to be converted)"
+        return self.format or "unknown format"
 
     def holds_for(self, spec: JobSpec, file: str) -> bool:
         """Whether it is a scan of that file as it is now, with what the spec says."""
@@ -131,9 +141,9 @@ class DataReport(BaseModel):
 
 def _as_html(report: DataReport) -> str:
     """What a notebook shows of a report: figures, a histogram, and the issues."""
-    values = {"rows": f"{report.n_rows:,}", "format": report.format or "unknown"}
+    values = {"rows": f"{report.n_rows:,}", "format": report.format_in_words}
     picture = ""
-    if report.tokens is not None:
+    if report.tokens is not None and report.tokens.n_sequences:
         share = report.loss_tokens / max(report.tokens.total, 1)
         values["tokens"] = f"{report.tokens.total:,} (tokenizer of {report.model})"
         values["trained"] = f"{report.loss_tokens:,} ({share:.0%})"
@@ -150,6 +160,7 @@ def scan(
     against: str | Path | None = None,
     max_seq_length: int | None = None,
     train_on_inputs: bool | str = "auto",
+    purpose: str = "fine-tune",
     progress: Progress | None = None,
     cached: bool = True,
 ) -> DataReport:
@@ -159,6 +170,8 @@ def scan(
     rows, or anything that gives rows. `against` is the training file when `data` is validation
     data: rows that stand in both are reported. An unchanged file is not read twice unless
     `cached` is False.
+
+    `purpose` is what it is uploaded for: "fine-tune" or "eval".
 
     Never raises for what is in the data: a missing file or model is an Issue of the report too.
     """
@@ -174,12 +187,15 @@ def scan(
         "train_on_inputs": train_on_inputs,
     }
     try:
-        key = cache.key(file, tokenizer, limit, asked, against) if file and cached else None
+        asking = {**asked, "purpose": purpose}
+        key = cache.key(file, tokenizer, limit, asking, against) if file and cached else None
         known = cache.load(key) if key else None
         if known is not None and (report := _revived(known)) is not None:
             return report.model_copy(update={"path": str(file)})
-        source = open_source(file or data)
+        source = open_source(data if file is None else file)
         report = _read(source, tokenizer, limit, asked, issues, progress, against)
+        found = tuple(for_purpose(report.issues, purpose, source.kind))
+        report = report.model_copy(update={"issues": found})
     except OSError as exc:
         return DataReport(path=str(data), issues=(_unreadable(Path(str(data)), exc),))
     if key is not None:
@@ -224,6 +240,7 @@ def _read(
         n_duplicates=int((sizes - 1).sum()),
         n_groups=int((sizes > 1).sum()),
         format=scanned.majority,
+        foreign=scanned.foreign,
         formats=dict(scanned.formats),
         roles=dict(scanned.rows.roles),
         turns=dict(scanned.rows.turns),

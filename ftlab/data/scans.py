@@ -24,8 +24,10 @@ from ftlab.data.checks import (
     find_problems,
     needles_for,
 )
+from ftlab.data.foreign import detect_foreign
 from ftlab.data.formats import Problem, detect, row_problems
 from ftlab.data.found import Findings
+from ftlab.data.readers import Reader
 from ftlab.data.rows import BLANK_LINE, BOM, BadLine, is_blank, parse_line
 from ftlab.data.screen import KEYS, Screen, Screened
 from ftlab.data.sequences import Sequences
@@ -68,6 +70,7 @@ class Scan:
         self.findings = Findings()
         self.format_lines: dict[str, list[int]] = {}
         self.formats: Counter[str] = Counter()
+        self._foreign: Counter[str] = Counter()
         self.sample: list[RowView] = []
         special = tokenizer.special_tokens if tokenizer else ()
         self.screen = Screen(needles_for(special), DIGITS)
@@ -98,6 +101,12 @@ class Scan:
     def majority(self) -> str | None:
         """The format of most rows."""
         return self.formats.most_common(1)[0][0] if self.formats else None
+
+    @property
+    def foreign(self) -> str | None:
+        """Whose format most rows have, where it is not one of ours."""
+        name, n = self._foreign.most_common(1)[0] if self._foreign else ("", 0)
+        return name or None if n > self.formats.total() else None
 
     # --- rows --------------------------------------------------------------------------------
 
@@ -181,7 +190,9 @@ class Scan:
         if known is not None:
             self._count_format(known.name, [number])
         problems = row_problems(row)
-        yield from problems
+        reader = detect_foreign(row) if known is None else None
+        self._foreign[reader.name if reader else ""] += known is None
+        yield from problems if reader is None else [_foreign(reader)]
         if known is None or any("local" in problem.blocks for problem in problems):
             self.rows.add_bad(number, line)
             return
@@ -252,6 +263,18 @@ def _quick_turns() -> Iterator[None]:
         yield
     finally:
         sys.setswitchinterval(before)
+
+
+def _foreign(reader: Reader) -> Problem:
+    return Problem(
+        "unknown_format",
+        "",
+        f"The row is written as {reader.name} writes it; a row takes messages, or prompt and "
+        "completion, or text, or input with two outputs. Convert the file, which changes nothing "
+        "but the names.",
+        value=reader.name,
+        fix="convert",
+    )
 
 
 def _keys_once(line: bytes, row: Clean) -> bool:

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 QUOTE = ord('"')
+WEB_UNSAFE = ("<>", "<>&", "<>&'", "<>&'+`")
+"""What writers of JSON escape so that it can stand in a web page; each has its own idea of it."""
+_HEX = re.compile(r"\\u([0-9a-f]{4})")
 # Keys of a plain row: how many `"role"` a block may hold is known once its rows are decoded.
 KEYS = tuple(b'"%s"' % key for key in (b"role", b"content", b"messages"))
 
@@ -67,24 +71,20 @@ class Screen:
 
 def _forms(text: str) -> set[bytes]:
     """How a text can stand in JSON: as itself, or escaped, with either case of the hex digits."""
-    plain = json.dumps(text, ensure_ascii=False)[1:-1]
-    escaped = json.dumps(text)[1:-1]
-    forms = {plain, escaped, escaped.replace("\\U", "\\u")}
-    if "\\u" in escaped:
-        upper = "".join(
-            f"\\u{part[:4].upper()}{part[4:]}" if place else part
-            for place, part in enumerate(escaped.split("\\u"))
-        )
-        forms.add(upper)
-    if "<" in text or ">" in text:  # some writers escape these for the web
-        for lower in ("\\u003c", "\\u003C"):
-            for higher in ("\\u003e", "\\u003E"):
-                forms.add(plain.replace("<", lower).replace(">", higher))
+    plain = {json.dumps(text, ensure_ascii=False)[1:-1], json.dumps(text)[1:-1]}
+    plain |= {form.replace("\\b", "\\u0008").replace("\\f", "\\u000c") for form in plain}
+    forms = plain | {_escaped(form, letters) for form in plain for letters in WEB_UNSAFE}
+    forms |= {_HEX.sub(lambda found: "\\u" + found[1].upper(), form) for form in forms}
+    forms |= {form.replace("/", "\\/") for form in forms}
     return {form.encode("utf-8", "surrogatepass") for form in forms}
 
 
+def _escaped(form: str, letters: str) -> str:
+    return "".join(f"\\u{ord(c):04x}" if c in letters else c for c in form)
+
+
 def _digit_runs(data: np.ndarray) -> list[int]:
-    """Where four digits stand together, or a digit, a point and a digit (part of an address)."""
+    """Where four digits stand together."""
     digit = (data - 48) < 10  # unsigned: everything below "0" wraps to more
     pair = digit[:-1] & digit[1:]
     return np.flatnonzero(pair[:-2] & pair[2:]).tolist()

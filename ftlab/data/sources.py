@@ -122,25 +122,25 @@ def _of_text(
 ) -> tuple[Kind, Read, list[Problem]]:
     """What a text is, how to read it, and what is wrong with that."""
     kind: Kind = "jsonl"
-    wrong = _about_file(file, zipped=zipped)
+    wrong = []
     read = _line_reader(file, zipped=zipped)
     shape = shape_of(head, suffix)
     if suffix in (".csv", ".tsv"):
         kind, read = "csv", _csv_reader(file, zipped=zipped)
-        wrong = [source_problems.a_csv(file.name), *wrong]
+        wrong = [source_problems.a_csv(file.name)]
     elif shape != "lines":
         kind, read = "json", _element_reader(file, in_array=shape == "array", zipped=zipped)
-        wrong = [source_problems.not_lines(file.name, shape), *wrong]
-    if len(wrong) > 1:  # the suffix follows from the kind, and goes when that is cured
-        wrong = [problem for problem in wrong if problem.code != "suffix"]
-    return kind, read, wrong
+        wrong = [source_problems.not_lines(file.name, shape)]
+    return kind, read, _about_file(file, wrong, zipped=zipped)
 
 
-def _about_file(file: Path, *, zipped: bool) -> list[Problem]:
-    """What the service does not take, whatever the rows are. That there are none, a scan says."""
-    found = [source_problems.zipped(file.name)] if zipped else []
-    found += file_problems(file, file.stat().st_size)
-    return [problem for problem in found if problem.code != "no_rows"]
+def _about_file(file: Path, wrong: list[Problem], *, zipped: bool) -> list[Problem]:
+    """`wrong`, and what the service does not take whatever the rows are. A suffix follows from the
+    kind and goes when that is cured; that there are no rows, a scan says."""
+    found = [*wrong, source_problems.zipped(file.name)] if zipped else wrong
+    also = {"suffix", "no_rows"} if found else {"no_rows"}
+    general = file_problems(file, file.stat().st_size)
+    return [*found, *(problem for problem in general if problem.code not in also)]
 
 
 def _empty(file: Path, problem: Problem) -> Source:
@@ -239,7 +239,7 @@ def _open_parquet(file: Path, *, zipped: bool) -> Source:
         path=file,
         zipped=zipped,
         n_rows=n_rows,
-        problems=[*wrong, *_about_file(file, zipped=zipped)],
+        problems=_about_file(file, wrong, zipped=zipped),
     )
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
 import ipywidgets as widgets
 
 from ftlab.data.blocks import TOO_LONG
-from ftlab.data.outputs import plain_stem
+from ftlab.data.outputs import numbered, plain_stem
 from ftlab.data.report import DataReport
 from ftlab.data.rows import BadLine, parse_line
 from ftlab.data.sources import open_source
@@ -202,7 +202,12 @@ def _labelled(name: str, value: Any) -> str:
 
 def _target(path: str) -> Path:
     file = Path(path)
-    return file.with_name(f"{plain_stem(file, 'converted')}.jsonl")
+    return free_name(file.with_name(f"{plain_stem(file, 'converted')}.jsonl"))
+
+
+def free_name(wanted: Path) -> Path:
+    """The name that a new file will get, as far as one can know before it is written."""
+    return next(p for n in count(1) if not (p := numbered(wanted, n)).exists())
 
 
 def _converted(path: str, mapping: dict[str, str] | None, progress: Any) -> Any:

@@ -35,8 +35,9 @@ class DataPanel(widgets.VBox):
     def __init__(self, state: State) -> None:
         self.state = state
         self.uploads = {name: self._upload(name) for name in SCANNED}
-        files = [widgets.VBox([FieldRow(state, n), self.uploads[n]]) for n in SCANNED]
-        others = [FieldRow(state, name) for name in FIELDS]
+        self.rows = {name: FieldRow(state, name) for name in (*SCANNED, *FIELDS)}
+        files = [widgets.VBox([self.rows[n], self.uploads[n]]) for n in SCANNED]
+        others = [self.rows[name] for name in FIELDS]
         fields = widgets.VBox([f.add_class("ft-file") for f in files] + others)
         self.empty = widgets.HTML(
             "No data yet. Name a file above (JSONL, JSON, CSV or Parquet), upload one, or start "

@@ -65,7 +65,7 @@ def _tokens(stats: TokenStats | None, max_seq_length: int | None) -> str:
 
 def _facts(lines: Mapping[str, str]) -> str:
     named = ((f'<span class="ft-dim">{escaped(name)}</span>', text) for name, text in lines.items())
-    return table((), named) if lines else ""
+    return f'<div class="ft-facts">{table((), named)}</div>' if lines else ""
 
 
 def _shares(counts: Mapping[str, int], whole: int) -> str:

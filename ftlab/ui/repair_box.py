@@ -14,7 +14,7 @@ from ftlab.data.report import DataReport
 from ftlab.html import escaped
 from ftlab.issues import SHAPES
 from ftlab.ui.anchor import Anchor
-from ftlab.ui.convert_box import needs_conversion
+from ftlab.ui.convert_box import free_name, needs_conversion
 from ftlab.ui.guard import guarded
 from ftlab.ui.row_viewer import RowViewer
 from ftlab.ui.shown import set_html, show
@@ -171,4 +171,4 @@ def _choice(name: str, *, ticked: bool) -> widgets.Checkbox:
 
 
 def _target(report: DataReport) -> Path:
-    return beside(Path(report.path), None, "fixed")
+    return free_name(beside(Path(report.path), None, "fixed"))

@@ -55,6 +55,15 @@ def overflow(page):
     )
 
 
+def cut_buttons(page):
+    """The words of buttons that don't fit into them."""
+    return page.page.evaluate(
+        """() => [...document.querySelectorAll('.ftlab .ft-panel button')]
+             .filter(b => b.offsetParent && b.scrollWidth > b.clientWidth + 1)
+             .map(b => b.textContent)"""
+    )
+
+
 @pytest.fixture(params=[("Light", 1280), ("Dark", 1280), ("Light", 640)], ids=str)
 def looks(request, tmp_path, chromium, pictures):
     """A notebook with an empty workbench, and a way to keep its picture."""
@@ -78,6 +87,7 @@ def test_a_bad_file_is_uploaded_looked_into_and_mended(looks):
     expect(page.field("training_file")).to_have_value("chats.jsonl")
     page.see("messages is []")
     page.keep("issues")
+    assert cut_buttons(page) == []
 
     button_of(page, "messages is []", "show").click()
     page.see("line 13")
@@ -98,6 +108,7 @@ def test_a_bad_file_is_uploaded_looked_into_and_mended(looks):
     report = "wb.state.report.n_bad_rows, wb.state.report.n_rows"
     assert page.kernel("", report) == "(0, 31)"
     page.keep("mended")
+    assert cut_buttons(page) == []
     assert overflow(page) <= 1
     assert page.left_the_machine == []
 

@@ -348,7 +348,7 @@ def test_messages_stand_at_the_foot(tmp_path):
 def test_an_error_in_a_callback_is_told(tmp_path, monkeypatch):
     bench = Workbench(folder=tmp_path / "runs")
     monkeypatch.setattr(bench.state, "set", lambda *_: 1 / 0)
-    bench.panels["data"].children[0].children[0].input.value = "x"
+    bench.panels["data"].rows["training_file"].input.value = "x"
     assert "ZeroDivisionError" in bench.foot.value
     assert "Nothing that was typed or trained is lost" in bench.foot.value
 
