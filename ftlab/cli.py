@@ -120,7 +120,7 @@ def _scan(options: argparse.Namespace) -> int:
         }
         print(json.dumps(found, ensure_ascii=False))
         return 0 if accepted else 1
-    print(f"{options.file.name}: {report.n_rows:,} rows, {report.format_in_words}")
+    print(f"{options.file.name}: {report.n_rows:,} rows, format {report.format_in_words}")
     if report.tokens is not None and report.tokens.n_sequences:
         print(f"{report.tokens.total:,} tokens, {report.loss_tokens:,} of them train")
         print("per row: " + ", ".join(f"{k} {n:,}" for k, n in report.tokens.quantiles().items()))

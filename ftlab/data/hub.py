@@ -6,6 +6,7 @@ of messages) have a reader.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -172,6 +173,24 @@ class HubData(NamedTuple):
     """None where the rows must show what they are."""
 
 
+def is_hub_id(name: str) -> bool:
+    """Whether a name that is no file may be a data set's: owner/name, without a file's suffix."""
+    return re.fullmatch(r"[\w.-]+/[\w-]+(\.\d+[\w.-]*)?", name) is not None
+
+
+def hub_rows(name: str) -> Iterator[Any]:
+    """The training split of a data set, its rows in our formats where their reader is known.
+
+    Raises what `load_hub` raises; a row that can't be converted comes as it is.
+    """
+    found = load_hub(name)
+    for row in found.rows:
+        try:
+            yield row if found.reader is None else found.reader.convert(row)
+        except CannotConvert:
+            yield row
+
+
 def load_hub(name: str, split: str = "train") -> HubData:
     """A split of a data set by its id, read as a stream.
 
@@ -180,7 +199,7 @@ def load_hub(name: str, split: str = "train") -> HubData:
     try:
         import datasets
     except ImportError as exc:
-        raise MissingExtra("datasets", "data") from exc
+        raise MissingExtra("datasets", "hub") from exc
     try:
         rows = datasets.load_dataset(name, split=split, streaming=True)
     except Exception as exc:  # the hub's client raises a dozen unrelated kinds

@@ -14,6 +14,8 @@ from ftlab.data.turns import CannotConvert, as_text, say, turns_of, unfit, with_
 
 HUMAN, ASSISTANT = "\n\nHuman:", "\n\nAssistant:"
 PAIR = ("chosen", "rejected")
+NO_INPUT = ("", "noinput", "no input")
+"""What stands in Alpaca's `input` where there is none."""
 Message = dict[str, Any]
 
 
@@ -70,7 +72,8 @@ class Alpaca(Reader):
             roles = ("user", "assistant")
             messages += [say(r, t, f"history[{number}]") for r, t in zip(roles, turn, strict=True)]
         question = [as_text(row["instruction"], "instruction")]
-        question += [as_text(row[key], key) for key in ("input", "context") if row.get(key)]
+        inputs = [as_text(row[key], key) for key in ("input", "context") if row.get(key)]
+        question += [text for text in inputs if text.strip("<> ").lower() not in NO_INPUT]
         messages.append(say("user", "\n\n".join(question)))
         if all(key in row for key in PAIR):
             return pair({"messages": messages}, *(_side(row, key) for key in PAIR))

@@ -19,6 +19,18 @@ from ftlab.data.checks import (
     raised,
 )
 from ftlab.data.columns import Columns
+from ftlab.data.file_issues import (
+    MOST_CHARACTERS,
+    MOST_COMPARED,
+    mixed_formats,
+    no_file,
+    no_hub_data,
+    no_rows,
+    not_compared,
+    nothing_trains,
+    unreadable,
+)
+from ftlab.data.hub import hub_rows, is_hub_id
 from ftlab.data.purposes import for_purpose
 from ftlab.data.rows import Rows
 from ftlab.data.scans import Scan
@@ -27,17 +39,12 @@ from ftlab.data.stats import TokenStats
 from ftlab.data.tally import RowTally, answered_texts
 from ftlab.data.tokenized import FORMAT, TEXT_ONLY, TokenizedRows
 from ftlab.data.tokens import Tokenizer, load_tokenizer
-from ftlab.errors import UnreadableData
+from ftlab.errors import FtlabError, UnreadableData
 from ftlab.files import existing, sha256_of
 from ftlab.html import escaped, facts, histogram, issue_list
-from ftlab.issues import LINES_KEPT, Issue, by_gravity
+from ftlab.issues import Issue, by_gravity
 from ftlab.models import fetch, read_info
 from ftlab.spec import JobSpec
-
-MOST_COMPARED = 20_000
-"""Rows that are compared with each other for near duplicates, without being asked."""
-MOST_CHARACTERS = 32 << 20
-"""And the text of all of them."""
 
 Progress = Callable[[int, int], None]
 """Called with (bytes read, bytes in all)."""
@@ -91,7 +98,7 @@ class DataReport(BaseModel):
         """The format for a person."""
         if self.foreign is not None:
             return f"{self.foreign} (to be converted)"
-        return self.format or "unknown format"
+        return self.format or "unknown"
 
     def holds_for(self, spec: JobSpec, file: str) -> bool:
         """Whether it is a scan of that file as it is now, with what the spec says."""
@@ -167,17 +174,22 @@ def scan(
     """Read data once and report all that is wrong with it, and its tokens for `model`.
 
     `data` is the path of a JSONL, JSON, CSV or Parquet file (also .gz), a DataFrame, a list of
-    rows, or anything that gives rows. `against` is the training file when `data` is validation
-    data: rows that stand in both are reported. An unchanged file is not read twice unless
-    `cached` is False.
+    rows, anything that gives rows, or the id of a data set on the hub. `against` is the training
+    file when `data` is validation data: rows that stand in both are reported. An unchanged file
+    is not read twice unless `cached` is False.
 
     `purpose` is what it is uploaded for: "fine-tune" or "eval".
 
     Never raises for what is in the data: a missing file or model is an Issue of the report too.
     """
     file = existing(data) if isinstance(data, (str, Path)) else None
+    if isinstance(data, str) and file is None and is_hub_id(data):
+        try:
+            data = list(hub_rows(data))
+        except FtlabError as exc:
+            return DataReport(path=data, issues=(no_hub_data(exc),))
     if isinstance(data, (str, Path)) and (file is None or not file.is_file()):
-        return DataReport(path=str(data), issues=(_no_file(data),))
+        return DataReport(path=str(data), issues=(no_file(data),))
     model = None if model is None else str(model)
     tokenizer, issues = _find_tokenizer(model)
     limit = max_seq_length or (_context(model) if model and tokenizer else None)
@@ -197,7 +209,7 @@ def scan(
         found = tuple(for_purpose(report.issues, purpose, source.kind))
         report = report.model_copy(update={"issues": found})
     except OSError as exc:
-        return DataReport(path=str(data), issues=(_unreadable(Path(str(data)), exc),))
+        return DataReport(path=str(data), issues=(unreadable(Path(str(data)), exc),))
     if key is not None:
         cache.store(key, report.model_dump_json())
     return report
@@ -261,7 +273,7 @@ def _read_tokenized(source: Source, limit: int | None, asked: dict[str, Any]) ->
         scanned.report(0, [problem])
     found = list(scanned.findings.issues(source.name))
     if not rows.n_rows:
-        found.append(_no_rows(source.name))
+        found.append(no_rows(source.name))
     return DataReport(
         path=str(source.path or source.name),
         sha256=_sha256(source),
@@ -285,7 +297,7 @@ def _repeats(source: Source, tally: RowTally, against: str | Path | None) -> Ite
     if columns.n_rows and small:
         yield from near_duplicate_issues(source.name, answered_texts(source))
     elif columns.n_rows:
-        yield _not_compared(source.name)
+        yield not_compared(source.name)
     if against is None:
         return
     train = open_source(against)
@@ -293,16 +305,6 @@ def _repeats(source: Source, tally: RowTally, against: str | Path | None) -> Ite
     if small and (train.n_bytes or 0) <= MOST_CHARACTERS:
         texts = answered_texts(train), answered_texts(source)
         yield from near_leakage_issues(train.name, texts[0], source.name, texts[1])
-
-
-def _not_compared(name: str) -> Issue:
-    return Issue(
-        "tip",
-        f"Near duplicates were not looked for in {name}: that takes long, and is done by itself "
-        f"for up to {MOST_COMPARED:,} rows of {MOST_CHARACTERS >> 20} MiB of text. For a larger "
-        "file call ftlab.data.checks.near_duplicates on a part of it.",
-        code="near_duplicates_not_sought",
-    )
 
 
 def _sha256(source: Source) -> str:
@@ -328,14 +330,14 @@ def _issues(scanned: Scan) -> Iterator[Issue]:
     """One issue per kind of problem and place in the row, then those of the whole file."""
     yield from scanned.findings.issues(scanned.name)
     if scanned.n_rows == 0:
-        yield _no_rows(scanned.name)
+        yield no_rows(scanned.name)
         return
     if len(scanned.formats) > 1:
-        yield _mixed_formats(scanned.name, scanned.majority, scanned.format_lines)
+        yield mixed_formats(scanned.name, scanned.majority, scanned.format_lines)
     yield from scanned.check_sample()
     yield from find_in_file(scanned.rows.columns)
     if scanned.tokens is not None and scanned.tokens.lengths and not scanned.tokens.loss_tokens:
-        yield _nothing_trains(scanned.name)
+        yield nothing_trains(scanned.name)
 
 
 def _find_tokenizer(model: str | None) -> tuple[Tokenizer | None, list[Issue]]:
@@ -358,58 +360,3 @@ def _context(model: str) -> int | None:
         return read_info(model).context_length
     except UnreadableData:
         return None  # submit() says what is wrong with the model
-
-
-def _no_file(path: str | Path) -> Issue:
-    return Issue(
-        "error",
-        f"{path} is not a file; the path of a JSONL file is needed. Correct the path.",
-        code="no_file",
-        where="training_file",
-        blocks=("together", "local"),
-    )
-
-
-def _unreadable(path: Path, exc: OSError) -> Issue:
-    return Issue(
-        "error",
-        f"{path} can't be read ({exc.strerror}); the file must be readable for you. "
-        "Change its permissions, or copy it to where it can be read.",
-        code="unreadable",
-        where="training_file",
-        blocks=("together", "local"),
-    )
-
-
-def _no_rows(name: str) -> Issue:
-    return Issue(
-        "error",
-        f"{name} has no rows; at least one JSON object on a line of its own is needed. "
-        "Write the rows into it.",
-        code="no_rows",
-        blocks=("together", "local"),
-    )
-
-
-def _mixed_formats(name: str, majority: str | None, lines: dict[str, list[int]]) -> Issue:
-    others = sorted(n for kind, numbers in lines.items() if kind != majority for n in numbers)
-    return Issue(
-        "error",
-        f"{name} line {others[0]}: this row has another format than most ({majority}); a file "
-        f"holds one format. Move the {len(others):,} other rows into a file of their own.",
-        code="mixed_formats",
-        blocks=("together", "local"),
-        lines=tuple(others[:LINES_KEPT]),
-        count=len(others),
-        fix="one_format",
-    )
-
-
-def _nothing_trains(name: str) -> Issue:
-    return Issue(
-        "error",
-        f"No token of {name} would train; at least one answer must be left after weights and "
-        "max_seq_length. Check the weights, or raise max_seq_length.",
-        code="nothing_trains_at_all",
-        blocks=("local",),
-    )

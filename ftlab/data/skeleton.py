@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from jinja2 import nodes
 
 from ftlab.data.chat import Layout, Span, lay_out
-from ftlab.data.template import CannotRender, parse
+from ftlab.data.template import CannotRender, TemplateRunsAway, parse
 from ftlab.data.tokens import Tokenizer
 from ftlab.data.typed import Clean
 
@@ -103,6 +103,8 @@ class Skeletons:
             found = self._taken(row, marks)
             padded = row._replace(contents=[f"\n {mark} \n" for mark in marks])
             exact = self._exact(padded)
+        except TemplateRunsAway:
+            raise  # the row itself would take as long
         except CannotRender:
             return None
         if None in found:

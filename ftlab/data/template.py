@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import jinja2
 from jinja2 import nodes
+from jinja2.compiler import CodeGenerator, Frame
 from jinja2.ext import Extension
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace
@@ -279,10 +280,29 @@ def _check_namespace_name(name: Any) -> None:
         raise jinja2.exceptions.SecurityError(f"a namespace can't hold the name {name!r}")
 
 
+class _Generator(CodeGenerator):
+    """Lets the environment see what `~` joins, as it sees the other operators."""
+
+    def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:
+        self.write("environment.joined((")
+        for part in node.nodes:
+            self.visit(part, frame)
+            self.write(", ")
+        self.write("))")
+
+
 class _Environment(ImmutableSandboxedEnvironment):
     """transformers' environment, in which no text grows past `LONGEST_TEXT` by one operation."""
 
     intercepted_binops = frozenset({"*", "**", "+"})
+    code_generator_class = _Generator
+
+    def joined(self, values: tuple[Any, ...]) -> str:
+        """What `~` makes of its values."""
+        texts = [str(value) for value in values]
+        if sum(map(len, texts)) > LONGEST_TEXT:
+            raise MemoryError
+        return "".join(texts)
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         sizes = [len(v) if isinstance(v, (str, list, tuple)) else None for v in (left, right)]

@@ -128,6 +128,10 @@ CASES = {
     ],
     "Alpaca": [
         (
+            {"instruction": "Q", "input": "<noinput>", "output": "A"},
+            {"messages": [user("Q"), bot("A")]},
+        ),
+        (
             {"instruction": "Add.", "input": "", "output": "3"},
             {"messages": [user("Add."), bot("3")]},
         ),

@@ -21,11 +21,13 @@ RUNAWAYS = {
     "a loop in a loop": LOOP,
     "a text of ten billion letters": "{{ 'a' * 10**10 }}",
     "a list of ten billion": "{{ ([0] * 10**10) | length }}",
-    "a power of a power": "{{ 9**9**9 }}",
+    "a power of a power": "{{ 9**(9**9) }}",
     "doubling with +": "{% set n = namespace(x='aaaa') %}{% for i in range(99) %}"
     "{% set n.x = n.x + n.x %}{% endfor %}{{ n.x }}",
     "doubling with ~": "{% set n = namespace(x='aaaa') %}{% for i in range(99) %}"
     "{% set n.x = n.x ~ n.x %}{% endfor %}{{ n.x }}",
+    "a number that grows": "{% set n = namespace(x=9) %}{% for i in range(99) %}"
+    "{% set n.x = n.x ** 64 %}{% endfor %}{{ n.x }}",
     "doubling a list": "{% set n = namespace(x=[0]) %}{% for i in range(99) %}"
     "{% set n.x = n.x + n.x %}{% endfor %}{{ n.x }}",
 }
@@ -42,12 +44,18 @@ def little_memory():
     resource.setrlimit(resource.RLIMIT_AS, before)
 
 
+def most_memory():
+    """Bytes that this process has taken at most so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+
+
 @pytest.mark.parametrize("name", RUNAWAYS)
 def test_a_template_that_runs_away_is_stopped(name):
-    started = time.monotonic()
+    started, taken = time.monotonic(), most_memory()
     with pytest.raises(CannotRender, match="did not come to an end"):
         render(RUNAWAYS[name], [], special={}, now=datetime.now())
     assert time.monotonic() - started < SECONDS
+    assert most_memory() - taken < 2 * GIB
 
 
 def test_the_limits_leave_ordinary_templates_alone():
@@ -64,7 +72,7 @@ def test_a_scan_says_so_once_and_does_not_wait_for_every_row(tmp_path):
     file = write_rows(tmp_path / "rows.jsonl", chat_rows(50))
     started = time.monotonic()
     report = scan(file, folder)
-    assert time.monotonic() - started < 2 * SECONDS
+    assert time.monotonic() - started < SECONDS
     (issue,) = [i for i in report.issues if i.code == "cannot_render"]
     assert issue.count == 1
     assert "did not come to an end" in issue.message

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
-from pathlib import Path
 
 import pytest
 
@@ -15,7 +13,7 @@ from ftlab.data.rows import Rows
 from ftlab.data.tokens import load_tokenizer
 from ftlab.issues import Issue
 from ftlab.train.batches import Examples, collate
-from ftlab.ui.data_panel import DataPanel, issue_html, progress_html
+from ftlab.ui.data_panel import issue_html, progress_html
 from ftlab.ui.figures import figures_html
 from ftlab.ui.row_viewer import tokens_html
 from ftlab.ui.state import CANCELLED
@@ -39,33 +37,6 @@ def finish(box):
 
 def is_seen(widget):
     return widget.layout.display != "none"
-
-
-def question(text):
-    return {"role": "user", "content": text}
-
-
-def bad_rows():
-    """Two rows that can be mended, one that can't, and eight good ones."""
-    rows = chat_rows(8)
-    misspelt = {
-        "messages": [{**m, "role": m["role"].upper()} for m in chat_rows(1, 50)[0]["messages"]]
-    }
-    unanswered = {"messages": [*chat_rows(1, 60)[0]["messages"], question("And now?")]}
-    return [*rows[:2], misspelt, unanswered, {"messages": []}, *rows[2:]]
-
-
-@pytest.fixture
-def panel(state):
-    return DataPanel(state)
-
-
-@pytest.fixture
-def bad(state, panel, files, tmp_path):
-    """The panel after the scan of a bad file."""
-    state.update({**files, "training_file": str(write_rows(tmp_path / "bad.jsonl", bad_rows()))})
-    scan(state)
-    return panel
 
 
 def issue_row(panel, text):

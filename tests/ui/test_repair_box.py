@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from tests.small import chat_rows, write_rows
-from tests.ui.test_data_panel import bad, button, finish, is_seen, issue_row, panel  # noqa: F401
+from tests.ui.test_data_panel import button, finish, is_seen, issue_row
 from tests.ui.test_state import scan
 
 # --- repairs ---------------------------------------------------------------------------------
