@@ -56,12 +56,14 @@ class TokenCounter:
         """The counts of some sequences. Raises UnicodeError for half a surrogate pair."""
         texts = [layout.text for layout in layouts]
         starts, ends, n_text = self._places(texts)
+        lengths = [len(text) for text in texts]
         if self._widths is not None:
             layouts = [_in_bytes(layout) for layout in layouts]
+            lengths = [_n_bytes(text) for text in texts]
         lead = np.array([len(layout.lead) for layout in layouts], np.int64)
         tail = np.array([len(layout.tail) for layout in layouts], np.int64)
-        lengths = np.array([len(layout.text) for layout in layouts], np.int64)
-        return _counted(layouts, _Places(starts, ends, n_text, lead, tail, lengths), self._limit)
+        at = _Places(starts, ends, n_text, lead, tail, np.array(lengths, np.int64))
+        return _counted(layouts, at, self._limit)
 
     def n_tokens(self, texts: list[str]) -> int:
         """Tokens of some texts together."""
@@ -75,8 +77,7 @@ class TokenCounter:
         if self._widths is not None:
             ids, n_tokens = self._ids(texts)
             ends = np.cumsum(self._widths[ids], dtype=np.int64)
-            n_bytes = sum(len(text) if text.isascii() else len(text.encode()) for text in texts)
-            if n_bytes == (ends[-1] if len(ends) else 0):
+            if sum(map(_n_bytes, texts)) == (ends[-1] if len(ends) else 0):
                 starts = np.concatenate((ends[:1] * 0, ends[:-1]))
                 return starts, ends, n_tokens
             self._widths = self._fast = None  # a normalizer, or tokens that overlap
@@ -173,23 +174,35 @@ def _by_role(layouts: Sequence[Layout], at: _Places) -> dict[str, int]:
     # A token that reaches into two turns belongs to the first of them.
     same = np.concatenate(([False], owner[1:] == owner[:-1])) if len(owner) else owner == 1
     a = np.where(same, np.maximum(a, np.concatenate(([0], b[:-1]))), a) if len(a) else a
+    # What the tokenizer puts before a text belongs to whom the text belongs.
+    opens = [low == 0 < high for layout in layouts for _, (low, high) in layout.turns]
+    a = np.where(np.array(opens, bool) & (a < b), np.minimum(a, a - at.lead[owner]), a)
     found: dict[str, int] = {}
     for name, n in zip(names, np.maximum(b - a, 0).tolist(), strict=True):
-        found[name] = found.get(name, 0) + n
+        if n:
+            found[name] = found.get(name, 0) + n
     rest = int((at.n_text + at.lead + at.tail).sum()) - sum(found.values())
     return {**found, "template": rest} if rest else found
 
 
+def _n_bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())
+
+
 def _in_bytes(layout: Layout) -> Layout:
-    """The layout with its places counted in bytes, and as many letters as it has bytes."""
+    """The layout with its places counted in bytes."""
     text = layout.text
     if text.isascii():
         return layout
-    data = np.frombuffer(text.encode(), np.uint8)
-    begins = [*np.flatnonzero((data & 0xC0) != 0x80).tolist(), len(data), len(data) + 1]
-    turns = [(who, (begins[a], begins[b])) for who, (a, b) in layout.turns]
-    trained = [(begins[a], begins[b]) for a, b in layout.trained]
-    return layout._replace(text=" " * len(data), turns=turns, trained=trained)
+    places = {at for span in layout.trained for at in span}
+    places.update(at for _, span in layout.turns for at in span)
+    inside, before, n_bytes = {}, 0, 0
+    for at in sorted(places):
+        n_bytes += _n_bytes(text[before:at]) + max(at - max(len(text), before), 0)
+        inside[at], before = n_bytes, at
+    turns = [(who, (inside[a], inside[b])) for who, (a, b) in layout.turns]
+    trained = [(inside[a], inside[b]) for a, b in layout.trained]
+    return layout._replace(turns=turns, trained=trained)
 
 
 def _plain_ids(backend: Any, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -212,7 +225,9 @@ def _by_offsets(texts: list[str], backend: Any) -> tuple[np.ndarray, np.ndarray,
         pairs.append(np.array(encoding.offsets, np.int64).reshape(-1, 2) + begin)
         begin += len(text)
     flat = np.concatenate(pairs) if pairs else np.zeros((0, 2), np.int64)
-    return flat[:, 0], flat[:, 1], np.array([len(e.ids) for e in encodings], np.int64)
+    # A token that stands for no text overlaps what stands at its place, as in `chat`.
+    ends = np.maximum(flat[:, 1], flat[:, 0] + 1)
+    return flat[:, 0], ends, np.array([len(e.ids) for e in encodings], np.int64)
 
 
 def _widths(tokenizer: Tokenizer) -> np.ndarray | None:

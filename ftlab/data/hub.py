@@ -184,9 +184,12 @@ def hub_rows(name: str) -> Iterator[Any]:
     Raises what `load_hub` raises; a row that can't be converted comes as it is.
     """
     found = load_hub(name)
-    for row in found.rows:
+    if found.reader is None:
+        yield from found.rows
+        return
+    for _, row in found.reader.group(enumerate(found.rows, start=1)):
         try:
-            yield row if found.reader is None else found.reader.convert(row)
+            yield found.reader.convert(row)
         except CannotConvert:
             yield row
 

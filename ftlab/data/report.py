@@ -30,6 +30,7 @@ from ftlab.data.file_issues import (
     nothing_trains,
     unreadable,
 )
+from ftlab.data.formats import BOTH, Problem
 from ftlab.data.hub import hub_rows, is_hub_id
 from ftlab.data.purposes import for_purpose
 from ftlab.data.rows import Rows
@@ -238,14 +239,14 @@ def _read(
     scanned = Scan(source.name, tokenizer, limit, asked["train_on_inputs"])
     scanned.run(blocks_of(source), progress and (lambda done: progress(min(done, total), total)))
     for problem in source.problems:
-        scanned.report(0, [problem])
+        scanned.report(0, [_for_trainer(problem, source)])
     columns = scanned.rows.columns
     repeats = _repeats(source, scanned.rows, against)
     found = raised([*issues, *_issues(scanned), *repeats], scanned.n_rows)
     sizes = np.unique(columns.row_hash, return_counts=True)[1]
     return DataReport(
         path=str(source.path or source.name),
-        sha256=scanned.screen.sha256 if source.kind == "jsonl" else _sha256(source),
+        sha256=_sha256(source) if _is_elsewhere(source) else scanned.screen.sha256,
         n_bytes=total,
         n_rows=scanned.n_rows,
         n_bad_rows=scanned.n_bad_rows,
@@ -307,13 +308,24 @@ def _repeats(source: Source, tally: RowTally, against: str | Path | None) -> Ite
         yield from near_leakage_issues(train.name, texts[0], source.name, texts[1])
 
 
+def _is_elsewhere(source: Source) -> bool:
+    """Whether the rows stand in anything but the lines of a plain file, which a trainer reads."""
+    return source.kind != "jsonl" or source.zipped
+
+
+def _for_trainer(problem: Problem, source: Source) -> Problem:
+    """The embedded trainer reads lines of JSON and nothing else."""
+    blocked = source.path is not None and _is_elsewhere(source)
+    return problem._replace(blocks=BOTH) if blocked and problem.blocks else problem
+
+
 def _sha256(source: Source) -> str:
     return sha256_of(source.path) if source.path else ""
 
 
 def blocks_of(source: Source) -> Iterator[Block]:
     """The blocks of any source; a JSONL file goes the short way."""
-    if source.kind == "jsonl" and source.path is not None and source.path.suffix != ".gz":
+    if source.kind == "jsonl" and source.path is not None and not source.zipped:
         return file_blocks(source.path)
     return line_blocks(source.lines())
 

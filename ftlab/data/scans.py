@@ -166,7 +166,7 @@ class Scan:
         self.n_bad_rows += refused and number > 0
 
     def _line_problems(self, number: int, line: bytes) -> Iterator[Problem]:
-        if line == TOO_LONG:
+        if line.rstrip() == TOO_LONG:
             self.n_rows += 1
             yield LINE_TOO_LONG
             return

@@ -22,8 +22,19 @@ from ftlab.data.tokens import Tokenizer
 from ftlab.data.typed import Clean
 
 ORDERS_KEPT = 2_000
+MOST_CONTENTS = 500
+"""Of a row; so long an order of roles hardly comes again."""
 # A text that holds none of these can hold none of the template's own markers.
 _RARE = "<>[]{}|#▁｜"
+WORDS = frozenset({"system", "user", "assistant", "tool", "content", "role"})
+"""What a template compares roles and keys with; messages are full of these words."""
+PROBE = " Aa  &<\n'"
+"""In every probe: what a template changes that turns it to small letters, escapes it, or cuts it."""
+SPACES = ("\n ", " \n", "\t")
+"""White space around a probe, since some templates take off one kind only."""
+STRIPS = ("strip", "lstrip", "rstrip")
+LAST_PLANE = b"\xf4"
+"""First byte of its characters in UTF-8, and of nothing else."""
 Place = tuple[int, int]
 """(contents before it, characters besides them)."""
 
@@ -59,7 +70,8 @@ class Skeletons:
         self._used: dict[tuple[str, tuple[str, ...]], int] = {}
         self._trusted = True
         template = tokenizer.template_for(tools=False)
-        self._markers = _markers(template) if template else frozenset()
+        # `lay_out` itself looks for the end of a reasoning.
+        self._markers = {"</think>", *(_markers(template) if template else ())}
         self._rare = [c for c in _RARE if any(c in marker for marker in self._markers)]
         self._common = [m for m in self._markers if not any(c in m for c in self._rare)]
 
@@ -67,7 +79,7 @@ class Skeletons:
         """As `lay_out` gives them. Raises CannotRender."""
         if not self._trusted or row.format in ("instruction", "general"):
             return self._exact(row)
-        if self._has_marker(row.contents):
+        if "" in row.contents or self._has_marker(row.contents):
             return self._exact(row)
         key = (row.format, row.roles)
         if key not in self._known:
@@ -93,24 +105,33 @@ class Skeletons:
     def _has_marker(self, contents: list[str]) -> bool:
         """Whether a template could see something in these texts that it acts upon."""
         text = "\n".join(contents)
+        # `lay_out` has no characters left to mark contents that use the last plane of Unicode.
+        if not text.isascii() and LAST_PLANE in text.encode("utf-8", "surrogatepass"):
+            return True
         if any(c in text for c in self._rare) and any(m in text for m in self._markers):
             return True
         return bool(self._common) and any(m in text for m in self._common)
 
     def _build(self, row: Clean) -> list[_Skeleton] | None:
-        marks = [f"\ue000{chr(0xE100 + i)}\ue001" for i in range(len(row.contents))]
+        if len(row.contents) > MOST_CONTENTS:
+            return None
+        marks = [f"\ue000{chr(0xE100 + i)}{PROBE}\ue001" for i in range(len(row.contents))]
         try:
             found = self._taken(row, marks)
-            padded = row._replace(contents=[f"\n {mark} \n" for mark in marks])
-            exact = self._exact(padded)
+            if None in found:
+                return None
+            keeps = all(self._keeps(space, row, marks, found) for space in SPACES)
         except TemplateRunsAway:
             raise  # the row itself would take as long
         except CannotRender:
             return None
-        if None in found:
-            return None
+        return [skeleton._replace(keeps_space=keeps) for skeleton in found]
+
+    def _keeps(self, space: str, row: Clean, marks: list[str], found: list[_Skeleton]) -> bool:
+        """Whether such white space around the contents stays."""
+        padded = row._replace(contents=[f"{space}{mark}{space[::-1]}" for mark in marks])
         made = [s.filled(c) for s, c in zip(found, _sequences(padded), strict=True)]
-        return [s._replace(keeps_space=tuple(made) == exact) for s in found]
+        return tuple(made) == self._exact(padded)
 
     def _taken(self, row: Clean, marks: list[str]) -> list[Any]:
         marked = row._replace(contents=marks)
@@ -187,14 +208,16 @@ def _markers(template: str) -> frozenset[str]:
         tree = parse(template)
     except CannotRender:
         return frozenset()
-    found = {c.value for c in tree.find_all(nodes.Const) if isinstance(c.value, str)}
-    looked_for = {
-        c.value
-        for asked in tree.find_all((nodes.Call, nodes.Compare, nodes.Filter, nodes.Test))
-        for c in asked.find_all(nodes.Const)
-        if isinstance(c.value, str)
-    }
-    roles = {"system", "user", "assistant", "tool", "content", "role"}
-    telling = {text for text in found if not text.replace("_", "").isalnum()}
-    pieces = {piece for text in telling for piece in text.split()}
-    return frozenset(text for text in pieces | (looked_for - roles) if text.strip())
+    pieces = {piece for text in _texts(tree) for piece in text.split()}
+    looked_for = set[str]()
+    for asked in tree.find_all((nodes.Call, nodes.Compare, nodes.Filter, nodes.Test)):
+        called = asked.node if isinstance(asked, nodes.Call) else None
+        if isinstance(called, nodes.Name) and called.name == "raise_exception":
+            continue  # what it says is for a person
+        at_edges = not isinstance(called, nodes.Getattr) or called.attr in STRIPS
+        looked_for |= {text for text in _texts(asked) if text and (text.strip() or not at_edges)}
+    return frozenset({piece for piece in pieces if set(_RARE) & set(piece)} | looked_for - WORDS)
+
+
+def _texts(node: nodes.Node) -> set[str]:
+    return {c.value for c in node.find_all(nodes.Const) if isinstance(c.value, str)}

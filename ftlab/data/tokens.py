@@ -90,6 +90,7 @@ def _load(folder: Path, _stamps: tuple[tuple[Path, int], ...]) -> Tokenizer:
     # A stored truncation or padding would silently change every count.
     backend.no_truncation()
     backend.no_padding()
+    _keep_white_space(backend.post_processor)
     config = _read_json(folder / "tokenizer_config.json")
     added = backend.get_added_tokens_decoder()
     return Tokenizer(
@@ -100,6 +101,16 @@ def _load(folder: Path, _stamps: tuple[tuple[Path, int], ...]) -> Tokenizer:
         prefix=_prefix(backend),
         special_tokens=tuple(token.content for token in added.values() if token.special),
     )
+
+
+def _keep_white_space(processor: Any) -> None:
+    """Let a token's place hold the white space that it stands for (Llama 3's file takes it out),
+    so that the places of a text's tokens leave no gaps."""
+    if type(processor).__name__ == "Sequence":
+        for index in range(len(processor)):
+            _keep_white_space(processor[index])
+    elif hasattr(processor, "trim_offsets"):
+        processor.trim_offsets = False
 
 
 def _special_tokens(*configs: dict[str, Any]) -> dict[str, str]:

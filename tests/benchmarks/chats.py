@@ -7,6 +7,7 @@ languages; lists, code and emoji occur. Rows are about 2.4 kB.
 from __future__ import annotations
 
 import json
+import math
 import random
 from pathlib import Path
 
@@ -19,7 +20,7 @@ LETTERS = {
     "zh": "的一是不了在人有我他这个们中来上大为和国地到以说时要就出会可也你对生能而子那得",
 }
 SHARES = (0.94, 0.02, 0.02, 0.02)
-N_WORDS = 60_000
+N_WORDS = 30_000
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 TEMPLATE = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' "
@@ -34,20 +35,17 @@ class Writer:
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
         self.numbers = np.random.default_rng(seed)
-        self.words = {name: self._vocabulary(letters) for name, letters in LETTERS.items()}
+        # The words are the same for every seed, as they are in a language.
+        words = random.Random(0)
+        self.words = {name: _vocabulary(letters, words) for name, letters in LETTERS.items()}
         ranks = np.arange(1, N_WORDS + 1)
-        shares = 1 / (ranks + 2.7) ** 1.05
+        shares = 1 / (ranks + 2.7) ** 1.15
         self.cumulative = np.cumsum(shares / shares.sum())
-
-    def _vocabulary(self, letters: str) -> list[str]:
-        longest = 3 if letters is LETTERS["zh"] else 10
-        size = [min(1 + int(self.random.expovariate(0.28)), longest) for _ in range(N_WORDS)]
-        return ["".join(self.random.choices(letters, k=n)) for n in sorted(size)]
 
     def text(self) -> str:
         """One message."""
         language = self.random.choices(list(LETTERS), SHARES)[0]
-        n_words = max(3, int(self.random.lognormvariate(4.75, 0.9)))
+        n_words = max(3, int(self.random.lognormvariate(4.25, 0.9)))
         words = self.words[language]
         drawn = np.searchsorted(self.cumulative, self.numbers.random(n_words))
         pieces = [words[min(i, N_WORDS - 1)] for i in drawn.tolist()]
@@ -69,6 +67,16 @@ class Writer:
             messages.append({"role": "user", "content": self.text()})
             messages.append({"role": "assistant", "content": self.text()})
         return {"messages": messages}
+
+
+def _vocabulary(letters: str, draw: random.Random) -> list[str]:
+    """Words, commonest first; the rarer, the longer."""
+    longest = 3 if letters is LETTERS["zh"] else 14
+    words = []
+    for rank in range(1, N_WORDS + 1):
+        size = round(2 + 1.4 * math.log10(rank) + draw.gauss(0, 1.2))
+        words.append("".join(draw.choices(letters, k=min(max(size, 1), longest))))
+    return words
 
 
 def chat_file(folder: Path, n_bytes: int, seed: int = 1) -> Path:
