@@ -3,7 +3,8 @@
     %load_ext ftlab
     ftlab.Workbench("train.jsonl", model="demo")
 
-The same verbs without a notebook: scan a file, check a spec, estimate, submit, attach, ask.
+The same verbs without a notebook: scan, convert, repair, split_file a file; check a spec,
+estimate, submit, attach, ask.
 Importing ftlab loads nothing else; each name below is imported when it is first used.
 """
 
@@ -17,8 +18,11 @@ if TYPE_CHECKING:
     from ftlab.answers import ask as ask
     from ftlab.cost import Estimate as Estimate
     from ftlab.cost import estimate as estimate
+    from ftlab.data.foreign import convert as convert
+    from ftlab.data.repair import repair as repair
     from ftlab.data.report import DataReport as DataReport
     from ftlab.data.report import scan as scan
+    from ftlab.data.splits import split_file as split_file
     from ftlab.errors import FtlabError as FtlabError
     from ftlab.issues import Issue as Issue
     from ftlab.job import Job as Job
@@ -37,6 +41,7 @@ _HOMES = {
     "ask": "ftlab.answers",
     "attach": "ftlab.runs",
     "check": "ftlab.rules",
+    "convert": "ftlab.data.foreign",
     "DataReport": "ftlab.data.report",
     "Estimate": "ftlab.cost",
     "estimate": "ftlab.cost",
@@ -45,10 +50,12 @@ _HOMES = {
     "Job": "ftlab.job",
     "JobSpec": "ftlab.spec",
     "recommend": "ftlab.advice",
+    "repair": "ftlab.data.repair",
     "resolve": "ftlab.rules",
     "Run": "ftlab.runs",
     "Runs": "ftlab.runs",
     "scan": "ftlab.data.report",
+    "split_file": "ftlab.data.splits",
     "submit": "ftlab.providers",
     "Workbench": "ftlab.ui.workbench",
 }

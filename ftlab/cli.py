@@ -70,6 +70,22 @@ def _parser() -> argparse.ArgumentParser:
     )
     scan.add_argument("--against", type=Path, help="the training file, when FILE is for validation")
     scan.add_argument("--json", action="store_true")
+    repair = add("repair", _repair)
+    repair.add_argument("file", type=Path)
+    repair.add_argument("--to", type=Path, help="the new file, or its folder")
+    convert = add("convert", _convert)
+    convert.add_argument("file", type=Path)
+    convert.add_argument("to", type=Path, help="the new JSONL file")
+    convert.add_argument(
+        "--column",
+        action="append",
+        default=[],
+        metavar="PART=COLUMN",
+        help="what a column stands for, such as user=question and assistant=answer",
+    )
+    split = add("split", _split)
+    split.add_argument("file", type=Path)
+    split.add_argument("share", type=float, help="of the rows, for validation, such as 0.05")
     for name, command in {"check": _check, "estimate": _estimate, "train": _train}.items():
         verb = add(name, command)
         verb.add_argument("spec", type=Path, help="a JSON file with the values of a spec")
@@ -127,6 +143,37 @@ def _scan(options: argparse.Namespace) -> int:
     _print_issues(report.issues)
     print(f"{options.engine} would {'take' if accepted else 'refuse'} this file.")
     return 0 if accepted else 1
+
+
+def _repair(options: argparse.Namespace) -> int:
+    """Write a copy in which what can be mended is mended."""
+    from ftlab.data.report import scan
+
+    print(scan(options.file).repair(options.to))
+    return 0
+
+
+def _convert(options: argparse.Namespace) -> int:
+    """Turn a file of another tool, or a table, into JSONL."""
+    from ftlab.data.foreign import convert
+
+    pairs = [column.partition("=") for column in options.column]
+    mapping = {part: name for part, _, name in pairs}
+    made = convert(options.file, options.to, mapping or None)
+    print(f"{made.path or 'no file'}: {made.n_rows:,} rows")
+    if made.set_aside is not None:
+        print(f"{made.n_set_aside:,} rows set aside in {made.set_aside}")
+    return 0 if made.path else 1
+
+
+def _split(options: argparse.Namespace) -> int:
+    """Split a file in two; rows that say the same stay on one side."""
+    from ftlab.data.splits import split_file
+
+    made = split_file(options.file, options.share)
+    print(f"{made.train}: {made.n_train:,} rows")
+    print(f"{made.validation}: {made.n_validation:,} rows")
+    return 0
 
 
 def _check(options: argparse.Namespace) -> int:

@@ -158,3 +158,20 @@ def test_a_path_that_can_not_be_used_is_said(good, tmp_path, capsys, monkeypatch
     spec.write_text(json.dumps({"model": "demo", "training_file": str(good)}))
     assert run("train", spec) == 1
     assert str(good) in capsys.readouterr().err
+
+
+def test_repair_convert_and_split(tmp_path, capsys):
+    file = tmp_path / "a.jsonl"
+    rows = chat_rows(40)
+    rows[3]["messages"][0]["role"] = "human"
+    file.write_text("\n".join(json.dumps({**row, "id": 1}) for row in rows) + "\n\nbroken\n")
+    assert run("repair", file) == 0
+    assert "40 rows, 40 of them changed" in capsys.readouterr().out
+    assert run("scan", tmp_path / "a.fixed.jsonl") == 0
+    assert run("split", tmp_path / "a.fixed.jsonl", "0.25") == 0
+    table = tmp_path / "q.csv"
+    table.write_text("question,answer\nWhere?,Here.\n")
+    columns = ("--column", "user=question", "--column", "assistant=answer")
+    assert run("convert", table, tmp_path / "q.jsonl", *columns) == 0
+    (row,) = map(json.loads, (tmp_path / "q.jsonl").read_text().splitlines())
+    assert [m["content"] for m in row["messages"]] == ["Where?", "Here."]

@@ -176,7 +176,7 @@ def _by_role(layouts: Sequence[Layout], at: _Places) -> dict[str, int]:
     a = np.where(same, np.maximum(a, np.concatenate(([0], b[:-1]))), a) if len(a) else a
     # What the tokenizer puts before a text belongs to whom the text belongs.
     opens = [low == 0 < high for layout in layouts for _, (low, high) in layout.turns]
-    a = np.where(np.array(opens, bool) & (a < b), np.minimum(a, a - at.lead[owner]), a)
+    a = np.where(np.array(opens, bool) & (a < b), a - at.lead[owner], a)
     found: dict[str, int] = {}
     for name, n in zip(names, np.maximum(b - a, 0).tolist(), strict=True):
         if n:

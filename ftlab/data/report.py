@@ -134,10 +134,11 @@ class DataReport(BaseModel):
         return sorted({line for issue in self.issues if issue.code == code for line in issue.lines})
 
     def repair(self, to: str | Path | None = None) -> Any:
-        """Write a copy in which every fault that can be mended is; see `ftlab.data.repair`."""
-        from ftlab.data.repair import repair
+        """Write a copy in which every fault of this report that can be mended is mended; rows that
+        can't be go into a second file, with reasons. Returns a `Repair`; see `ftlab.repair`."""
+        from ftlab.data.repair import fixable, repair
 
-        return repair(self.path, to)
+        return repair(self.path, to, fixable(self))
 
     def accepted_by(self, engine: str) -> bool:
         """Whether nothing in the file keeps that engine from taking it."""

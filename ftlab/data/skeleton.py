@@ -29,7 +29,7 @@ _RARE = "<>[]{}|#▁｜"
 WORDS = frozenset({"system", "user", "assistant", "tool", "content", "role"})
 """What a template compares roles and keys with; messages are full of these words."""
 PROBE = " Aa  &<\n'"
-"""In every probe: what a template changes that turns it to small letters, escapes it, or cuts it."""
+"""In every probe: what a template changes that makes it lower case, escapes it, or cuts it."""
 SPACES = ("\n ", " \n", "\t")
 """White space around a probe, since some templates take off one kind only."""
 STRIPS = ("strip", "lstrip", "rstrip")

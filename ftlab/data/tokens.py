@@ -106,9 +106,9 @@ def _load(folder: Path, _stamps: tuple[tuple[Path, int], ...]) -> Tokenizer:
 def _keep_white_space(processor: Any) -> None:
     """Let a token's place hold the white space that it stands for (Llama 3's file takes it out),
     so that the places of a text's tokens leave no gaps."""
-    if type(processor).__name__ == "Sequence":
-        for index in range(len(processor)):
-            _keep_white_space(processor[index])
+    if hasattr(processor, "__getitem__"):
+        for one in processor:
+            _keep_white_space(one)
     elif hasattr(processor, "trim_offsets"):
         processor.trim_offsets = False
 
