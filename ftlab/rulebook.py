@@ -149,7 +149,9 @@ def refused_data(
         refused = [i for i in report.issues if engine in i.blocks and i.where != "model"]
         if refused:
             where = "the embedded trainer" if engine == "local" else "the hosted service"
-            more = f" There are {len(refused) - 1} more kinds." if len(refused) > 1 else ""
+            others = len(refused) - 1
+            kinds = "One more kind of fault is" if others == 1 else f"{others} more kinds are"
+            more = f" {kinds} in it." if others else ""
             yield _error(
                 field,
                 f"The {kind} file has rows that {where} refuses ({refused[0].message}){more} "

@@ -39,8 +39,8 @@ def key(
     parts = [
         VERSION,
         sha256_of(file),
-        file.suffixes,
-        sha256_of(other) if other else None,
+        file.name,  # messages hold it
+        (other.name, sha256_of(other)) if other else None,
         limit,
         sorted(asked.items(), key=str),
         _fingerprint(tokenizer) if tokenizer else None,

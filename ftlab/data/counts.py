@@ -53,7 +53,7 @@ class TokenCounter:
         return "tokenizers" if self._fast is None else "gigatoken"
 
     def count(self, layouts: Sequence[Layout]) -> Counts:
-        """The counts of some sequences. Raises UnicodeError for half a surrogate pair."""
+        """The counts of some sequences. Raises TypeError for half a surrogate pair."""
         texts = [layout.text for layout in layouts]
         starts, ends, n_text = self._places(texts)
         lengths = [len(text) for text in texts]

@@ -58,7 +58,7 @@ class Change:
 
     def html(self) -> str:
         """The difference for a notebook: red went, green came; every text is escaped."""
-        head = f"line {self.line:,}: {', '.join(self.fixes) or 'unchanged'}"
+        head = f"line {self.line:,}: {', '.join(self.fixes) or 'set aside'}"
         lines = "".join(_diff_line(line) for line in self.diff())
         reason = f'<div style="white-space:normal">{escaped(self.reason)}</div>'
         return (

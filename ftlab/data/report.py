@@ -245,9 +245,10 @@ def _read(
     repeats = _repeats(source, scanned.rows, against)
     found = raised([*issues, *_issues(scanned), *repeats], scanned.n_rows)
     sizes = np.unique(columns.row_hash, return_counts=True)[1]
+    unseen = scanned.passed_over or _is_elsewhere(source)
     return DataReport(
         path=str(source.path or source.name),
-        sha256=_sha256(source) if _is_elsewhere(source) else scanned.screen.sha256,
+        sha256=_sha256(source) if unseen else scanned.screen.sha256,
         n_bytes=total,
         n_rows=scanned.n_rows,
         n_bad_rows=scanned.n_bad_rows,

@@ -66,6 +66,8 @@ class Scan:
         # One time for the whole scan, or a template that writes it could change on the way.
         self.now = datetime.now()
         self.n_rows = self.n_bad_rows = 0
+        self.passed_over = False
+        """Whether a part of the source was too long to be looked at."""
         self.rows = RowTally(name)
         self.findings = Findings()
         self.format_lines: dict[str, list[int]] = {}
@@ -167,6 +169,7 @@ class Scan:
 
     def _line_problems(self, number: int, line: bytes) -> Iterator[Problem]:
         if line.rstrip() == TOO_LONG:
+            self.passed_over = True
             self.n_rows += 1
             yield LINE_TOO_LONG
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import random
 from io import BytesIO
 
@@ -9,6 +10,8 @@ import pytest
 
 from ftlab.data import blocks
 from ftlab.data.blocks import TOO_LONG, file_blocks, line_blocks
+from ftlab.data.report import scan
+from ftlab.files import sha256_of
 
 BEHIND = {
     "nothing": b"",
@@ -86,6 +89,18 @@ def test_two_lines_that_are_too_long_stand_behind_each_other(tmp_path, monkeypat
     expected = [TOO_LONG, b"a\n", b"b\n", TOO_LONG, b"short\n"]
     for size in range(1, 64):
         assert numbered(file_blocks(file, size)) == list(enumerate(expected, start=1))
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.jsonl.gz"])
+def test_the_digest_of_a_scan_is_that_of_the_file(name, tmp_path, monkeypatch):
+    """Also where a line was passed over, or the scan would hold for no file."""
+    monkeypatch.setattr(blocks, "LONGEST_LINE", 1_000)
+    data = b'{"text": "a"}\n' + b"x" * (2 << 20) + b'\n{"text": "b"}\n'
+    file = tmp_path / name
+    file.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    report = scan(file)
+    assert report.n_rows == 3
+    assert report.sha256 == sha256_of(file)
 
 
 @pytest.mark.parametrize("size", [1, 10, 1_000])

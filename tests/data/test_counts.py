@@ -29,7 +29,20 @@ from tests.small import ADDED, TEXT, byte_level, save_tokenizer, with_bos
 NOW = datetime(2026, 3, 14, 15, 9)
 TEMPLATES = ["chatml", "generation_tags", "inst_spaced", "inst_strict", "bare_words", "turn_tagged"]
 LIMITS = [None, 1, 2, 7, 20, 1_000]
-WORDS = ["hello", " order 4417", "\n", "  ", "🦜", "naïve", "</s>", "<|im_end|>", "日本", "'s", "\t", " "]
+WORDS = [
+    "hello",
+    " order 4417",
+    "\n",
+    "  ",
+    "🦜",
+    "naïve",
+    "</s>",
+    "<|im_end|>",
+    "日本",
+    "'s",
+    "\t",
+    " ",
+]
 
 
 def changed(change):
@@ -46,7 +59,7 @@ def trained(tokenizer, trainer):
 
 
 def metaspace(scheme="first"):
-    """As Llama 2's and T5's: a space is a letter of its own, unknown letters fall to bytes or <unk>."""
+    """As T5's: a space is a letter of its own, unknown letters are <unk>."""
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True))
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=scheme)
     tokenizer.decoder = decoders.Metaspace(prepend_scheme=scheme)
@@ -238,6 +251,14 @@ def test_the_common_tokenizers_are_counted_by_bytes(name, tmp_path):
     counter = TokenCounter(tokenizer, None)
     counter.count(layouts)
     assert counter._widths is not None
+
+
+@pytest.mark.parametrize("name", ["trimming", "trimming with BOS"])
+def test_places_of_tokens_leave_no_gaps(name, tmp_path):
+    tokenizer = load_tokenizer(save_tokenizer(tmp_path, backend=TOKENIZERS[name]()))
+    _, offsets = tokenizer.encode("the  day \n is long")
+    assert [start for start, _ in offsets[1:]] == [end for _, end in offsets[:-1]]
+    assert tokenizer.prefix == ((tokenizer.backend.token_to_id("<s>"),) if "BOS" in name else ())
 
 
 @pytest.mark.parametrize("name", ["metaspace", "word piece", "with a prefix space", "stripping"])

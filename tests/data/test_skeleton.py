@@ -17,7 +17,19 @@ from tests.small import ADDED, TEMPLATES, save_tokenizer
 
 ALL_TEMPLATES = sorted(path.stem for path in TEMPLATES.glob("*.jinja"))
 NOW = datetime(2026, 3, 14, 15, 9)
-WORDS = ["hello", " world", "12", "🦜", "naïve", "日本", "a&b<c>", "{{ x }}", "it's", "system", "user"]
+WORDS = [
+    "hello",
+    " world",
+    "12",
+    "🦜",
+    "naïve",
+    "日本",
+    "a&b<c>",
+    "{{ x }}",
+    "it's",
+    "system",
+    "user",
+]
 WORDS += ["one\ntwo", "and a"]
 EDGES = ["", "", "", " ", "\n", "\n\n", "  ", "\t", "\u00a0", "\u3000", " \n "]
 MARKERS = [
@@ -131,7 +143,9 @@ def test_the_short_way_is_taken(tmp_path, monkeypatch):
         skeletons = Skeletons(tokenizer, "auto", NOW)
         asked.clear()
         for i in range(1_000):
-            skeletons.layouts(Clean("conversation", ("user", "assistant"), [f"hello {i}", "good day"]))
+            skeletons.layouts(
+                Clean("conversation", ("user", "assistant"), [f"hello {i}", "good day"])
+            )
         # Once or twice to build, and at rows 1, 2, 4, …, 512.
         assert len(asked) <= 20, template
 
@@ -141,7 +155,8 @@ ODD = {
     "{% if m.content | length > 30 %} (long){% endif %}\n{% endfor %}",
     "strips spaces only": "{% for m in messages %}[{{ m.role }}]{{ m.content.strip(' ') }}<|end|>"
     "{% endfor %}",
-    "strips newlines only": "{% for m in messages %}[{{ m.role }}]{{ m.content.strip('\n') }}<|end|>"
+    "strips newlines only": "{% for m in messages %}[{{ m.role }}]"
+    "{{ m.content.strip('\n') }}<|end|>"
     "{% endfor %}",
     "strips on the right": "{% for m in messages %}[{{ m.role }}]{{ m.content.rstrip() }}<|end|>"
     "{% endfor %}",
@@ -151,7 +166,8 @@ ODD = {
     "{% if 'hello' in m.content %}!{% endif %}<|end|>{% endfor %}",
     "cuts at a word": "{% for m in messages %}[{{ m.role }}]{{ m.content.split('12')[0] }}<|end|>"
     "{% endfor %}",
-    "cuts at a newline": "{% for m in messages %}[{{ m.role }}]{{ m.content.split('\\n')[0] }}<|end|>"
+    "cuts at a newline": "{% for m in messages %}[{{ m.role }}]"
+    "{{ m.content.split('\\n')[0] }}<|end|>"
     "{% endfor %}",
     "writes some twice": "{% for m in messages %}[{{ m.role }}]{{ m.content }}<|end|>{% endfor %}"
     "{{ messages[0].content }}",

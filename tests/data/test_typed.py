@@ -14,7 +14,20 @@ from ftlab.data.rows import BadLine, parse_line
 from ftlab.data.typed import DECODERS, Clean, clean, hashes, of_row, plain
 from tests.small import write_rows
 
-ODD_TEXTS = ["", " ", "\n\t", "\u00a0", "\u2028", "\x1c", "\x00", "a", " a ", "\ufeff", "🦜", "\ud83d"]
+ODD_TEXTS = [
+    "",
+    " ",
+    "\n\t",
+    "\u00a0",
+    "\u2028",
+    "\x1c",
+    "\x00",
+    "a",
+    " a ",
+    "\ufeff",
+    "🦜",
+    "\ud83d",
+]
 ODD_ROLES = ["system", "user", "assistant", "tool", "Human", "", None, 1, ["user"]]
 ODD_VALUES = [None, 0, 1, True, 1.5, float("nan"), [], {}, "1", [{"type": "text", "text": "a"}]]
 
@@ -63,7 +76,9 @@ outputs = st.one_of(
     st.lists(messages, max_size=2),
 )
 ROWS = {
-    "conversation": st.fixed_dictionaries({"messages": st.one_of(lists, st.sampled_from(ODD_VALUES))}),
+    "conversation": st.fixed_dictionaries(
+        {"messages": st.one_of(lists, st.sampled_from(ODD_VALUES))}
+    ),
     "instruction": st.fixed_dictionaries({"prompt": contents, "completion": contents}),
     "general": st.fixed_dictionaries({"text": contents}),
     "preference": st.fixed_dictionaries(
@@ -124,7 +139,9 @@ def test_a_damaged_line_is_not_clean_or_still_right(data):
     line += '{"role":"assistant","content":"é b\\n"}]}'.encode()
     for _ in range(data.draw(st.integers(1, 3))):
         at = data.draw(st.integers(0, len(line) - 1))
-        line[at] = data.draw(st.one_of(st.sampled_from(b'"\\{}[]:,\x00\x1f\xff\xc3u '), st.integers(0, 255)))
+        line[at] = data.draw(
+            st.one_of(st.sampled_from(b'"\\{}[]:,\x00\x1f\xff\xc3u '), st.integers(0, 255))
+        )
     found = clean(bytes(line), "conversation")
     if found is None:
         return
@@ -179,7 +196,10 @@ UNUSUAL = {
     "two questions": {"messages": [USER, USER, ANSWER]},
     "no messages": {"messages": []},
     "half a character": {"messages": [{**USER, "content": "\ud83d"}, ANSWER]},
-    "input that ends with an answer": {**RIGHT["preference"], "input": {"messages": [USER, ANSWER]}},
+    "input that ends with an answer": {
+        **RIGHT["preference"],
+        "input": {"messages": [USER, ANSWER]},
+    },
     "two outputs": {**RIGHT["preference"], "preferred_output": [ANSWER, ANSWER]},
     "an output of the user": {**RIGHT["preference"], "preferred_output": [USER]},
     "a key more in the input": {**RIGHT["preference"], "input": {"messages": [USER], "tools": []}},
@@ -256,8 +276,8 @@ def test_hashes_are_equal_where_rows_say_the_same():
         clean(line, "conversation")
         for line in (
             b'{"messages":[{"role":"user","content":"\\u00e9"},{"role":"assistant","content":"b"}]}',
-            '{"messages": [{"content": "é", "role": "user"}, {"content": "b", "role": "assistant"}]}'
-            .encode(),
+            b'{"messages": [{"content": "\xc3\xa9", "role": "user"}, '
+            b'{"content": "b", "role": "assistant"}]}',
         )
     )
     assert hashes(one) == hashes(other)

@@ -11,6 +11,8 @@ from ftlab.data.checks.registry import Thresholds, conversation, whole_check
 from ftlab.data.columns import Columns
 from ftlab.issues import LINES_KEPT, Issue, shown
 
+SEVERAL = 5
+"""Rows that a habit takes."""
 ENOUGH = 20
 """Rows from which on a share says something."""
 
@@ -133,7 +135,7 @@ def _repeated(
         return
     text, n = max(texts.items(), key=lambda pair: pair[1])
     share = n / total
-    if text and n > 1 and share > limits.repeated:
+    if text and n >= SEVERAL and share > limits.repeated:
         yield Issue(
             "warning" if share > limits.very_repeated else "tip",
             f'{columns.name}: {n:,} of {total:,} answers ({share:.0%}) {verb} with "{text}"; the '
