@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -29,7 +30,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return options.command(options)
     except InvalidSpec as exc:
         _print_issues(exc.issues)
-    except FtlabError as exc:
+    except BrokenPipeError:
+        # The reader of our output has gone, as `| head` does; Python would tell it at exit too.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (FtlabError, ValueError) as exc:
         print(exc, file=sys.stderr)
     except OSError as exc:
         print(
@@ -161,8 +165,15 @@ def _convert(options: argparse.Namespace) -> int:
     mapping = {part: name for part, _, name in pairs}
     made = convert(options.file, options.to, mapping or None)
     print(f"{made.path or 'no file'}: {made.n_rows:,} rows")
+    for problem in made.problems:
+        print(problem.message)
     if made.set_aside is not None:
         print(f"{made.n_set_aside:,} rows set aside in {made.set_aside}")
+    if made.path is None:
+        print(
+            "No row could be converted; rows need a shape that ftlab knows, or columns that are "
+            "named. Say what they stand for: --column user=question --column assistant=answer"
+        )
     return 0 if made.path else 1
 
 

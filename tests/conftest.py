@@ -28,6 +28,7 @@ def own_folders(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         # A unix socket's path is limited to 108 characters, so this one is short.
         patch.setenv("FTLAB_LEASES", str(tmp_path_factory.mktemp("l")))
+        patch.setenv("FTLAB_CACHE", str(tmp_path_factory.mktemp("scans")))
         patch.setenv("HF_HUB_OFFLINE", "1")
         patch.setenv("TOKENIZERS_PARALLELISM", "false")
         os.environ.pop("FTLAB_RUNS", None)

@@ -159,6 +159,7 @@ def convert(
         if progress:
             progress(source.position, source.n_bytes or 0)
 
+    target.parent.mkdir(parents=True, exist_ok=True)
     with NewFile(target) as good, NewFile(beside(target, target.parent, "set-aside")) as aside:
         rows = _readable(source.lines(), aside, tell)
         for number, row in rows if chosen is None else chosen.group(rows):

@@ -143,6 +143,7 @@ def repair(
     names = _names(fixes)
     mender = Mender(names, edits)
     target = beside(source.path, to, "fixed")
+    target.parent.mkdir(parents=True, exist_ok=True)
     aside = beside(source.path, target.parent, "set-aside")
     with ExitStack() as stack:
         output = _Output(target, aside, stack, one_format="one_format" in names)

@@ -13,10 +13,10 @@ from ftlab.data.chat import Layout, lay_out
 from ftlab.data.checks import SAMPLED, RowView, find_problems
 from ftlab.data.counts import Counts, TokenCounter
 from ftlab.data.problems import Problem
-from ftlab.data.skeleton import Skeletons, as_row
+from ftlab.data.skeleton import Skeletons
 from ftlab.data.stats import TokenStats
 from ftlab.data.template import CannotRender, TemplateRunsAway
-from ftlab.data.typed import Clean
+from ftlab.data.typed import Clean, as_row
 
 if TYPE_CHECKING:
     from ftlab.data.scans import Scan

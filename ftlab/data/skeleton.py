@@ -19,7 +19,7 @@ from jinja2 import nodes
 from ftlab.data.chat import Layout, Span, lay_out
 from ftlab.data.template import CannotRender, TemplateRunsAway, parse
 from ftlab.data.tokens import Tokenizer
-from ftlab.data.typed import Clean
+from ftlab.data.typed import Clean, as_row
 
 ORDERS_KEPT = 2_000
 MOST_CONTENTS = 500
@@ -143,21 +143,6 @@ class Skeletons:
 
 def _has_edges(contents: list[str]) -> bool:
     return any(not text or text[0].isspace() or text[-1].isspace() for text in contents)
-
-
-def as_row(row: Clean) -> dict[str, Any]:
-    """The row as it stands in a file."""
-    if row.format in ("instruction", "general"):
-        return dict(zip(row.roles, row.contents, strict=True))
-    messages = [
-        {"role": role, "content": content}
-        for role, content in zip(row.roles, row.contents, strict=True)
-    ]
-    if row.format == "conversation":
-        return {"messages": messages}
-    *given, preferred, other = messages
-    outputs = {"preferred_output": [preferred], "non_preferred_output": [other]}
-    return {"input": {"messages": given}, **outputs}
 
 
 def _sequences(row: Clean) -> tuple[list[str], ...]:

@@ -12,7 +12,7 @@ from ftlab.data.columns import Columns
 from ftlab.data.formats import detect, row_problems
 from ftlab.data.rows import BOM, BadLine, parse_line
 from ftlab.data.scripts import script_of
-from ftlab.data.typed import Clean, hashes, of_row
+from ftlab.data.typed import Clean, as_row, hashes, of_row
 from ftlab.issues import LINES_KEPT
 
 if TYPE_CHECKING:
@@ -40,7 +40,8 @@ class RowTally:
 
     def add(self, numbers: list[int], rows: list[Clean], row: dict[str, Any] | None = None) -> None:
         """Take in some rows; `row` is the whole of a single one that is more than its texts."""
-        weight = 1 if row is None else _weight_key(row)
+        more = row is not None and as_row(rows[0]) != row
+        weight = _weight_key(row) if row is not None and more else 1
         found = [hashes(one, weight) for one in rows]
         self._numbers.append(np.array(numbers, np.int64))
         self._hashes.append(np.array(found, np.uint64).reshape(-1, 3))

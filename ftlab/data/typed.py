@@ -156,6 +156,21 @@ def of_row(format_name: str, row: dict[str, Any]) -> Clean:
     return Clean(format_name, tuple(r for r, _ in parts), [plain(c) for _, c in parts])
 
 
+def as_row(row: Clean) -> dict[str, Any]:
+    """The row as it stands in a file."""
+    if row.format in ("instruction", "general"):
+        return dict(zip(row.roles, row.contents, strict=True))
+    messages = [
+        {"role": role, "content": content}
+        for role, content in zip(row.roles, row.contents, strict=True)
+    ]
+    if row.format == "conversation":
+        return {"messages": messages}
+    *given, preferred, other = messages
+    outputs = {"preferred_output": [preferred], "non_preferred_output": [other]}
+    return {"input": {"messages": given}, **outputs}
+
+
 def plain(content: Any) -> str:
     """The text of a content: as it is, or of its parts; empty for none."""
     if isinstance(content, str):

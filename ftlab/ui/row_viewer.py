@@ -34,6 +34,7 @@ class RowViewer(widgets.VBox):
         self.state = state
         self.edits: dict[int, Any] = {}
         """Line → the row that shall stand there; the repair writes them."""
+        self._kept: dict[str, dict[int, Any]] = {}
         self.line = widgets.Text(description="line", value="1", continuous_update=False)
         self.back = widgets.Button(description="◀", tooltip="Previous row")
         self.on = widgets.Button(description="▶", tooltip="Next row")
@@ -41,15 +42,17 @@ class RowViewer(widgets.VBox):
         self.order = widgets.Dropdown(description="sort", options=ORDERS)
         self.edit = widgets.Button(description="Edit", tooltip="Edit this row")
         self.counts, self.view = widgets.HTML(), widgets.HTML()
+        self.editing = widgets.HTML()
         self.text = widgets.Textarea(layout={"width": "auto", "height": "180px"})
         self.keep = widgets.Button(description="Keep the change", button_style="primary")
         self.drop = widgets.Button(description="Leave as it was")
         self.said = widgets.HTML()
         buttons = widgets.HBox([self.keep, self.drop])
-        self.editor = widgets.VBox([self.text, self.said, buttons])
+        self.editor = widgets.VBox([self.editing, self.text, self.said, buttons])
         self.editor.layout.display = "none"
         self._rows: Rows | None = None
         self._sha256 = ""
+        self._edited = 0  # the line that stands in the editor
         self._places: list[int] = []
         bar = [self.back, self.line, self.on, self.only, self.order, self.edit]
         bar_box = widgets.HBox(bar).add_class("ft-row").add_class("ft-rowbar")
@@ -120,8 +123,9 @@ class RowViewer(widgets.VBox):
         """Render the chosen row with the model's own template."""
         report = self.state.report
         if report is None or not report.n_rows or not Path(report.path).name.endswith(".jsonl"):
-            self._rows, self._sha256 = None, ""
+            self._rows, self._sha256, self.edits = None, "", {}
             self.view.value = ""
+            self._leave()
             return
         if self._rows is None or self._sha256 != report.sha256:
             self._load(report)
@@ -134,7 +138,7 @@ class RowViewer(widgets.VBox):
 
     def _load(self, report: DataReport) -> None:
         self._rows, self._sha256 = Rows(Path(report.path)), report.sha256
-        self.edits = {}
+        self.edits = self._kept.setdefault(report.sha256, {})
         codes: dict[str, int] = {}
         for issue in report.issues:
             if issue.lines:
@@ -184,17 +188,20 @@ class RowViewer(widgets.VBox):
         rows = self._rows
         if rows is None:
             return
-        line = self._line(rows, self._place(rows))
+        place = self._place(rows)
+        line, self._edited = self._line(rows, place), rows.line_number(place)
         try:
             self.text.value = json.dumps(parse_line(line), ensure_ascii=False, indent=2)
         except BadLine:
             self.text.value = line.decode("utf-8", "replace").strip()
         self.said.value = ""
+        self.editing.value = f"Editing line {self._edited:,}"
         self.editor.layout.display = None
 
     def _keep(self) -> None:
         rows = self._rows
-        assert rows is not None
+        if rows is None:
+            return
         try:
             row = parse_line(self.text.value.encode("utf-8", "surrogatepass"))
             if wrong := [p for p in row_problems(row) if p.blocks]:
@@ -202,7 +209,8 @@ class RowViewer(widgets.VBox):
         except UnreadableData as exc:
             self.said.value = f'<span class="ft-error">{SHAPES["error"]} {escaped(exc)}</span>'
             return
-        self.edits = {**self.edits, rows.line_number(self._place(rows)): row}
+        self.edits = {**self.edits, self._edited: row}
+        self._kept[self._sha256] = self.edits
         self._leave()
         self.state.beat += 1
         self.refresh()

@@ -324,3 +324,17 @@ def test_without_a_length_the_context_of_the_model_cuts(tmp_path):
     (issue,) = issues_of_rows(report)
     assert (issue.code, issue.lines) == ("answer_cut", (1,))
     assert "32 fit" in issue.message
+
+
+def test_a_copy_is_found_however_its_row_is_written(tmp_path):
+    (row,) = chat_rows(1)
+    forms = [
+        "\ufeff" + json.dumps(row),
+        json.dumps(row),
+        json.dumps({**row, "id": 7}),
+        json.dumps(row, indent=None, separators=(",", ":")),
+    ]
+    file = tmp_path / "copies.jsonl"
+    file.write_text("\n".join(forms), encoding="utf-8")
+    report = scan(file)
+    assert report.n_duplicates == 3

@@ -88,14 +88,13 @@ def lengths_only(lengths):
 
 
 def test_packing_by_hand():
-    # Packs of 10: 7+3, 6+4, 5+5, 5+4, 2 more: 9 of the last two stand beside 5+4 and leave 0 + ...
-    # 7 3 | 6 4 | 5 5 | 5 4 |: the 1 that is left in the fourth takes the 1.
-    assert lengths_only([7, 6, 5, 5, 5, 4, 4, 3, 1]).packing_efficiency(10) == pytest.approx(1.0)
-    # 6 needs a pack of its own, 5+5 fill one, 12 is cut to 10: 26 of 30 places.
+    # 7+3, 6+4, 5+5 and 5+4+1: four packs of 10, all full.
+    assert lengths_only([7, 6, 5, 5, 5, 4, 4, 3, 1]).packing_efficiency(10) == 1.0
+    # 12 is cut to 10, 6 stays alone, 5+5: 26 of 30 places.
     assert lengths_only([6, 5, 5, 12]).packing_efficiency(10) == pytest.approx(26 / 30)
-    # Best fit puts the 3 beside the 7 (3 left), not beside the 6 (4 left), where the 4 goes.
-    assert lengths_only([7, 6, 4, 3]).packing_efficiency(10) == 1.0
-    # Without a length the longest sequence is the length: 4 | 3 | 2+1 of 12 places hold 10.
+    # 7+3 and 6+2+2; were the 3 put where more room is, beside the 6, the last 2 would need a third.
+    assert lengths_only([7, 6, 3, 2, 2]).packing_efficiency(10) == 1.0
+    # Without a length the longest sequence is the length: 4, 3+1 and 2 in 12 places.
     assert lengths_only([4, 3, 2, 1]).packing_efficiency(None) == pytest.approx(10 / 12)
     assert lengths_only([]).packing_efficiency(None) == 1.0
 

@@ -172,3 +172,20 @@ def test_no_split_is_offered_where_one_is_given(state, panel, files):
     state.update({**files, "validation_split": 0.1})
     scan(state)
     assert not is_seen(panel.split_box)
+
+
+def test_an_edit_stays_with_its_row_and_outlives_another_file(bad, state, tmp_path):
+    viewer = bad.viewer
+    viewer.go(1)
+    viewer.edit.click()
+    viewer.on.click()  # the view moves on, the editor holds the first row still
+    viewer.text.value = viewer.text.value.replace("Where is order 0?", "Where is it?")
+    viewer.keep.click()
+    assert list(viewer.edits) == [1]
+    path = state.values["training_file"]
+    state.update({"training_file": str(tmp_path / "none.jsonl")})
+    scan(state)
+    assert viewer.edits == {}
+    state.update({"training_file": path})
+    scan(state)
+    assert list(viewer.edits) == [1]
