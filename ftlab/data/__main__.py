@@ -46,7 +46,7 @@ def _tell_preview(path: str, model: str | None) -> None:
     try:
         tokenizer = load_tokenizer(fetch(model, weights=False)) if model else None
         found = preview(file, tokenizer)
-    except (UnreadableData, OSError):
+    except (UnreadableData, OSError, MemoryError, TypeError):
         return  # the scan itself says what is wrong
     if found is not None:
         _tell({"preview": found.in_words()})

@@ -40,7 +40,7 @@ def key(
         VERSION,
         sha256_of(file),
         file.name,  # messages hold it
-        (other.name, sha256_of(other)) if other else None,
+        (other.name, sha256_of(other)) if other else str(against),
         limit,
         sorted(asked.items(), key=str),
         _fingerprint(tokenizer) if tokenizer else None,

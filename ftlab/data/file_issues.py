@@ -43,16 +43,18 @@ def no_rows(name: str) -> Issue:
     )
 
 
-def mixed_formats(name: str, majority: str | None, lines: dict[str, list[int]]) -> Issue:
+def mixed_formats(
+    name: str, majority: str | None, lines: dict[str, list[int]], n_others: int
+) -> Issue:
     others = sorted(n for kind, numbers in lines.items() if kind != majority for n in numbers)
     return Issue(
         "error",
         f"{name} line {others[0]}: this row has another format than most ({majority}); a file "
-        f"holds one format. Move the {len(others):,} other rows into a file of their own.",
+        f"holds one format. Move the {n_others:,} other rows into a file of their own.",
         code="mixed_formats",
         blocks=("together", "local"),
         lines=tuple(others[:LINES_KEPT]),
-        count=len(others),
+        count=n_others,
         fix="one_format",
     )
 
@@ -80,4 +82,14 @@ def not_compared(name: str) -> Issue:
 def no_hub_data(exc: Exception) -> Issue:
     return Issue(
         "error", str(exc), code="no_hub_data", where="training_file", blocks=("together", "local")
+    )
+
+
+def no_training_file(path: str | Path) -> Issue:
+    return Issue(
+        "error",
+        f"{path} can't be read, so its rows were not compared with these; the path of the training "
+        "file is needed. Correct the path.",
+        code="no_training_file",
+        where="training_file",
     )

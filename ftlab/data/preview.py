@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ftlab.data.blocks import LONGEST_LINE
 from ftlab.data.counts import TokenCounter
 from ftlab.data.formats import detect
 from ftlab.data.rows import BOM, BadLine, parse_line
@@ -68,6 +69,8 @@ def preview(path: Path, tokenizer: Tokenizer | None = None, seed: int = 0) -> Pr
         n_bytes += PIECE
         if monotonic() > end and len(n_rows) >= 8:
             break
+    if sum(n_rows) < len(n_rows):
+        return None  # lines so long that pieces say nothing
     whole = size / PIECE
     return Preview(
         format=kind,
@@ -86,18 +89,23 @@ def _pieces(path: Path, size: int, draw: np.random.Generator) -> Iterator[list[b
         for start in starts.astype(np.int64).tolist():
             stream.seek(max(start - 1, 0))
             if start:
-                stream.readline()  # up to the first line that starts here
+                stream.readline(LONGEST_LINE)  # up to the first line that starts here
             lines = []
-            while stream.tell() < start + PIECE and (line := stream.readline()):
+            while stream.tell() < start + PIECE and (line := stream.readline(LONGEST_LINE)):
                 lines.append(line)
             yield lines
+
+
+def _is_text(content: str) -> bool:
+    """Whether it holds no half of a surrogate pair."""
+    return content.isascii() or "\\ud" not in ascii(content)
 
 
 def _texts(row: dict) -> Iterator[str]:
     for value in row.values():
         for item in value if isinstance(value, list) else [value]:
             content = item.get("content") if isinstance(item, dict) else item
-            if isinstance(content, str):
+            if isinstance(content, str) and _is_text(content):
                 yield content
 
 

@@ -26,13 +26,14 @@ from ftlab.data.file_issues import (
     no_file,
     no_hub_data,
     no_rows,
+    no_training_file,
     not_compared,
     nothing_trains,
     unreadable,
 )
 from ftlab.data.formats import BOTH, Problem
 from ftlab.data.hub import hub_rows, is_hub_id
-from ftlab.data.purposes import for_purpose
+from ftlab.data.purposes import PURPOSES, for_purpose
 from ftlab.data.rows import Rows
 from ftlab.data.scans import Scan
 from ftlab.data.sources import Source, open_source
@@ -184,6 +185,8 @@ def scan(
 
     Never raises for what is in the data: a missing file or model is an Issue of the report too.
     """
+    if purpose not in PURPOSES:
+        raise ValueError(f"purpose is {purpose!r}; it takes {' or '.join(PURPOSES)}. Use one.")
     file = existing(data) if isinstance(data, (str, Path)) else None
     if isinstance(data, str) and file is None and is_hub_id(data):
         try:
@@ -202,7 +205,9 @@ def scan(
     }
     try:
         asking = {**asked, "purpose": purpose}
-        key = cache.key(file, tokenizer, limit, asking, against) if file and cached else None
+        # A model that can't be read may be another time; such a report is not kept.
+        keeps = file is not None and cached and (model is None or tokenizer is not None)
+        key = cache.key(file, tokenizer, limit, asking, against) if file and keeps else None
         known = cache.load(key) if key else None
         if known is not None and (report := _revived(known)) is not None:
             return report.model_copy(update={"path": str(file)})
@@ -212,8 +217,8 @@ def scan(
         report = report.model_copy(update={"issues": found})
     except OSError as exc:
         return DataReport(path=str(data), issues=(unreadable(Path(str(data)), exc),))
-    if key is not None:
-        cache.store(key, report.model_dump_json())
+    if key is not None and file is not None and report.sha256 == sha256_of(file):
+        cache.store(key, report.model_dump_json())  # else it was written to while it was read
     return report
 
 
@@ -261,7 +266,7 @@ def _read(
         turns=dict(scanned.rows.turns),
         scripts=dict(columns.scripts),
         tokens=scanned.tokens.stats() if scanned.tokens else None,
-        tokens_exact=tokenizer is not None,
+        tokens_exact=scanned.tokens is not None and scanned.tokens.is_exact,
         loss_tokens=scanned.tokens.loss_tokens if scanned.tokens else 0,
         issues=tuple(by_gravity(found)),
         **asked,
@@ -304,6 +309,9 @@ def _repeats(source: Source, tally: RowTally, against: str | Path | None) -> Ite
     if against is None:
         return
     train = open_source(against)
+    if train.kind == "unknown" or not Path(against).expanduser().exists():
+        yield no_training_file(against)
+        return
     yield from leakage(columns_of(against), columns)
     if small and (train.n_bytes or 0) <= MOST_CHARACTERS:
         texts = answered_texts(train), answered_texts(source)
@@ -347,7 +355,12 @@ def _issues(scanned: Scan) -> Iterator[Issue]:
         yield no_rows(scanned.name)
         return
     if len(scanned.formats) > 1:
-        yield mixed_formats(scanned.name, scanned.majority, scanned.format_lines)
+        yield mixed_formats(
+            scanned.name,
+            scanned.majority,
+            scanned.format_lines,
+            scanned.formats.total() - scanned.formats[scanned.majority or ""],
+        )
     yield from scanned.check_sample()
     yield from find_in_file(scanned.rows.columns)
     if scanned.tokens is not None and scanned.tokens.lengths and not scanned.tokens.loss_tokens:

@@ -7,6 +7,7 @@ them, a second screens the raw bytes, a third counts the tokens of the block bef
 from __future__ import annotations
 
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -77,7 +78,6 @@ class Scan:
         special = tokenizer.special_tokens if tokenizer else ()
         self.screen = Screen(needles_for(special), DIGITS)
         self.tokens = Sequences(self) if tokenizer else None
-        self._seen: tuple[int, int] = (0, 0)
 
     def run(self, blocks: Iterable[Block], progress: Progress | None = None) -> None:
         """Read all blocks. Raises OSError."""
@@ -183,7 +183,6 @@ class Scan:
         try:
             row = parse_line(line)
         except BadLine as exc:
-            self.rows.add_bad(number, line)
             yield exc.problem
             return
         yield from self._row_problems(number, row, line)
@@ -197,7 +196,6 @@ class Scan:
         self._foreign[reader.name if reader else ""] += known is None
         yield from problems if reader is None else [_foreign(reader)]
         if known is None or any("local" in problem.blocks for problem in problems):
-            self.rows.add_bad(number, line)
             return
         ours = {key: value for key, value in row.items() if key in known.keys}
         self.rows.add([number], [of_row(known.name, ours)], ours)
@@ -256,16 +254,25 @@ class Scan:
         self.sample.append(RowView(row, tokens, self.tokenizer, self.max_seq_length, number))
 
 
+_TURNS = threading.Lock()
+_WAITING: list[float] = []
+"""What the interval was before, once for every scan that goes on."""
+
+
 @contextmanager
 def _quick_turns() -> Iterator[None]:
     """Let threads take turns more often: the others need Python's lock for microseconds only, and
     would else wait five milliseconds for it each time."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(5e-5)
+    with _TURNS:
+        _WAITING.append(_WAITING[0] if _WAITING else sys.getswitchinterval())
+        sys.setswitchinterval(5e-5)
     try:
         yield
     finally:
-        sys.setswitchinterval(before)
+        with _TURNS:
+            before = _WAITING.pop()
+            if not _WAITING:  # the last of the scans that go on at once
+                sys.setswitchinterval(before)
 
 
 def _foreign(reader: Reader) -> Problem:

@@ -35,7 +35,6 @@ class Sequences:
         self._layouts: list[Layout] = []
         self._numbers: list[int] = []
         self._waiting: deque[tuple[list[int], Future[Counts]]] = deque()
-        self.n_tokens: dict[int, int] = {}
         self.lengths, self.by_role = Counter[int](), Counter[str]()
         self.run_starts, self.run_ends = Counter[int](), Counter[int]()
         self.first_trained, self.last_trained = Counter[int](), Counter[int]()
@@ -70,7 +69,8 @@ class Sequences:
             for layout in layouts:
                 _check_text(layout.text)
         except TemplateRunsAway as exc:
-            self._give_up(number, exc)
+            self.runs_away = True
+            yield _cannot_render(exc)
             return
         except CannotRender as exc:
             yield _cannot_render(exc)
@@ -105,7 +105,9 @@ class Sequences:
     def _collect(self) -> None:
         numbers, job = self._waiting.popleft()
         counts = job.result()
-        self.per_row.append((numbers, counts.n_tokens, counts.n_trained))
+        # Four bytes each: this is kept of every row.
+        figures = (numbers, counts.n_tokens, counts.n_trained)
+        self.per_row.append(tuple(np.array(column, np.int32) for column in figures))
         _tally(self.lengths, counts.n_tokens)
         _tally(self.run_starts, counts.spans[0])
         _tally(self.run_ends, counts.spans[1])
@@ -131,6 +133,11 @@ class Sequences:
                 continue
             view = RowView({}, tuple(sequences), scan.tokenizer, scan.max_seq_length, number)  # type: ignore[arg-type]
             scan.report(number, find_problems(view, COUNT_CHECKS))
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether every row was laid out as the template itself does it."""
+        return not self._skeletons.differed
 
     def stats(self) -> TokenStats:
         """The figures so far."""

@@ -68,7 +68,9 @@ class Skeletons:
         self._tokenizer, self._train_on_inputs, self._now = tokenizer, train_on_inputs, now
         self._known: dict[tuple[str, tuple[str, ...]], list[_Skeleton] | None] = {}
         self._used: dict[tuple[str, tuple[str, ...]], int] = {}
-        self._trusted = True
+        self.differed = False
+        """Whether a row turned out otherwise than by the short way; those before it may be too."""
+        self._trusted = not _looks_inside(tokenizer.template_for(tools=False) or "")
         template = tokenizer.template_for(tools=False)
         # `lay_out` itself looks for the end of a reasoning.
         self._markers = {"</think>", *(_markers(template) if template else ())}
@@ -95,7 +97,7 @@ class Skeletons:
         )
         used = self._used[key] = self._used.get(key, 0) + 1
         if used & (used - 1) == 0 and made != self._exact(row):
-            self._trusted = False
+            self._trusted, self.differed = False, True
             return self._exact(row)
         return made
 
@@ -206,3 +208,40 @@ def _markers(template: str) -> frozenset[str]:
 
 def _texts(node: nodes.Node) -> set[str]:
     return {c.value for c in node.find_all(nodes.Const) if isinstance(c.value, str)}
+
+
+INSIDE = {"length", "count", "wordcount", "truncate", "first", "last", "reverse", "batch"}
+"""Filters whose result says something of a text besides what it is."""
+METHODS = {"isdigit", "isnumeric", "isalpha", "isupper", "islower", "splitlines", "find", "count"}
+NEIGHBOURS = {"previtem", "nextitem"}
+
+
+@lru_cache(maxsize=16)
+def _looks_inside(template: str) -> bool:
+    """Whether a template acts on the length or the letters of a content, or compares contents: no
+    row of markers shows what it does with another text."""
+    try:
+        tree = parse(template)
+    except CannotRender:
+        return False
+    attributes = {node.attr for node in tree.find_all(nodes.Getattr)}
+    if attributes & (METHODS | NEIGHBOURS):
+        return True
+    if any(node.name in INSIDE and _of_content(node) for node in tree.find_all(nodes.Filter)):
+        return True
+    return any(
+        isinstance(node.arg, nodes.Slice) or isinstance(getattr(node.arg, "value", None), int)
+        for node in tree.find_all(nodes.Getitem)
+        if not isinstance(node.node, nodes.Call) and _of_content(node.node)
+    )
+
+
+def _of_content(node: nodes.Node) -> bool:
+    """Whether an expression is made from a message's content."""
+    inner = [node, *node.find_all((nodes.Getattr, nodes.Getitem, nodes.Name))]
+    return any(
+        getattr(one, "attr", None) == "content"
+        or getattr(getattr(one, "arg", None), "value", None) == "content"
+        or getattr(one, "name", None) in ("content", "text")
+        for one in inner
+    )

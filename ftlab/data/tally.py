@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -36,24 +37,19 @@ class RowTally:
         self._hashes: list[np.ndarray] = []
         self._chars: list[np.ndarray] = []
         self._outputs: list[np.ndarray] = []
-        self._bad: list[tuple[int, int]] = []
 
     def add(self, numbers: list[int], rows: list[Clean], row: dict[str, Any] | None = None) -> None:
         """Take in some rows; `row` is the whole of a single one that is more than its texts."""
-        more = row is not None and as_row(rows[0]) != row
-        weight = _weight_key(row) if row is not None and more else 1
+        more = row is not None and as_row(rows[0]) != _without_defaults(row)
+        weight = _besides_texts(row) if row is not None and more else 1
         found = [hashes(one, weight) for one in rows]
-        self._numbers.append(np.array(numbers, np.int64))
+        self._numbers.append(np.array(numbers, np.int32))
         self._hashes.append(np.array(found, np.uint64).reshape(-1, 3))
-        self._chars.append(np.array([sum(map(len, one.contents)) for one in rows], np.int64))
+        self._chars.append(np.array([sum(map(len, one.contents)) for one in rows], np.int32))
         self.orders.update([one.roles for one in rows])
         if row is not None:
             self._count_weights(row)
         self._count_answers(numbers, rows)
-
-    def add_bad(self, number: int, line: bytes) -> None:
-        """A row that is no training row still may stand there twice."""
-        self._bad.append((number, hash(line.strip())))
 
     def _count_answers(self, numbers: list[int], rows: list[Clean]) -> None:
         columns = self.columns
@@ -120,12 +116,15 @@ class RowTally:
         columns.n_rows, columns.format = n_rows, majority
         if not self._numbers:
             return
-        numbers = np.concatenate(self._numbers)
-        order = np.argsort(numbers, kind="stable")
-        columns.lines = numbers[order]
-        found = np.concatenate(self._hashes)[order]
+        columns.lines = np.concatenate(self._numbers)
+        found = np.concatenate(self._hashes)
+        columns.n_chars = np.concatenate(self._chars)
+        self._numbers, self._hashes, self._chars = [], [], []
+        if (np.diff(columns.lines) < 0).any():  # rows that went the exact way come before others
+            order = np.argsort(columns.lines, kind="stable")
+            columns.lines, columns.n_chars = columns.lines[order], columns.n_chars[order]
+            found = found[order]
         columns.row_hash, columns.prompt_hash, columns.answer_hash = found.T.copy()
-        columns.n_chars = np.concatenate(self._chars)[order]
         if self._outputs:
             columns.chosen_chars, columns.rejected_chars = np.concatenate(self._outputs).T.copy()
         if tokens is not None:
@@ -170,11 +169,19 @@ def _script(text: str) -> str:
     return "latin" if len(text) > EDGE and text.isascii() else script_of(text)
 
 
-def _weight_key(row: dict[str, Any]) -> Any:
-    """What sets a row apart besides its texts: tools, calls, weights."""
-    plain = ("prompt", "completion", "text")
-    kept = [(k, v) for k, v in row.items() if k not in plain or not isinstance(v, str)]
-    return repr(sorted(kept, key=str))
+def _besides_texts(row: dict[str, Any]) -> str:
+    """What sets a row apart besides its texts (tools, calls, weights), whatever the order of keys
+    and whether a weight of 1 is written down."""
+    return json.dumps(_without_defaults(row), sort_keys=True, default=str)
+
+
+def _without_defaults(value: Any) -> Any:
+    if isinstance(value, dict):
+        kept = {k: _without_defaults(v) for k, v in value.items()}
+        return {k: v for k, v in kept.items() if (k, v) != ("weight", 1)}
+    if isinstance(value, list):
+        return [_without_defaults(item) for item in value]
+    return value
 
 
 def _prune(counter: Counter[str]) -> None:
@@ -202,9 +209,9 @@ def _edges(prompt: str, completion: str) -> tuple[str, str]:
 
 def _per_row(lines: np.ndarray, tokens: Sequences) -> tuple[np.ndarray, np.ndarray]:
     """Tokens of the longest sequence and trained tokens of each row."""
-    longest, trained = np.zeros(len(lines), np.int64), np.zeros(len(lines), np.int64)
+    longest, trained = np.zeros(len(lines), np.int32), np.zeros(len(lines), np.int32)
     for numbers, n_tokens, n_trained in tokens.per_row:
-        at = np.searchsorted(lines, np.array(numbers, np.int64))
+        at = np.searchsorted(lines, numbers)
         np.maximum.at(longest, at, n_tokens)
         np.add.at(trained, at, n_trained)
     return longest, trained

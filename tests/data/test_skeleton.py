@@ -9,10 +9,10 @@ import pytest
 
 from ftlab.data import skeleton
 from ftlab.data.chat import lay_out
-from ftlab.data.skeleton import Skeletons, as_row
+from ftlab.data.skeleton import Skeletons
 from ftlab.data.template import CannotRender
 from ftlab.data.tokens import load_tokenizer
-from ftlab.data.typed import Clean
+from ftlab.data.typed import Clean, as_row
 from tests.small import ADDED, TEMPLATES, save_tokenizer
 
 ALL_TEMPLATES = sorted(path.stem for path in TEMPLATES.glob("*.jinja"))
@@ -209,3 +209,24 @@ def test_a_row_as_it_stands_in_a_file():
         "non_preferred_output": [{"role": "assistant", "content": "c"}],
     }
     assert as_row(Clean("general", ("text",), ["a"])) == {"text": "a"}
+
+
+@pytest.mark.parametrize(
+    "looked_at",
+    [
+        "{{ message.content[:200] }}",
+        "{% if message.content|length > 30 %}{{ message.content }}{% endif %}",
+        "{% if message['content'].isdigit() %}a{% endif %}{{ message['content'] }}",
+        "{% if loop.previtem is defined %}b{% endif %}{{ message.content }}",
+    ],
+)
+def test_a_template_that_looks_at_a_content_goes_the_exact_way(looked_at, tmp_path):
+    folder = save_tokenizer(tmp_path, "chatml")
+    text = "{% for message in messages %}" + looked_at + "<|im_end|>{% endfor %}"
+    (folder / "chat_template.jinja").write_text(text)
+    tokenizer = load_tokenizer(folder)
+    made = Skeletons(tokenizer, True, NOW)
+    for n in (3, 3, 3, 400, 3, 1):
+        contents = ["a" * n, "7" * n]
+        row = Clean("conversation", ("user", "assistant"), contents)
+        assert made.layouts(row) == lay_out(as_row(row), tokenizer, True, now=NOW)
