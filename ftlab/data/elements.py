@@ -18,10 +18,12 @@ from ftlab.data.rows import BOM
 READ_SIZE = 1 << 20
 Shape = Literal["lines", "array", "values"]
 
-_STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
-_INSIDE = re.compile(rb'(?:[^"\[\]{}]++|' + _STRING + rb")*+", re.DOTALL)
-_BETWEEN = re.compile(rb'(?:[^"\[\]{},]++|' + _STRING + rb")*+", re.DOTALL)
-_REST_OF_STRING = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
+# Without possessive quantifiers, which Python 3.11.2 gets wrong in groups; none of these fails
+# after a match, so there is nothing to go back to.
+_STRING = rb'"[^"\\]*(?:\\.[^"\\]*)*"'
+_INSIDE = re.compile(rb'(?:[^"\[\]{}]+|' + _STRING + rb")*", re.DOTALL)
+_BETWEEN = re.compile(rb'(?:[^"\[\]{},]+|' + _STRING + rb")*", re.DOTALL)
+_REST_OF_STRING = re.compile(rb'[^"\\]*(?:\\.[^"\\]*)*', re.DOTALL)
 
 
 def shape_of(head: bytes, suffix: str) -> Shape:

@@ -106,8 +106,8 @@ class Sequences:
         numbers, job = self._waiting.popleft()
         counts = job.result()
         # Four bytes each: this is kept of every row.
-        figures = (numbers, counts.n_tokens, counts.n_trained)
-        self.per_row.append(tuple(np.array(column, np.int32) for column in figures))
+        n_tokens, n_trained = counts.n_tokens.astype(np.int32), counts.n_trained.astype(np.int32)
+        self.per_row.append((np.array(numbers, np.int32), n_tokens, n_trained))
         _tally(self.lengths, counts.n_tokens)
         _tally(self.run_starts, counts.spans[0])
         _tally(self.run_ends, counts.spans[1])

@@ -41,8 +41,8 @@ class RowTally:
     def add(self, numbers: list[int], rows: list[Clean], row: dict[str, Any] | None = None) -> None:
         """Take in some rows; `row` is the whole of a single one that is more than its texts."""
         more = row is not None and as_row(rows[0]) != _without_defaults(row)
-        weight = _besides_texts(row) if row is not None and more else 1
-        found = [hashes(one, weight) for one in rows]
+        besides = _besides_texts(row) if row is not None and more else ""
+        found = [hashes(one, besides) for one in rows]
         self._numbers.append(np.array(numbers, np.int32))
         self._hashes.append(np.array(found, np.uint64).reshape(-1, 3))
         self._chars.append(np.array([sum(map(len, one.contents)) for one in rows], np.int32))

@@ -180,7 +180,7 @@ def plain(content: Any) -> str:
     return ""
 
 
-def hashes(row: Clean, weight: float = 1) -> tuple[int, int, int]:
+def hashes(row: Clean, besides: str = "") -> tuple[int, int, int]:
     """64-bit hashes of (row, prompt, last answer): equal where the decoded texts are.
 
     They hold within one process; Python salts them anew in the next.
@@ -188,4 +188,4 @@ def hashes(row: Clean, weight: float = 1) -> tuple[int, int, int]:
     texts = row.contents
     n_last = 2 if row.format == "preference" else 1
     prompt = hash(tuple(texts[:-n_last])) & _MASK if len(texts) > n_last else 0
-    return hash((row.roles, weight, *texts)) & _MASK, prompt, hash(texts[-n_last]) & _MASK
+    return hash((row.roles, besides, *texts)) & _MASK, prompt, hash(texts[-n_last]) & _MASK

@@ -225,8 +225,8 @@ def test_a_template_that_looks_at_a_content_goes_the_exact_way(looked_at, tmp_pa
     text = "{% for message in messages %}" + looked_at + "<|im_end|>{% endfor %}"
     (folder / "chat_template.jinja").write_text(text)
     tokenizer = load_tokenizer(folder)
-    made = Skeletons(tokenizer, True, NOW)
+    made = Skeletons(tokenizer, train_on_inputs=True, now=NOW)
     for n in (3, 3, 3, 400, 3, 1):
         contents = ["a" * n, "7" * n]
         row = Clean("conversation", ("user", "assistant"), contents)
-        assert made.layouts(row) == lay_out(as_row(row), tokenizer, True, now=NOW)
+        assert made.layouts(row) == lay_out(as_row(row), tokenizer, train_on_inputs=True, now=NOW)
