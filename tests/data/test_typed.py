@@ -285,7 +285,7 @@ def test_hashes_are_equal_where_rows_say_the_same():
     assert hashes(longer)[1] == hashes(one)[1]
     assert hashes(longer)[0] != hashes(one)[0]
     assert hashes(longer)[2] != hashes(one)[2]
-    assert hashes(one, weight=0.5)[0] != hashes(one)[0]
+    assert hashes(one, "weight 0.5")[0] != hashes(one)[0]
     assert hashes(Clean("general", ("text",), ["a"]))[1] == 0
 
 
