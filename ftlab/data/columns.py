@@ -25,19 +25,19 @@ class Columns:
     lines: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     """Line numbers, from 1."""
     row_hash: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint64))
-    """Of the canonical row: equal for rows that say the same."""
+    """Of the texts, their roles and all else in the row: equal for rows that say the same."""
     prompt_hash: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint64))
     """Of everything before the last answer; 0 where there is none."""
     answer_hash: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint64))
     """Of the last answer (of the preferred one); 0 where there is none."""
     n_chars: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
-    """Length of the row in the file, in bytes."""
+    """Length of the row's texts."""
     n_tokens: np.ndarray | None = None
     """Tokens of the longest sequence of a row; None when no tokenizer counted."""
     n_trained: np.ndarray | None = None
     """Tokens of a row that train, before any cut."""
     chosen_chars: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
-    """Preference rows: length of the preferred answer in characters, in row order."""
+    """Preference rows: length of the preferred answer in characters."""
     rejected_chars: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     """The same of the other answer."""
     openings: Counter[str] = field(default_factory=Counter)

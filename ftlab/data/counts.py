@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ftlab.data.chat import Layout
+from ftlab.data.skeleton import Filled
+from ftlab.data.spans import Marked, Spans, marked
 from ftlab.data.tokens import Tokenizer
 
 COMPARED = 200
@@ -38,6 +40,26 @@ class Counts(NamedTuple):
     """Tokens that belong to each role."""
 
 
+class _Ids(NamedTuple):
+    """Texts as tokens, one text behind the other."""
+
+    ids: np.ndarray
+    n_tokens: np.ndarray
+    """Per text."""
+
+
+class Encoded(NamedTuple):
+    """Where the tokens of some texts lie in the joined texts."""
+
+    starts: np.ndarray | None
+    """None where every token starts where the one before it ends."""
+    ends: np.ndarray
+    n_tokens: np.ndarray
+    """Per text."""
+    in_bytes: bool
+    """And not in characters."""
+
+
 class TokenCounter:
     """Counts tokens with one tokenizer; not for two threads at once."""
 
@@ -52,43 +74,40 @@ class TokenCounter:
         """Of the library that counts."""
         return "tokenizers" if self._fast is None else "gigatoken"
 
-    def count(self, layouts: Sequence[Layout]) -> Counts:
+    def count(self, sequences: Sequence[Layout | Filled]) -> Counts:
         """The counts of some sequences. Raises TypeError for half a surrogate pair."""
-        texts = [layout.text for layout in layouts]
-        starts, ends, n_text = self._places(texts)
-        lengths = [len(text) for text in texts]
-        if self._widths is not None:
-            layouts = [_in_bytes(layout) for layout in layouts]
-            lengths = [_n_bytes(text) for text in texts]
-        lead = np.array([len(layout.lead) for layout in layouts], np.int64)
-        tail = np.array([len(layout.tail) for layout in layouts], np.int64)
-        at = _Places(starts, ends, n_text, lead, tail, np.array(lengths, np.int64))
-        return _counted(layouts, at, self._limit)
+        return self.counted(sequences, self.encode([one.text for one in sequences]))
+
+    def encode(self, texts: list[str]) -> Encoded:
+        """The texts as tokens; most of the work leaves Python's lock to other threads."""
+        widths = self._widths  # `counted` may take it away meanwhile
+        if widths is None:
+            return _by_offsets(texts, self._tokenizer.backend)
+        ids, n_tokens = self._ids(texts)
+        ends = np.cumsum(widths[ids], dtype=np.int32)
+        return Encoded(None, ends, n_tokens, in_bytes=True)
+
+    def counted(self, sequences: Sequence[Layout | Filled], encoded: Encoded) -> Counts:
+        """The counts of sequences whose texts were encoded."""
+        batch = marked(sequences, in_bytes=encoded.in_bytes)
+        if encoded.in_bytes and int(batch.lengths.sum()) != encoded.ends[-1:].sum():
+            # A normalizer, or tokens that overlap: the bytes of the tokens are not the texts'.
+            self._widths = self._fast = None
+            encoded = _by_offsets([one.text for one in sequences], self._tokenizer.backend)
+            batch = marked(sequences, in_bytes=False)
+        return _counted(batch, _Places(encoded, batch), self._limit)
 
     def n_tokens(self, texts: list[str]) -> int:
         """Tokens of some texts together."""
         if self._widths is None:
             return sum(len(self._tokenizer.encode(text)[0]) for text in texts)
-        return len(self._ids(texts)[0]) if texts else 0
+        return len(self._ids(texts).ids) if texts else 0
 
-    def _places(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(start, end, sequence lengths) of all tokens, in the joined texts: in bytes where
-        `widths` are known, else in characters."""
-        if self._widths is not None:
-            ids, n_tokens = self._ids(texts)
-            ends = np.cumsum(self._widths[ids], dtype=np.int64)
-            if sum(map(_n_bytes, texts)) == (ends[-1] if len(ends) else 0):
-                starts = np.concatenate((ends[:1] * 0, ends[:-1]))
-                return starts, ends, n_tokens
-            self._widths = self._fast = None  # a normalizer, or tokens that overlap
-        return _by_offsets(texts, self._tokenizer.backend)
-
-    def _ids(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
-        if self._fast is not None:
-            if self._left > 0:
-                self._compare(texts[: self._left])
-            if self._fast is not None:
-                return _gigatoken_ids(self._fast, texts)
+    def _ids(self, texts: list[str]) -> _Ids:
+        if self._fast is not None and self._left > 0:
+            self._compare(texts[: self._left])
+        if (fast := self._fast) is not None:
+            return _gigatoken_ids(fast, texts)
         return _plain_ids(self._tokenizer.backend, texts)
 
     def _compare(self, texts: list[str]) -> None:
@@ -101,24 +120,18 @@ class TokenCounter:
             self._fast = None
 
 
-def _counted(
-    layouts: Sequence[Layout],
-    at: _Places,
-    limit: int | None,
-) -> Counts:
-    n_tokens = at.lead + at.n_text + at.tail
-    owner, a, b = at.tokens_of([layout.trained for layout in layouts])
-    whole = np.array([layout.whole for layout in layouts], bool)
-    if whole.any():
-        keep = ~whole[owner]
-        full = np.flatnonzero(whole)
+def _counted(batch: Marked, at: _Places, limit: int | None) -> Counts:
+    n_tokens = batch.lead + at.n_text + batch.tail
+    owner, a, b = at.tokens_of(batch.trained)
+    if batch.whole.any():
+        keep, full = ~batch.whole[owner], np.flatnonzero(batch.whole)
         owner = np.concatenate((owner[keep], full))
         a = np.concatenate((a[keep], np.zeros(len(full), np.int64)))
         b = np.concatenate((b[keep], n_tokens[full]))
     a = np.maximum(a, 1)  # the first token of a sequence is never predicted
     real = b > a
     owner, a, b = owner[real], a[real], b[real]
-    n = len(layouts)
+    n = len(n_tokens)
     n_trained = np.bincount(owner, b - a, n).astype(np.int64)
     kept = np.minimum(b, limit) - np.minimum(a, limit) if limit is not None else b - a
     first, last = n_tokens.copy(), np.zeros(n, np.int64)
@@ -131,94 +144,72 @@ def _counted(
         first=first,
         last=last,
         spans=np.stack((a, b)),
-        by_role=_by_role(layouts, at),
+        by_role=_by_role(batch, at, int(n_tokens.sum())),
     )
 
 
 class _Places:
     """Where the tokens of a batch lie in its joined texts."""
 
-    def __init__(
-        self,
-        starts: np.ndarray,
-        ends: np.ndarray,
-        n_text: np.ndarray,
-        lead: np.ndarray,
-        tail: np.ndarray,
-        lengths: np.ndarray,
-    ) -> None:
-        self.starts, self.ends, self.n_text, self.lead, self.tail = starts, ends, n_text, lead, tail
-        self._begins = np.concatenate(([0], np.cumsum(lengths)))
-        self._first = np.concatenate(([0], np.cumsum(n_text)))
+    def __init__(self, found: Encoded, batch: Marked) -> None:
+        self._starts, self._ends, self.n_text = found.starts, found.ends, found.n_tokens
+        self._lead, self._tail = batch.lead, batch.tail
+        self._begins = np.concatenate(([0], np.cumsum(batch.lengths)))
+        self._first = np.concatenate(([0], np.cumsum(self.n_text)))
 
-    def tokens_of(
-        self, spans: list[list[tuple[int, int]]]
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(sequence, from, to) of the tokens that overlap each span of each sequence; from and to
-        are places in the sequence."""
-        owner = np.repeat(np.arange(len(spans)), [len(one) for one in spans])
-        pairs = np.array([pair for one in spans for pair in one], np.int64).reshape(-1, 2)
+    def tokens_of(self, spans: Spans) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(sequence, from, to) of the tokens that overlap each span; from and to are places in the
+        sequence."""
+        owner = spans.owner
         begin, end = self._begins[owner], self._begins[owner + 1]
-        low, high = pairs[:, 0] + begin, pairs[:, 1] + begin
+        low, high = spans.low + begin, spans.high + begin
         # A span that goes past its text takes EOS with it, but nothing of the next sequence.
-        past = np.where(high > end, self.tail[owner], 0)
-        a = np.searchsorted(self.ends, low, side="right") - self._first[owner]
-        b = np.searchsorted(self.starts, np.minimum(high, end), side="left") - self._first[owner]
-        lead, n_text = self.lead[owner], self.n_text[owner]
+        past = np.where(high > end, self._tail[owner], 0)
+        a = np.searchsorted(self._ends, self._as_ends(low), side="right") - self._first[owner]
+        b = self._started(np.minimum(high, end)) - self._first[owner]
+        lead, n_text = self._lead[owner], self.n_text[owner]
         return owner, np.clip(a, 0, n_text) + lead, np.clip(b, 0, n_text) + lead + past
 
+    def _started(self, places: np.ndarray) -> np.ndarray:
+        """How many tokens start before each place."""
+        if self._starts is not None:
+            return np.searchsorted(self._starts, places, side="left")
+        before = np.searchsorted(self._ends[:-1], self._as_ends(places), side="left")
+        return before + (places > 0)
 
-def _by_role(layouts: Sequence[Layout], at: _Places) -> dict[str, int]:
-    names = [who for layout in layouts for who, _ in layout.turns]
-    owner, a, b = at.tokens_of([[span for _, span in layout.turns] for layout in layouts])
+    def _as_ends(self, places: np.ndarray) -> np.ndarray:
+        """Of the same type, or numpy would copy all the ends."""
+        return places.astype(self._ends.dtype)
+
+
+def _by_role(batch: Marked, at: _Places, n_tokens: int) -> dict[str, int]:
+    owner, a, b = at.tokens_of(batch.turns)
     # A token that reaches into two turns belongs to the first of them.
-    same = np.concatenate(([False], owner[1:] == owner[:-1])) if len(owner) else owner == 1
-    a = np.where(same, np.maximum(a, np.concatenate(([0], b[:-1]))), a) if len(a) else a
+    same = np.concatenate(([False], owner[1:] == owner[:-1]))[: len(owner)]
+    a = np.where(same, np.maximum(a, np.concatenate(([0], b[:-1]))[: len(a)]), a)
     # What the tokenizer puts before a text belongs to whom the text belongs.
-    opens = [low == 0 < high for layout in layouts for _, (low, high) in layout.turns]
-    a = np.where(np.array(opens, bool) & (a < b), a - at.lead[owner], a)
-    found: dict[str, int] = {}
-    for name, n in zip(names, np.maximum(b - a, 0).tolist(), strict=True):
-        if n:
-            found[name] = found.get(name, 0) + n
-    rest = int((at.n_text + at.lead + at.tail).sum()) - sum(found.values())
+    opens = (batch.turns.low == 0) & (batch.turns.high > 0) & (a < b)
+    a = np.where(opens, a - batch.lead[owner], a)
+    totals = np.bincount(batch.roles, np.maximum(b - a, 0), len(batch.names)).astype(np.int64)
+    found = {name: n for name, n in zip(batch.names, totals.tolist(), strict=True) if n}
+    rest = n_tokens - sum(found.values())
     return {**found, "template": rest} if rest else found
 
 
-def _n_bytes(text: str) -> int:
-    return len(text) if text.isascii() else len(text.encode())
-
-
-def _in_bytes(layout: Layout) -> Layout:
-    """The layout with its places counted in bytes."""
-    text = layout.text
-    if text.isascii():
-        return layout
-    places = {at for span in layout.trained for at in span}
-    places.update(at for _, span in layout.turns for at in span)
-    inside, before, n_bytes = {}, 0, 0
-    for at in sorted(places):
-        n_bytes += _n_bytes(text[before:at]) + max(at - max(len(text), before), 0)
-        inside[at], before = n_bytes, at
-    turns = [(who, (inside[a], inside[b])) for who, (a, b) in layout.turns]
-    trained = [(inside[a], inside[b]) for a, b in layout.trained]
-    return layout._replace(turns=turns, trained=trained)
-
-
-def _plain_ids(backend: Any, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+def _plain_ids(backend: Any, texts: list[str]) -> _Ids:
     found = [e.ids for e in backend.encode_batch_fast(texts, add_special_tokens=False)]
-    flat = np.fromiter(chain.from_iterable(found), np.uint32)
-    return flat, np.array([len(ids) for ids in found], np.int64)
+    n_tokens = np.array([len(ids) for ids in found], np.int64)
+    return _Ids(np.fromiter(chain.from_iterable(found), np.uint32, int(n_tokens.sum())), n_tokens)
 
 
-def _gigatoken_ids(fast: Any, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    layout = fast.encode_batch(texts).layout
+def _gigatoken_ids(fast: Any, texts: list[str]) -> _Ids:
+    layout = fast.encode_batch(texts, parallel=False).layout
     offsets = np.asarray(layout.offsets.data, np.int64)
     ids = np.asarray(layout.content.data)[offsets[0] : offsets[-1]]
-    return ids, np.diff(offsets)
+    return _Ids(ids, np.diff(offsets))
 
 
-def _by_offsets(texts: list[str], backend: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _by_offsets(texts: list[str], backend: Any) -> Encoded:
     encodings = backend.encode_batch(texts, add_special_tokens=False)
     begin, pairs = 0, []
     for text, encoding in zip(texts, encodings, strict=True):
@@ -227,7 +218,8 @@ def _by_offsets(texts: list[str], backend: Any) -> tuple[np.ndarray, np.ndarray,
     flat = np.concatenate(pairs) if pairs else np.zeros((0, 2), np.int64)
     # A token that stands for no text overlaps what stands at its place, as in `chat`.
     ends = np.maximum(flat[:, 1], flat[:, 0] + 1)
-    return flat[:, 0], ends, np.array([len(e.ids) for e in encodings], np.int64)
+    n_tokens = np.array([len(encoding.ids) for encoding in encodings], np.int64)
+    return Encoded(flat[:, 0], ends, n_tokens, in_bytes=False)
 
 
 def _widths(tokenizer: Tokenizer) -> np.ndarray | None:

@@ -1,7 +1,8 @@
 """The one pass over a source: rows, tokens, and everything that is wrong with them.
 
-Three things go on at once, block by block: this thread decodes rows and keeps what it needs of
-them, a second screens the raw bytes, a third counts the tokens of the block before.
+Two things go on at once, block by block: this thread decodes rows and keeps what it needs of them;
+a second does what leaves Python's lock in few long calls, the search of the raw bytes and the
+tokens of the block before. Shorter calls would wait for the lock longer than they take.
 """
 
 from __future__ import annotations
@@ -30,12 +31,12 @@ from ftlab.data.formats import Problem, detect, row_problems
 from ftlab.data.found import Findings
 from ftlab.data.readers import Reader
 from ftlab.data.rows import BLANK_LINE, BOM, BadLine, is_blank, parse_line
-from ftlab.data.screen import KEYS, Screen, Screened
+from ftlab.data.screen import Match, Screen, n_quotes
 from ftlab.data.sequences import Sequences
 from ftlab.data.tally import RowTally
 from ftlab.data.template import CannotRender
 from ftlab.data.tokens import Tokenizer
-from ftlab.data.typed import DECODERS, UNDECODABLE, Clean, of_row
+from ftlab.data.typed import DECODERS, UNDECODABLE, Clean, n_quotes_of, of_row
 from ftlab.issues import LINES_KEPT, Issue
 
 LONGEST_SAMPLE = 100_000  # characters of a row that is looked at token by token
@@ -45,11 +46,11 @@ Progress = Callable[[int], None]
 
 
 class _Read(NamedTuple):
-    """A block that was read and is still being screened."""
+    """A block that was read and is still being searched."""
 
     block: Block
     rows: list[Clean | None]
-    screened: Future[Screened]
+    matches: Future[list[Match]]
 
 
 class Scan:
@@ -81,11 +82,11 @@ class Scan:
 
     def run(self, blocks: Iterable[Block], progress: Progress | None = None) -> None:
         """Read all blocks. Raises OSError."""
-        with ThreadPoolExecutor(2, thread_name_prefix="ftlab-scan") as pool, _quick_turns():
+        with ThreadPoolExecutor(1, thread_name_prefix="ftlab-scan") as pool, _quick_turns():
             before: _Read | None = None
             for block in blocks:
-                screened = pool.submit(self.screen.look, block.data, block.lines)
-                now = _Read(block, self._read(block), screened)
+                matches = pool.submit(self.screen.matches, block.data)
+                now = _Read(block, self._read(block), matches)
                 if before is not None:
                     self._look_closer(*before)
                 before = now
@@ -96,7 +97,7 @@ class Scan:
             if before is not None:
                 self._look_closer(*before)
             if self.tokens is not None:
-                self.tokens.finish()
+                self.tokens.finish(pool)
         self.rows.finish(self.n_rows, self.majority, self.tokens)
 
     @property
@@ -129,6 +130,7 @@ class Scan:
             rows.append(row)
         clean = [row for row in rows if row is not None]
         self._accept(known, block.first, rows, clean)
+        self.rows.flush()
         return rows
 
     def _first_format(self, block: Block) -> str:
@@ -146,8 +148,8 @@ class Scan:
         if not clean:
             return
         self.n_rows += len(clean)
-        self._count_format(known, [n for n, row in enumerate(rows, first) if row is not None])
         numbers = [n for n, row in enumerate(rows, first) if row is not None]
+        self._count_format(known, numbers)
         self.rows.add(numbers, clean)
         if self.tokens is not None:
             for number, row in zip(numbers, clean, strict=True):
@@ -198,26 +200,24 @@ class Scan:
         if known is None or any("local" in problem.blocks for problem in problems):
             return
         ours = {key: value for key, value in row.items() if key in known.keys}
-        self.rows.add([number], [of_row(known.name, ours)], ours)
+        self.rows.add_row(number, ours, of_row(known.name, ours))
         if self.tokens is not None:
             yield from self.tokens.add_row(number, ours)
 
     # --- a closer look -----------------------------------------------------------------------
 
     def _look_closer(
-        self, block: Block, rows: list[Clean | None], screened: Future[Screened]
+        self, block: Block, rows: list[Clean | None], matches: Future[list[Match]]
     ) -> None:
-        seen = screened.result()
+        seen = self.screen.sorted(block.data, block.lines, matches.result())
         for place in sorted(seen.hits):
             self._check_texts(block.first + place, block.lines[place], seen.hits[place])
         # Keys that stand twice in an object: decoding keeps the last without a word.
         clean = [row for row in rows if row is not None]
-        if self.majority == "conversation" and len(clean) == len(rows):
-            n_messages = sum(len(row.roles) for row in clean)
-            if seen.keys == (n_messages, n_messages, len(rows)):
-                return
+        if len(clean) == len(rows) and seen.n_quotes == sum(map(n_quotes_of, clean)):
+            return
         for number, (line, row) in enumerate(zip(block.lines, rows, strict=True), block.first):
-            if row is not None and not _keys_once(line, row):
+            if row is not None and n_quotes(line) != n_quotes_of(row):
                 self._check_keys(number, line)
 
     def _check_keys(self, number: int, line: bytes) -> None:
@@ -285,17 +285,6 @@ def _foreign(reader: Reader) -> Problem:
         value=reader.name,
         fix="convert",
     )
-
-
-def _keys_once(line: bytes, row: Clean) -> bool:
-    if row.format in ("conversation", "preference"):
-        n = len(row.roles)
-        wanted = (n, n, 1)
-        counted = tuple(line.count(key) for key in KEYS)
-        outputs = (b'"preferred_output"', b'"non_preferred_output"', b'"input"')
-        once = row.format == "conversation" or all(line.count(key) == 1 for key in outputs)
-        return counted == wanted and once
-    return all(line.count(b'"%s"' % name.encode()) == 1 for name in row.roles)
 
 
 BYTE_ORDER_MARK = Problem(

@@ -14,12 +14,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-QUOTE = ord('"')
+QUOTE, BACKSLASH, ZERO = ord('"'), ord("\\"), ord("0")
 WEB_UNSAFE = ("<>", "<>&", "<>&'", "<>&'+`")
 """What writers of JSON escape so that it can stand in a web page; each has its own idea of it."""
 _HEX = re.compile(r"\\u([0-9a-f]{4})")
-# Keys of a plain row: how many `"role"` a block may hold is known once its rows are decoded.
-KEYS = tuple(b'"%s"' % key for key in (b"role", b"content", b"messages"))
+
+
+Match = tuple[int, int, int]
+"""(which needle, start, end) in a block."""
 
 
 class Screened(NamedTuple):
@@ -27,8 +29,8 @@ class Screened(NamedTuple):
 
     hits: dict[int, set[str]]
     """Place of a line in the block → the names that look into it."""
-    keys: tuple[int, ...]
-    """How often each of `KEYS` stands in the block."""
+    n_quotes: int | None
+    """Quotes that open or close a string; None where they can't be told from others at once."""
 
 
 class Screen:
@@ -58,15 +60,25 @@ class Screen:
 
     def look(self, data: bytes, lines: list[bytes]) -> Screened:
         """Which lines of a block which checks should see."""
+        return self.sorted(data, lines, self.matches(data))
+
+    def matches(self, data: bytes) -> list[Match]:
+        """What the needles hit in a block. Python's lock is left twice for the whole of it, so
+        that a thread beside can do this without waiting its turn."""
         self._digest.update(data)
+        if self._automaton is None:
+            return []
+        return self._automaton.find_matches_as_indexes(data, overlapping=True)
+
+    def sorted(self, data: bytes, lines: list[bytes], matches: list[Match]) -> Screened:
+        """The lines that were hit, and what numpy finds in no time."""
         found = np.frombuffer(data, np.uint8)
-        places: list[tuple[int, Iterable[str]]] = []
-        if self._automaton is not None:
-            matches = self._automaton.find_matches_as_indexes(data, overlapping=True)
-            places += [(start, self._owners[which]) for which, start, _ in matches]
+        places: list[tuple[int, Iterable[str]]] = [
+            (start, self._owners[which]) for which, start, _ in matches
+        ]
         if self.digits:
-            places += [(start, self.digits) for start in _digit_runs(found)]
-        return Screened(_by_line(places, lines), _key_counts(found))
+            places += [(at, self.digits) for at in _digit_runs(found)]
+        return Screened(_by_line(places, lines), _n_quotes(found))
 
 
 def _forms(text: str) -> set[bytes]:
@@ -84,22 +96,30 @@ def _escaped(form: str, letters: str) -> str:
 
 
 def _digit_runs(data: np.ndarray) -> list[int]:
-    """Where four digits stand together."""
-    digit = (data - 48) < 10  # unsigned: everything below "0" wraps to more
-    pair = digit[:-1] & digit[1:]
-    return np.flatnonzero(pair[:-2] & pair[2:]).tolist()
+    """A place in every run of four digits and more."""
+    # Every fourth byte: a run can't pass between them.
+    at = np.flatnonzero(data[::4] - ZERO < 10) * 4  # unsigned: what is below "0" wraps to more
+    around = [_digits_at(data, at + offset) for offset in range(-3, 4)]
+    runs = [np.logical_and.reduce(around[i : i + 4]) for i in range(4)]
+    return at[np.logical_or.reduce(runs)].tolist()
 
 
-def _key_counts(data: np.ndarray) -> tuple[int, ...]:
-    quotes = np.flatnonzero(data == QUOTE)
-    counts = []
-    for key in KEYS:
-        reach = len(key) - 1
-        at = quotes[quotes < len(data) - reach]
-        for offset, letter in enumerate(key[1:], start=1):
-            at = at[data[at + offset] == letter]
-        counts.append(len(at))
-    return tuple(counts)
+def _digits_at(data: np.ndarray, places: np.ndarray) -> np.ndarray:
+    inside = (places >= 0) & (places < len(data))
+    return inside & (data[np.where(inside, places, 0)] - ZERO < 10)
+
+
+def _n_quotes(data: np.ndarray) -> int | None:
+    quotes, slashes = data == QUOTE, data == BACKSLASH
+    if (slashes[:-1] & slashes[1:]).any():
+        return None
+    return int(np.count_nonzero(quotes) - np.count_nonzero(slashes[:-1] & quotes[1:]))
+
+
+def n_quotes(line: bytes) -> int:
+    """Quotes that open or close a string in a line of JSON."""
+    line = line.replace(b"\\\\", b"")
+    return line.count(b'"') - line.count(b'\\"')
 
 
 def _by_line(places: list[tuple[int, Iterable[str]]], lines: list[bytes]) -> dict[int, set[str]]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections import Counter
+from itertools import pairwise
+
+import numpy as np
 
 LOOKED_AT = 120  # characters
 # First character of a range → the script from there on; "" is none of these.
@@ -32,23 +33,36 @@ _STARTS = {
     0xAC00: "hangul",
     0xD7B0: "",
 }
-_PLACES, _NAMES = list(_STARTS), list(_STARTS.values())
+NONE, LATIN, KANA, HAN = "none", "latin", "kana", "han"
+_NAMES = (NONE, *dict.fromkeys(name for name in _STARTS.values() if name))
+_LAST = 0xD7B0
+"""Characters from here on belong to none of these."""
 
 
-def script_of(text: str) -> str:
-    """latin, cyrillic, han, …, by most of the first characters; "none" for a text without letters
-    of a known script. Kana tells Japanese even among more Chinese characters."""
-    start = text[:LOOKED_AT]
-    plain = start.encode("ascii", "ignore")
-    if len(plain) * 8 >= len(start) * 7 and any(map(str.isalpha, start[:40])):
-        return "latin"  # an accent or an emoji here and there
-    n_plain = sum(map(str.isalpha, plain.decode()))
-    counts = Counter({"latin": n_plain})
-    for code in map(ord, start):
-        if code >= 0xC0:
-            counts[_NAMES[bisect_right(_PLACES, code) - 1]] += 1
-    del counts[""]
-    if counts["kana"] * 5 > counts["han"] and counts["kana"]:
-        return "kana"
-    name, n = counts.most_common(1)[0]
-    return name if n else "none"
+def _table() -> np.ndarray:
+    """Place in `_NAMES` of every character up to `_LAST`."""
+    table = np.zeros(_LAST + 1, np.uint8)
+    starts = [*_STARTS, _LAST]
+    for start, end in pairwise(starts):
+        table[start:end] = _NAMES.index(_STARTS[start] or NONE)
+    for letters in (b"az", b"AZ"):
+        table[letters[0] : letters[1] + 1] = _NAMES.index(LATIN)
+    return table
+
+
+_TABLE = _table()
+
+
+def scripts_of(texts: list[str]) -> list[str]:
+    """latin, cyrillic, han, … for each text, by most of the letters at its start; "none" for one
+    without letters of a known script. Kana tells Japanese even among more Chinese characters."""
+    starts = [text[:LOOKED_AT] for text in texts]
+    codes = np.frombuffer("".join(starts).encode("utf-32-le", "surrogatepass"), "<u4")
+    owner = np.repeat(np.arange(len(texts)), [len(start) for start in starts])
+    cells = owner * len(_NAMES) + _TABLE[np.minimum(codes, _LAST)]
+    n_letters = np.bincount(cells, minlength=len(texts) * len(_NAMES))
+    counts = n_letters.reshape(len(texts), len(_NAMES))
+    counts[:, 0] = 0
+    kana, han = counts[:, _NAMES.index(KANA)], counts[:, _NAMES.index(HAN)]
+    best = np.where((kana > 0) & (kana * 5 > han), _NAMES.index(KANA), counts.argmax(axis=1))
+    return [_NAMES[place] for place in best.tolist()]

@@ -11,9 +11,9 @@ import numpy as np
 
 from ftlab.data.chat import Layout, lay_out
 from ftlab.data.checks import SAMPLED, RowView, find_problems
-from ftlab.data.counts import Counts, TokenCounter
+from ftlab.data.counts import Counts, Encoded, TokenCounter
 from ftlab.data.problems import Problem
-from ftlab.data.skeleton import Skeletons
+from ftlab.data.skeleton import Filled, Skeletons
 from ftlab.data.stats import TokenStats
 from ftlab.data.template import CannotRender, TemplateRunsAway
 from ftlab.data.typed import Clean, as_row
@@ -21,7 +21,14 @@ from ftlab.data.typed import Clean, as_row
 if TYPE_CHECKING:
     from ftlab.data.scans import Scan
 
+BATCH, BATCH_CHARS = 300, 1 << 22
+"""Sequences or characters that are counted at once: arrays so short cost the same whatever is in
+them."""
 COUNT_CHECKS = frozenset({"nothing_trained", "answer_cut"})
+
+
+_Encoding = tuple[list[int], list[Layout | Filled], Future[Encoded]]
+"""(row numbers, sequences, their tokens) of a block."""
 
 
 class Sequences:
@@ -32,9 +39,10 @@ class Sequences:
         self._scan = scan
         self._skeletons = Skeletons(scan.tokenizer, scan.train_on_inputs, scan.now)
         self.counter = TokenCounter(scan.tokenizer, scan.max_seq_length)
-        self._layouts: list[Layout] = []
+        self._layouts: list[Layout | Filled] = []
         self._numbers: list[int] = []
-        self._waiting: deque[tuple[list[int], Future[Counts]]] = deque()
+        self._n_chars = 0
+        self._waiting: deque[_Encoding] = deque()
         self.lengths, self.by_role = Counter[int](), Counter[str]()
         self.run_starts, self.run_ends = Counter[int](), Counter[int]()
         self.first_trained, self.last_trained = Counter[int](), Counter[int]()
@@ -83,28 +91,35 @@ class Sequences:
         self.runs_away = True
         self._scan.report(number, [_cannot_render(exc)])
 
-    def _take(self, number: int, layouts: Iterable[Layout]) -> None:
+    def _take(self, number: int, layouts: Iterable[Layout | Filled]) -> None:
         for layout in layouts:
             self._layouts.append(layout)
             self._numbers.append(number)
+            self._n_chars += len(layout.text)
 
     def submit(self, pool: ThreadPoolExecutor) -> None:
-        """Count what was laid out since, and take in what has been counted meanwhile."""
-        if self._layouts:
-            job = pool.submit(self.counter.count, self._layouts)
-            self._waiting.append((self._numbers, job))
-            self._layouts, self._numbers = [], []
-        while len(self._waiting) > 1:
-            self._collect()
+        """Count what was laid out since, once it is worth it, and take in what has been counted
+        meanwhile."""
+        if len(self._layouts) >= BATCH or self._n_chars >= BATCH_CHARS:
+            self._submit(pool)
 
-    def finish(self) -> None:
-        """Take in the rest."""
+    def finish(self, pool: ThreadPoolExecutor) -> None:
+        """Count the rest."""
+        self._submit(pool)
         while self._waiting:
             self._collect()
 
+    def _submit(self, pool: ThreadPoolExecutor) -> None:
+        if self._layouts:
+            job = pool.submit(self.counter.encode, [one.text for one in self._layouts])
+            self._waiting.append((self._numbers, self._layouts, job))
+            self._layouts, self._numbers, self._n_chars = [], [], 0
+        while len(self._waiting) > 1:
+            self._collect()
+
     def _collect(self) -> None:
-        numbers, job = self._waiting.popleft()
-        counts = job.result()
+        numbers, layouts, job = self._waiting.popleft()
+        counts = self.counter.counted(layouts, job.result())
         # Four bytes each: this is kept of every row.
         n_tokens, n_trained = counts.n_tokens.astype(np.int32), counts.n_trained.astype(np.int32)
         self.per_row.append((np.array(numbers, np.int32), n_tokens, n_trained))
@@ -118,19 +133,18 @@ class Sequences:
         self.loss_tokens += int(counts.n_kept.sum())
         lacking = (counts.n_kept < counts.n_trained) | ~trains
         if lacking.any():
-            self._check(numbers, counts)
+            self._check(numbers, counts, lacking)
 
-    def _check(self, numbers: list[int], counts: Counts) -> None:
+    def _check(self, numbers: list[int], counts: Counts, lacking: np.ndarray) -> None:
         """The checks that look at no more than counts, on the rows that lose something."""
+        lines = np.array(numbers)
+        figures = np.stack((lines, counts.n_tokens, counts.n_trained, counts.n_kept), axis=1)
         rows: dict[int, list[Counted]] = {}
-        for place, number in enumerate(numbers):
-            figures = (counts.n_tokens, counts.n_trained, counts.n_kept)
-            counted = Counted(*(int(array[place]) for array in figures))
-            rows.setdefault(number, []).append(counted)
+        # With the other sequences of such rows.
+        for number, *found in figures[np.isin(lines, lines[lacking])].tolist():
+            rows.setdefault(number, []).append(Counted(*found))
         scan = self._scan
         for number, sequences in rows.items():
-            if all(s.n_trained and s.n_kept == s.n_trained for s in sequences):
-                continue
             view = RowView({}, tuple(sequences), scan.tokenizer, scan.max_seq_length, number)  # type: ignore[arg-type]
             scan.report(number, find_problems(view, COUNT_CHECKS))
 

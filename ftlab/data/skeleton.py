@@ -9,11 +9,14 @@ compared with the exact way at its 1st, 2nd, 4th, 8th, … row; one difference e
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from itertools import accumulate
 from typing import Any, NamedTuple
 
+import numpy as np
 from jinja2 import nodes
 
 from ftlab.data.chat import Layout, Span, lay_out
@@ -39,7 +42,8 @@ Place = tuple[int, int]
 """(contents before it, characters besides them)."""
 
 
-class _Skeleton(NamedTuple):
+@dataclass(frozen=True, eq=False)  # two are the same where they are one object
+class Skeleton:
     """A sequence without its contents."""
 
     literals: list[str]
@@ -50,15 +54,59 @@ class _Skeleton(NamedTuple):
     keeps_space: bool = False
     """Whether white space around a content stays as it is."""
 
-    def filled(self, contents: Sequence[str]) -> Layout:
-        parts, before, length = [self.literals[0]], [0], 0
-        for content, literal in zip(contents, self.literals[1:], strict=True):
-            parts += (content, literal)
-            length += len(content)
-            before.append(length)
-        turns = [(who, (before[a] + b, before[c] + d)) for who, (a, b), (c, d) in self.turns]
-        trained = [(before[a] + b, before[c] + d) for (a, b), (c, d) in self.trained]
-        return Layout("".join(parts), turns, trained, self.whole)
+    def filled(self, contents: list[str]) -> Filled:
+        """With the contents of a row between the literals."""
+        parts = [""] * (2 * len(contents) + 1)
+        parts[::2], parts[1::2] = self.literals, contents
+        return Filled("".join(parts), self, contents)
+
+    @cached_property
+    def in_bytes(self) -> Offsets:
+        """Where its spans lie, counted in bytes of UTF-8."""
+        letters = "".join(self.literals)
+        return self._offsets([len(letters[:n].encode()) for n in range(len(letters) + 1)])
+
+    @cached_property
+    def in_characters(self) -> Offsets:
+        """Where its spans lie, counted in characters."""
+        return self._offsets(range(sum(map(len, self.literals)) + 1))
+
+    def _offsets(self, lengths: Sequence[int]) -> Offsets:
+        """`lengths`: of the first n characters of the literals, for every n."""
+        # A span may end one past its text, where EOS belongs to it.
+        at = [*lengths, lengths[-1] + 1]
+
+        def table(spans: Iterable[tuple[Place, Place]]) -> np.ndarray:
+            ends = [(n, at[besides]) for span in spans for n, besides in span]
+            return np.array(ends, np.int64).reshape(-1, 4).T
+
+        turns = table((low, high) for _, low, high in self.turns)
+        return Offsets(table(self.trained), turns, lengths[-1])
+
+
+class Offsets(NamedTuple):
+    """Of spans (4, spans): contents before the start, letters besides; the same of the end."""
+
+    trained: np.ndarray
+    turns: np.ndarray
+    n_literal: int
+    """Letters of all literals."""
+
+
+class Filled(NamedTuple):
+    """A sequence that came from a skeleton: a `Layout` whose spans are not worked out."""
+
+    text: str
+    skeleton: Skeleton
+    contents: list[str]
+
+    def layout(self) -> Layout:
+        """With its spans."""
+        of = self.skeleton
+        before = list(accumulate(map(len, self.contents), initial=0))
+        turns = [(who, (before[a] + b, before[c] + d)) for who, (a, b), (c, d) in of.turns]
+        trained = [(before[a] + b, before[c] + d) for (a, b), (c, d) in of.trained]
+        return Layout(self.text, turns, trained, of.whole)
 
 
 class Skeletons:
@@ -66,7 +114,7 @@ class Skeletons:
 
     def __init__(self, tokenizer: Tokenizer, train_on_inputs: bool | str, now: datetime) -> None:  # noqa: FBT001
         self._tokenizer, self._train_on_inputs, self._now = tokenizer, train_on_inputs, now
-        self._known: dict[tuple[str, tuple[str, ...]], list[_Skeleton] | None] = {}
+        self._known: dict[tuple[str, tuple[str, ...]], list[Skeleton] | None] = {}
         self._used: dict[tuple[str, tuple[str, ...]], int] = {}
         self.differed = False
         """Whether a row turned out otherwise than by the short way; those before it may be too."""
@@ -77,8 +125,8 @@ class Skeletons:
         self._rare = [c for c in _RARE if any(c in marker for marker in self._markers)]
         self._common = [m for m in self._markers if not any(c in m for c in self._rare)]
 
-    def layouts(self, row: Clean) -> tuple[Layout, ...]:
-        """As `lay_out` gives them. Raises CannotRender."""
+    def layouts(self, row: Clean) -> tuple[Layout | Filled, ...]:
+        """What `lay_out` gives, or what has the same text and spans. Raises CannotRender."""
         if not self._trusted or row.format in ("instruction", "general"):
             return self._exact(row)
         if "" in row.contents or self._has_marker(row.contents):
@@ -91,12 +139,13 @@ class Skeletons:
         skeletons = self._known[key]
         if skeletons is None or (not skeletons[0].keeps_space and _has_edges(row.contents)):
             return self._exact(row)
-        made = tuple(
-            skeleton.filled(contents)
-            for skeleton, contents in zip(skeletons, _sequences(row), strict=True)
-        )
+        if len(skeletons) == 1:
+            made = (skeletons[0].filled(row.contents),)
+        else:
+            pairs = zip(skeletons, _sequences(row), strict=True)
+            made = tuple(skeleton.filled(contents) for skeleton, contents in pairs)
         used = self._used[key] = self._used.get(key, 0) + 1
-        if used & (used - 1) == 0 and made != self._exact(row):
+        if used & (used - 1) == 0 and tuple(one.layout() for one in made) != self._exact(row):
             self._trusted, self.differed = False, True
             return self._exact(row)
         return made
@@ -114,7 +163,7 @@ class Skeletons:
             return True
         return bool(self._common) and any(m in text for m in self._common)
 
-    def _build(self, row: Clean) -> list[_Skeleton] | None:
+    def _build(self, row: Clean) -> list[Skeleton] | None:
         if len(row.contents) > MOST_CONTENTS:
             return None
         marks = [f"\ue000{chr(0xE100 + i)}{PROBE}\ue001" for i in range(len(row.contents))]
@@ -127,12 +176,13 @@ class Skeletons:
             raise  # the row itself would take as long
         except CannotRender:
             return None
-        return [skeleton._replace(keeps_space=keeps) for skeleton in found]
+        return [replace(skeleton, keeps_space=keeps) for skeleton in found]
 
-    def _keeps(self, space: str, row: Clean, marks: list[str], found: list[_Skeleton]) -> bool:
+    def _keeps(self, space: str, row: Clean, marks: list[str], found: list[Skeleton]) -> bool:
         """Whether such white space around the contents stays."""
         padded = row._replace(contents=[f"{space}{mark}{space[::-1]}" for mark in marks])
-        made = [s.filled(c) for s, c in zip(found, _sequences(padded), strict=True)]
+        sequences = zip(found, _sequences(padded), strict=True)
+        made = [skeleton.filled(contents).layout() for skeleton, contents in sequences]
         return tuple(made) == self._exact(padded)
 
     def _taken(self, row: Clean, marks: list[str]) -> list[Any]:
@@ -155,7 +205,7 @@ def _sequences(row: Clean) -> tuple[list[str], ...]:
     return texts[:-1], [*texts[:-2], texts[-1]]
 
 
-def _taken_apart(layout: Layout, marks: list[str]) -> _Skeleton | None:
+def _taken_apart(layout: Layout, marks: list[str]) -> Skeleton | None:
     """The literals around the marks; None when a mark is missing, doubled or out of place."""
     literals, rest, starts, position = [], layout.text, [], 0
     for mark in marks:
@@ -185,7 +235,7 @@ def _taken_apart(layout: Layout, marks: list[str]) -> _Skeleton | None:
     if inside or layout.weight != 1 or layout.lead or layout.tail:
         return None
     turns = [(who, *span(given)) for who, given in layout.turns]
-    return _Skeleton(literals, turns, [span(s) for s in layout.trained], layout.whole)
+    return Skeleton(literals, turns, [span(s) for s in layout.trained], layout.whole)
 
 
 @lru_cache(maxsize=16)

@@ -12,7 +12,7 @@ import numpy as np
 from ftlab.data.columns import Columns
 from ftlab.data.formats import detect, row_problems
 from ftlab.data.rows import BOM, BadLine, parse_line
-from ftlab.data.scripts import script_of
+from ftlab.data.scripts import LATIN, NONE, scripts_of
 from ftlab.data.typed import Clean, as_row, hashes, of_row
 from ftlab.issues import LINES_KEPT
 
@@ -32,23 +32,41 @@ class RowTally:
 
     def __init__(self, name: str) -> None:
         self.columns = Columns(name=name)
-        self.orders: Counter[tuple[str, ...]] = Counter()
+        self.roles, self.turns = Counter[str](), Counter[int]()
+        """Messages per role; and number of messages → rows that have so many."""
         self._numbers: list[np.ndarray] = []
         self._hashes: list[np.ndarray] = []
         self._chars: list[np.ndarray] = []
         self._outputs: list[np.ndarray] = []
+        self._waiting: dict[str, list[tuple[int, Clean, str]]] = {}
 
-    def add(self, numbers: list[int], rows: list[Clean], row: dict[str, Any] | None = None) -> None:
-        """Take in some rows; `row` is the whole of a single one that is more than its texts."""
-        more = row is not None and as_row(rows[0]) != _without_defaults(row)
-        besides = _besides_texts(row) if row is not None and more else ""
-        found = [hashes(one, besides) for one in rows]
+    def add(self, numbers: list[int], rows: list[Clean]) -> None:
+        """Take in some plain rows of one format."""
+        self._take(numbers, rows, [hashes(one) for one in rows])
+
+    def add_row(self, number: int, row: dict[str, Any], seen: Clean) -> None:
+        """Take in a row that may be more than its texts; it counts from the next `flush` on."""
+        self._count_weights(row)
+        more = as_row(seen) != _without_defaults(row)
+        self._waiting.setdefault(seen.format, []).append(
+            (number, seen, _besides_texts(row) if more else "")
+        )
+
+    def flush(self) -> None:
+        """Take in the rows that wait: many at once need less room than each by itself."""
+        for waiting in self._waiting.values():
+            found = [hashes(one, besides) for _, one, besides in waiting]
+            self._take([number for number, _, _ in waiting], [one for _, one, _ in waiting], found)
+        self._waiting.clear()
+
+    def _take(self, numbers: list[int], rows: list[Clean], found: list[tuple[int, ...]]) -> None:
         self._numbers.append(np.array(numbers, np.int32))
-        self._hashes.append(np.array(found, np.uint64).reshape(-1, 3))
+        self._hashes.append(np.array(found, np.int64).view(np.uint64).reshape(-1, 3))
         self._chars.append(np.array([sum(map(len, one.contents)) for one in rows], np.int32))
-        self.orders.update([one.roles for one in rows])
-        if row is not None:
-            self._count_weights(row)
+        for roles, n in Counter([one.roles for one in rows]).items():
+            self.turns[len(roles)] += n
+            for role in roles:
+                self.roles[role] += n
         self._count_answers(numbers, rows)
 
     def _count_answers(self, numbers: list[int], rows: list[Clean]) -> None:
@@ -87,20 +105,26 @@ class RowTally:
                     self.columns.short_lines.append(number)
 
     def _count_scripts(self, numbers: list[int], rows: list[Clean], answers: list[str]) -> None:
-        columns, n_latin = self.columns, 0
-        n_outputs = 2 if rows[0].format == "preference" else 1
-        for number, row, answer in zip(numbers, rows, answers, strict=True):
-            asked = row.contents[-1 - n_outputs] if len(row.contents) > n_outputs else answer
-            if answer.isascii() and asked.isascii():
-                n_latin += 1
-                continue
-            written, read = _script(answer), _script(asked)
-            columns.scripts[written] += 1
-            if "none" not in (written, read) and written != read:
+        columns = self.columns
+        before = -3 if rows[0].format == "preference" else -2
+        asked = [
+            row.contents[before] if len(row.contents) >= -before else answer
+            for row, answer in zip(rows, answers, strict=True)
+        ]
+        odd = [
+            place
+            for place, (text, other) in enumerate(zip(answers, asked, strict=True))
+            if not (text.isascii() and other.isascii())
+        ]
+        columns.scripts[LATIN] += len(rows) - len(odd)
+        written = scripts_of([answers[place] for place in odd])
+        columns.scripts.update(written)
+        read = scripts_of([asked[place] for place in odd])
+        for place, one, other in zip(odd, written, read, strict=True):
+            if NONE not in (one, other) and one != other:
                 columns.n_other_script += 1
                 if len(columns.other_script_lines) < LINES_KEPT:
-                    columns.other_script_lines.append(number)
-        columns.scripts["latin"] += n_latin
+                    columns.other_script_lines.append(numbers[place])
 
     def _count_weights(self, row: dict[str, Any]) -> None:
         answers = [m for m in row.get("messages") or () if m.get("role") == "assistant"]
@@ -112,14 +136,15 @@ class RowTally:
 
     def finish(self, n_rows: int, majority: str | None, tokens: Sequences | None) -> None:
         """Put the pieces together; rows come out in file order."""
+        self.flush()
         columns = self.columns
         columns.n_rows, columns.format = n_rows, majority
+        columns.short_lines.sort()
+        columns.other_script_lines.sort()
         if not self._numbers:
             return
-        columns.lines = np.concatenate(self._numbers)
-        found = np.concatenate(self._hashes)
-        columns.n_chars = np.concatenate(self._chars)
-        self._numbers, self._hashes, self._chars = [], [], []
+        columns.lines, columns.n_chars = _joined(self._numbers), _joined(self._chars)
+        found = _joined(self._hashes)
         if (np.diff(columns.lines) < 0).any():  # rows that went the exact way come before others
             order = np.argsort(columns.lines, kind="stable")
             columns.lines, columns.n_chars = columns.lines[order], columns.n_chars[order]
@@ -134,23 +159,6 @@ class RowTally:
         if len(columns.answers) > KEPT:
             columns.answers.clear()
 
-    @property
-    def roles(self) -> Counter[str]:
-        """Messages per role."""
-        found = Counter[str]()
-        for roles, n in self.orders.items():
-            for role in roles:
-                found[role] += n
-        return found
-
-    @property
-    def turns(self) -> Counter[int]:
-        """Number of messages → rows that have so many."""
-        found = Counter[int]()
-        for roles, n in self.orders.items():
-            found[len(roles)] += n
-        return found
-
 
 def answered_texts(source: Source) -> Iterator[tuple[int, str]]:
     """(line, last question and answer) of the rows of a known format, for comparing rows: with
@@ -163,10 +171,6 @@ def answered_texts(source: Source) -> Iterator[tuple[int, str]]:
         known = detect(row)
         if known is not None and not any("local" in p.blocks for p in row_problems(row)):
             yield number, "\n".join(of_row(known.name, row).contents[-2:])
-
-
-def _script(text: str) -> str:
-    return "latin" if len(text) > EDGE and text.isascii() else script_of(text)
 
 
 def _besides_texts(row: dict[str, Any]) -> str:
@@ -185,9 +189,11 @@ def _without_defaults(value: Any) -> Any:
 
 
 def _prune(counter: Counter[str]) -> None:
-    kept = counter.most_common(FEW // 4)
+    kept = {text: n for text, n in counter.items() if n > 1}
+    if len(kept) > FEW // 4:
+        kept = dict(Counter(kept).most_common(FEW // 4))
     counter.clear()
-    counter.update(dict(kept))
+    counter.update(kept)
 
 
 def _words(counter: Counter[str], side: int) -> Counter[str]:
@@ -197,6 +203,13 @@ def _words(counter: Counter[str], side: int) -> Counter[str]:
         words = text.split()
         found[" ".join(words[:8] if side == 0 else words[-8:])] += n
     return Counter(dict(found.most_common(KEPT)))
+
+
+def _joined(parts: list[np.ndarray]) -> np.ndarray:
+    """The parts as one array; they are gone afterwards, since both are large."""
+    joined = np.concatenate(parts)
+    parts.clear()
+    return joined
 
 
 def _edges(prompt: str, completion: str) -> tuple[str, str]:

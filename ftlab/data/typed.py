@@ -3,7 +3,7 @@
 `clean(line)` answers only for rows in which `formats.row_problems` finds nothing; whatever is in
 the least unusual (tools, weights, parts, an empty answer) gets None and goes the
 exact way. A test holds the two against each other. What JSON itself hides is not seen here: a
-key that stands twice in an object (`screen.py` looks for those).
+key that stands twice in an object (the quotes of a block are counted for that).
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from ftlab.data.formats import row_problems
 
 Role = Literal["system", "user", "assistant", "tool"]
 INSTRUCTION, GENERAL = ("prompt", "completion"), ("text",)
-_MASK = (1 << 64) - 1
 
 
 class Clean(NamedTuple):
@@ -71,7 +70,7 @@ class _Orders(dict[tuple[str, ...], bool]):
     def __missing__(self, roles: tuple[str, ...]) -> bool:
         row = {"messages": [{"role": role, "content": "a"} for role in roles]}
         right = "tool" not in roles and not row_problems(row)
-        if len(self) < 10_000:
+        if len(self) < 10_000 and len(roles) <= 64:
             self[roles] = right
         return right
 
@@ -140,6 +139,17 @@ def clean(line: bytes, format_name: str) -> Clean | None:
         return None
 
 
+def n_quotes_of(row: Clean) -> int:
+    """Quotes around its keys and texts, as it stands in a file; a key more, and there are more."""
+    match row.format:
+        case "conversation":
+            return 2 + 8 * len(row.roles)
+        case "preference":
+            return 8 + 8 * len(row.roles)
+        case _:
+            return 4 * len(row.roles)
+
+
 def of_row(format_name: str, row: dict[str, Any]) -> Clean:
     """The same view of a row that went the exact way and has no problem that stops training."""
     match format_name:
@@ -181,11 +191,11 @@ def plain(content: Any) -> str:
 
 
 def hashes(row: Clean, besides: str = "") -> tuple[int, int, int]:
-    """64-bit hashes of (row, prompt, last answer): equal where the decoded texts are.
+    """Hashes of (row, prompt, last answer), signed 64-bit: equal where the decoded texts are.
 
     They hold within one process; Python salts them anew in the next.
     """
     texts = row.contents
     n_last = 2 if row.format == "preference" else 1
-    prompt = hash(tuple(texts[:-n_last])) & _MASK if len(texts) > n_last else 0
-    return hash((row.roles, besides, *texts)) & _MASK, prompt, hash(texts[-n_last]) & _MASK
+    prompt = hash(tuple(texts[:-n_last])) if len(texts) > n_last else 0
+    return hash((row.roles, besides, prompt, *texts[-n_last:])), prompt, hash(texts[-n_last])

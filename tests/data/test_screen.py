@@ -9,7 +9,7 @@ import re
 
 import pytest
 
-from ftlab.data.screen import KEYS, Screen
+from ftlab.data.screen import Screen, n_quotes
 
 NEEDLES = {
     "bird": ("🦜",),
@@ -117,23 +117,24 @@ def test_random_lines_give_the_lines_that_a_plain_search_gives():
         assert found == expected
 
 
-def test_keys_are_counted_as_a_plain_count_counts_them():
+def test_quotes_of_strings_are_told_from_those_in_texts():
     draw = random.Random(6)
-    pieces = [
-        b'"role"',
-        b'"content"',
-        b'"messages"',
-        b'"',
-        b"role",
-        b'"rol',
-        b'\\"role\\"',
-        b": ",
-        b"x",
-    ]
+    pieces = ["a", '"', "\\", "\n", "é", "🦜", " "]
+    unclear = 0
     for _ in range(300):
-        # A space behind each: no two closed strings share a quote, as in JSON.
-        data = b" ".join(draw.choices(pieces, k=draw.randint(0, 30)))
-        assert Screen({}, ()).look(data, [data]).keys == tuple(data.count(key) for key in KEYS)
+        texts = ["".join(draw.choices(pieces, k=draw.randint(0, 6))) for _ in range(5)]
+        data = json.dumps(texts, ensure_ascii=draw.random() < 0.5).encode()
+        assert n_quotes(data) == 2 * len(texts)
+        at_once = Screen({}, ()).look(data, [data]).n_quotes
+        unclear += at_once is None
+        assert at_once in (None, 2 * len(texts))
+    assert 0 < unclear < 300
+
+
+@pytest.mark.parametrize("data", [b"", b"\\", b'"', b'\\"', b'""'])
+def test_quotes_in_the_shortest_blocks(data):
+    expected = {b'"': 1, b'""': 2}.get(data, 0)
+    assert n_quotes(data) == Screen({}, ()).look(data, [data]).n_quotes == expected
 
 
 def test_the_digest_is_of_all_that_was_seen():

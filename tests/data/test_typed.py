@@ -294,3 +294,24 @@ def test_the_text_of_a_content():
     assert plain("a") == "a"
     assert plain([{"type": "text", "text": "a"}, {"type": "image_url"}, {"text": "b"}]) == "ab"
     assert plain(None) == ""
+
+
+ESCAPED_KEYS = [
+    rb'{"messages": [{"role": "user", "rol\u0065": "system", "content": "a"}, '
+    rb'{"role": "assistant", "content": "b"}]}',
+    rb'{"prompt": "a", "completion": "b", "pro\u006dpt": "c"}',
+    rb'{"text": "a \\", "te\u0078t": "c"}',
+    rb'{"input": {"messages": [{"role": "user", "content": "a"}]}, '
+    rb'"preferred_output": [{"role": "assistant", "content": "b"}], '
+    rb'"non_preferred_output": [{"role": "assistant", "content": "c"}], '
+    rb'"\u0069nput": {"messages": [{"role": "user", "content": "d"}]}}',
+]
+
+
+@pytest.mark.parametrize("line", ESCAPED_KEYS)
+def test_a_key_twice_is_seen_however_it_is_written(line, tmp_path):
+    """JSON keeps the last of them without a word."""
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(line + b"\n" + line + b"\n")
+    found = [issue for issue in scan(path).issues if issue.code == "duplicate_key"]
+    assert [(issue.lines, issue.count) for issue in found] == [((1, 2), 2)]

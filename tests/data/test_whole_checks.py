@@ -31,7 +31,7 @@ def columns_of(rows, name="rows.jsonl", tokenizer=None) -> Columns:
     """What a scan keeps of some rows, put in by hand."""
     tally = RowTally(name)
     for number, row in enumerate(rows, start=1):
-        tally.add([number], [of_row(detect(row).name, row)], row)
+        tally.add_row(number, row, of_row(detect(row).name, row))
     tally.finish(len(rows), detect(rows[0]).name, None)
     if tokenizer is not None:
         counted = [tokenise(row, tokenizer) for row in rows]

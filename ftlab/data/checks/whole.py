@@ -15,6 +15,8 @@ SEVERAL = 5
 """Rows that a habit takes."""
 ENOUGH = 20
 """Rows from which on a share says something."""
+MIX = np.uint64(0x9E3779B97F4A7C15)
+"""An odd factor with bits all over, so that two hashes make a third."""
 
 
 def _rows(n: int, answer: str = "It left on day {i}, line {i}.") -> list[dict]:
@@ -72,13 +74,11 @@ def _first_lines(lines: np.ndarray) -> tuple[int, ...]:
 @whole_check(example=[conversation("Hello", text) for text in ("Good day", "Good evening")])
 def same_prompt_other_answer(columns: Columns, limits: Thresholds) -> Iterator[Issue]:
     """Different answers to one prompt: wanted for variety, a fault where one answer is right."""
-    asked = np.flatnonzero(columns.prompt_hash)
-    if not len(asked):
-        return
-    prompts, group = np.unique(columns.prompt_hash[asked], return_inverse=True)
-    pairs = np.unique(np.stack((group, columns.answer_hash[asked])).T.astype(np.uint64), axis=0)
-    several = np.bincount(pairs[:, 0].astype(np.int64), minlength=len(prompts)) > 1
-    rows = asked[several[group]]
+    pairs = columns.prompt_hash * MIX + columns.answer_hash
+    first = np.unique(pairs, return_index=True)[1]
+    prompts, n_answers = np.unique(columns.prompt_hash[first], return_counts=True)
+    several = prompts[(n_answers > 1) & (prompts != 0)]
+    rows = np.flatnonzero(np.isin(columns.prompt_hash, several))
     if not len(rows):
         return
     lines = _first_lines(columns.lines[rows])
@@ -88,7 +88,7 @@ def same_prompt_other_answer(columns: Columns, limits: Thresholds) -> Iterator[I
         "warning" if grave else "tip",
         f"{columns.name} line {lines[0]}: this prompt stands there again with another answer; "
         "where one answer is right, a prompt should have one. Keep the better answer, unless the "
-        f"variety is meant. {len(rows):,} rows ({share:.1%}) share {int(several.sum()):,} such "
+        f"variety is meant. {len(rows):,} rows ({share:.1%}) share {len(several):,} such "
         "prompts.",
         code="same_prompt_other_answer",
         lines=lines,
