@@ -303,7 +303,7 @@ def _repeats(source: Source, tally: RowTally, against: str | Path | None) -> Ite
     columns = tally.columns
     small = columns.n_rows <= MOST_COMPARED and columns.n_chars.sum() <= MOST_CHARACTERS
     if columns.n_rows and small:
-        yield from near_duplicate_issues(source.name, answered_texts(source))
+        yield from near_duplicate_issues(source.name, answered_texts(source, columns.format))
     elif columns.n_rows:
         yield not_compared(source.name)
     if against is None:
@@ -314,7 +314,7 @@ def _repeats(source: Source, tally: RowTally, against: str | Path | None) -> Ite
         return
     yield from leakage(columns_of(against), columns)
     if small and (train.n_bytes or 0) <= MOST_CHARACTERS:
-        texts = answered_texts(train), answered_texts(source)
+        texts = answered_texts(train, columns.format), answered_texts(source, columns.format)
         yield from near_leakage_issues(train.name, texts[0], source.name, texts[1])
 
 

@@ -13,7 +13,7 @@ from ftlab.data.columns import Columns
 from ftlab.data.formats import detect, row_problems
 from ftlab.data.rows import BOM, BadLine, parse_line
 from ftlab.data.scripts import LATIN, NONE, scripts_of
-from ftlab.data.typed import Clean, as_row, hashes, of_row
+from ftlab.data.typed import Clean, as_row, clean, hashes, of_row
 from ftlab.issues import LINES_KEPT
 
 if TYPE_CHECKING:
@@ -160,17 +160,24 @@ class RowTally:
             columns.answers.clear()
 
 
-def answered_texts(source: Source) -> Iterator[tuple[int, str]]:
+def answered_texts(source: Source, format_name: str | None = None) -> Iterator[tuple[int, str]]:
     """(line, last question and answer) of the rows of a known format, for comparing rows: with
-    their system prompts they would all look alike."""
+    their system prompts they would all look alike. Most rows have the format that is named."""
     for number, line in source.lines():
-        try:
-            row = parse_line(line.removeprefix(BOM))
-        except BadLine:
-            continue
-        known = detect(row)
-        if known is not None and not any("local" in p.blocks for p in row_problems(row)):
-            yield number, "\n".join(of_row(known.name, row).contents[-2:])
+        seen = (clean(line, format_name) if format_name else None) or _seen(line)
+        if seen is not None:
+            yield number, "\n".join(seen.contents[-2:])
+
+
+def _seen(line: bytes) -> Clean | None:
+    try:
+        row = parse_line(line.removeprefix(BOM))
+    except BadLine:
+        return None
+    known = detect(row)
+    if known is None or any("local" in problem.blocks for problem in row_problems(row)):
+        return None
+    return of_row(known.name, row)
 
 
 def _besides_texts(row: dict[str, Any]) -> str:

@@ -22,6 +22,8 @@ SIMILAR = 0.8
 SAMPLED_ROWS = 50_000
 WORDS_KEPT = 4_000
 """Words of a text that are compared; the rest of a longer one is left out."""
+LONG_WORD = 64
+"""Characters; so many for each of these words are looked at."""
 SHINGLE = 3
 # 25 bands of 5 find a pair of J = 0.8 in 99.995 of 100 cases: 1 - (1 - 0.8^5)^25.
 BANDS, BAND = 25, 5
@@ -98,14 +100,10 @@ def _sampled(
 
 def shingles_of(text: str) -> np.ndarray:
     """Sorted hashes of a text's runs of three words; of all its words where it has fewer."""
-    words: list[int] = []
-    for found in _WORD.finditer(text.casefold()):
-        words.append(hash(found[0]))
-        if len(words) == WORDS_KEPT:
-            break
+    words = _WORD.findall(text[: WORDS_KEPT * LONG_WORD].casefold())[:WORDS_KEPT]
     if not words:
         return np.zeros(0, np.uint64)
-    hashes = np.array(words, np.int64).view(np.uint64)
+    hashes = np.fromiter(map(hash, words), np.int64, len(words)).view(np.uint64)
     n = max(len(hashes) - SHINGLE + 1, 1)
     mixed = np.zeros(n, np.uint64)
     for offset in range(min(SHINGLE, len(hashes))):
