@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, NoReturn
 
 import ftlab
 from ftlab.errors import FtlabError, InvalidSpec
@@ -34,18 +34,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader of our output has gone, as `| head` does; Python would tell it at exit too.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (FtlabError, ValueError) as exc:
-        print(exc, file=sys.stderr)
+        _say(exc, to=sys.stderr)
     except OSError as exc:
-        print(
-            f"{exc}. The path must be one that you can read and write; correct it.", file=sys.stderr
-        )
+        _say(f"{exc}. The path must be one that you can read and write; correct it.", to=sys.stderr)
     except KeyboardInterrupt:
-        print("Interrupted. A run that was started goes on: see `ftlab runs`.", file=sys.stderr)
+        _say("Interrupted. A run that was started goes on: see `ftlab runs`.", to=sys.stderr)
     return 1
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what was typed without what it could do to the terminal."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(_visible(message))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="ftlab", description="A fine-tuning workbench.")
+    parser = _Parser(prog="ftlab", description="A fine-tuning workbench.")
     parser.add_argument("--version", action="version", version=f"ftlab {ftlab.__version__}")
     verbs = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -138,14 +143,14 @@ def _scan(options: argparse.Namespace) -> int:
             "tokens": {**counts, **quantiles},
             "issues": [_plain(issue) for issue in report.issues],
         }
-        print(json.dumps(found, ensure_ascii=False))
+        _print_json(found)
         return 0 if accepted else 1
-    print(f"{options.file.name}: {report.n_rows:,} rows, format {report.format_in_words}")
+    _say(f"{options.file.name}: {report.n_rows:,} rows, format {report.format_in_words}")
     if report.tokens is not None and report.tokens.n_sequences:
-        print(f"{report.tokens.total:,} tokens, {report.loss_tokens:,} of them train")
-        print("per row: " + ", ".join(f"{k} {n:,}" for k, n in report.tokens.quantiles().items()))
+        _say(f"{report.tokens.total:,} tokens, {report.loss_tokens:,} of them train")
+        _say("per row: " + ", ".join(f"{k} {n:,}" for k, n in report.tokens.quantiles().items()))
     _print_issues(report.issues)
-    print(f"{options.engine} would {'take' if accepted else 'refuse'} this file.")
+    _say(f"{options.engine} would {'take' if accepted else 'refuse'} this file.")
     return 0 if accepted else 1
 
 
@@ -153,8 +158,11 @@ def _repair(options: argparse.Namespace) -> int:
     """Write a copy in which what can be mended is mended."""
     from ftlab.data.report import scan
 
-    print(scan(options.file).repair(options.to))
-    return 0
+    made = scan(options.file).repair(options.to)
+    _say(made)
+    for problem in made.problems:
+        _say(f"{SHAPES[problem.level]} {problem.message}")
+    return 0 if made.path else 1
 
 
 def _convert(options: argparse.Namespace) -> int:
@@ -164,13 +172,13 @@ def _convert(options: argparse.Namespace) -> int:
     pairs = [column.partition("=") for column in options.column]
     mapping = {part: name for part, _, name in pairs}
     made = convert(options.file, options.to, mapping or None)
-    print(f"{made.path or 'no file'}: {made.n_rows:,} rows")
+    _say(f"{made.path or 'no file'}: {made.n_rows:,} rows")
     for problem in made.problems:
-        print(problem.message)
+        _say(f"{SHAPES[problem.level]} {problem.message}")
     if made.set_aside is not None:
-        print(f"{made.n_set_aside:,} rows set aside in {made.set_aside}")
+        _say(f"{made.n_set_aside:,} rows set aside in {made.set_aside}")
     if made.path is None:
-        print(
+        _say(
             "No row could be converted; rows need a shape that ftlab knows, or columns that are "
             "named. Say what they stand for: --column user=question --column assistant=answer"
         )
@@ -182,8 +190,10 @@ def _split(options: argparse.Namespace) -> int:
     from ftlab.data.splits import split_file
 
     made = split_file(options.file, options.share)
-    print(f"{made.train}: {made.n_train:,} rows")
-    print(f"{made.validation}: {made.n_validation:,} rows")
+    _say(f"{made.train}: {made.n_train:,} rows")
+    _say(f"{made.validation}: {made.n_validation:,} rows")
+    for problem in made.problems:
+        _say(f"{SHAPES[problem.level]} {problem.message}")
     return 0
 
 
@@ -197,10 +207,10 @@ def _check(options: argparse.Namespace) -> int:
     found = examine(values, where, *scan_data(parse(values)[0]))
     issues = [issue for issue in found if not issue.blocks or where.engine in issue.blocks]
     if options.json:
-        print(json.dumps([_plain(issue) for issue in issues], ensure_ascii=False))
+        _print_json([_plain(issue) for issue in issues])
     else:
         _print_issues(issues)
-        print("Nothing to say." if not issues else "")
+        _say("Nothing to say." if not issues else "")
     return 1 if any("local" in issue.blocks for issue in issues) else 0
 
 
@@ -214,13 +224,13 @@ def _estimate(options: argparse.Namespace) -> int:
     report, validation = scan_data(parse(values)[0])
     found = estimate(values, report, validation=validation)
     if options.json:
-        print(json.dumps(asdict(found)))
+        _print_json(asdict(found))
         return 0
     for name, text in found.in_words().items():
-        print(f"{name}: {text}")
-    print("\n".join(found.basis))
+        _say(f"{name}: {text}")
+    _say("\n".join(found.basis))
     if errors_for(examine(values, get_provider("local"), report, validation), "local"):
-        print("As it stands the job would be refused: `ftlab check` says why.", file=sys.stderr)
+        _say("As it stands the job would be refused: `ftlab check` says why.", to=sys.stderr)
     return 0
 
 
@@ -238,7 +248,7 @@ def _runs(options: argparse.Namespace) -> int:
 
     runs = Runs()
     found = [repr(run)[1:-1] for run in runs]
-    print("\n".join(found) or f"There is no run in {runs.folder}. `ftlab train SPEC` starts one.")
+    _say("\n".join(found) or f"There is no run in {runs.folder}. `ftlab train SPEC` starts one.")
     return 0
 
 
@@ -275,7 +285,7 @@ def _demo(options: argparse.Namespace) -> int:
     from ftlab.providers import submit
     from ftlab.scores import exact_matches
 
-    print("Tuning a tiny chat model to turn customer messages into JSON.")
+    _say("Tuning a tiny chat model to turn customer messages into JSON.")
     run = submit(demo.JOB)
     if _show(run):
         return 1
@@ -285,7 +295,7 @@ def _demo(options: argparse.Namespace) -> int:
     _print_answers([ask(run, question, told=tell) for question in questions])
     for title, file in {"held-out rows": demo.HELD_OUT, "new patterns": demo.NEW_PATTERNS}.items():
         before, after = (exact_matches(run, file, tuned=tuned) for tuned in (False, True))
-        print(f"Exactly right on {title}: base {before}, tuned {after}")
+        _say(f"Exactly right on {title}: base {before}, tuned {after}")
     return 0
 
 
@@ -297,13 +307,13 @@ def _show(run: Any) -> int:
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.fields[steps]}"),
         TimeRemainingColumn(),
     )
     with Progress(*columns) as progress:
-        task = progress.add_task(run.id, total=None, steps="")
+        task = progress.add_task(_visible(run.id), total=None, steps="")
         for _ in run.follow():
             history = run.history
             progress.update(
@@ -311,14 +321,14 @@ def _show(run: Any) -> int:
                 total=history.n_steps,
                 completed=history.last_step,
                 steps=f"{history.last_step} of {history.n_steps} steps" if history.n_steps else "",
-                description=_losses(history) or run.state.detail or run.status,
+                description=_visible(_losses(history) or run.state.detail or run.status),
             )
     state = run.state
-    print(f"{run.id}: {state.status}" + (f", {state.detail}" if state.detail else ""))
+    _say(f"{run.id}: {state.status}" + (f", {state.detail}" if state.detail else ""))
     for log in _warnings(run):
-        print(f"{SHAPES['warning']} {log}")
+        _say(f"{SHAPES['warning']} {log}")
     if state.status == "completed":
-        print(f'The adapter is in {run.adapter}; `ftlab ask {run.id} "a prompt"` tries it.')
+        _say(f'The adapter is in {run.adapter}; `ftlab ask {run.id} "a prompt"` tries it.')
     return 0 if state.status == "completed" else 1
 
 
@@ -343,7 +353,7 @@ def _teller() -> Callable[[str], None]:
         nonlocal last
         if text != last:
             last = text
-            print(text, file=sys.stderr)
+            _say(text, to=sys.stderr)
 
     return tell
 
@@ -363,15 +373,36 @@ def _print_answers(comparisons: Sequence[Any]) -> None:
 
 def _print_issues(issues: Sequence[Issue]) -> None:
     for issue in issues:
-        print(f"{SHAPES[issue.level]} {_visible(issue.message)}")
+        _say(f"{SHAPES[issue.level]} {issue.message}")
         if len(issue.lines) > 1:
             shown = ", ".join(map(str, issue.lines[:LINES_SHOWN]))
-            print(f"    lines {shown}" + (", …" if issue.count > LINES_SHOWN else ""))
+            _say(f"    lines {shown}" + (", …" if issue.count > LINES_SHOWN else ""))
+
+
+def _say(text: object, to: IO[str] | None = None) -> None:
+    """Print what may hold anything: names of files, texts of rows, what a process said."""
+    print(_visible(str(text)), file=to)
 
 
 def _visible(text: str) -> str:
     """Text without the control characters that could steer a terminal."""
-    return "".join(c if c.isprintable() or c == "\n" else f"\\x{ord(c):02x}" for c in text)
+    return "".join(c if c.isprintable() or c in "\n\u3000\xa0" else _named(c) for c in text)
+
+
+def _named(char: str) -> str:
+    """A character as an escape of JSON, or of Python where JSON has none so short."""
+    number = ord(char)
+    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
+
+
+def _print_json(value: Any) -> None:
+    """One line of JSON; what could steer a terminal is escaped as JSON has it."""
+    text = json.dumps(value, ensure_ascii=False)
+    print("".join(c if c.isprintable() else _in_json(c) for c in text))
+
+
+def _in_json(char: str) -> str:
+    return _named(char) if ord(char) < 0x10000 else json.dumps(char)[1:-1]
 
 
 def _plain(issue: Issue) -> dict[str, Any]:

@@ -147,7 +147,9 @@ def refused_data(
     for engine in ENGINES:
         # What is wrong with the model is said of the model.
         refused = [i for i in report.issues if engine in i.blocks and i.where != "model"]
-        if refused:
+        if refused and not report.n_rows:  # no row is at fault: there is no file, or nothing in it
+            yield _error(field, refused[0].message, (engine,))
+        elif refused:
             where = "the embedded trainer" if engine == "local" else "the hosted service"
             others = len(refused) - 1
             kinds = "One more kind of fault is" if others == 1 else f"{others} more kinds are"

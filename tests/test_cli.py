@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 import pytest
@@ -56,6 +57,53 @@ def test_escape_codes_in_data_do_not_reach_the_terminal(tmp_path, capsys):
     row = {"messages": [{"role": "\x1b[31mred", "content": "x"}]}
     run("scan", write_rows(tmp_path / "escape.jsonl", [row]))
     assert "\x1b" not in capsys.readouterr().out
+
+
+STEERS = "\x1b[31m \x9b2J \x07 \u202e \U000e0041"
+"""What changes colours, clears the screen, rings, and turns the line around."""
+
+
+def verbs(folder):
+    """Every verb that reads what people give, on names and texts that steer a terminal."""
+    name = STEERS
+    rows = chat_rows(30)
+    rows[0]["messages"][0]["role"] = STEERS
+    rows[1]["messages"][0]["content"] = STEERS
+    file = write_rows(folder / f"{name}.jsonl", [*rows, {STEERS: STEERS}])
+    strange = write_rows(folder / f"{name}-strange.jsonl", [{STEERS: 1}] * 30)
+    spec = folder / f"{name}.json"
+    spec.write_text(json.dumps({"model": STEERS, "training_file": str(file), STEERS: 1}))
+    listed = folder / f"{name}-list.json"
+    listed.write_text("[]")
+    missing = folder / f"{name}-missing"
+    yield from (["scan", path, *more] for path in (file, missing) for more in ([], ["--json"]))
+    yield from (["repair", path] for path in (file, strange, missing))
+    yield from (
+        ["convert", path, folder / f"{name}.out.jsonl"] for path in (file, strange, missing)
+    )
+    yield ["convert", strange, folder / "out.jsonl", "--column", f"{STEERS}={STEERS}"]
+    yield from (["split", path, "0.3"] for path in (file, strange, missing))
+    yield from (["check", path, *more] for path in (spec, listed) for more in ([], ["--json"]))
+    yield from (["estimate", path] for path in (spec, listed))
+    yield from (["train", path] for path in (spec, listed))
+    yield from ([verb, name] for verb in ("attach", "stop"))
+    yield ["ask", name, name]
+    yield ["runs"]
+    yield ["scan", file, f"--{name}"]
+    yield [name]
+
+
+def test_nothing_that_steers_a_terminal_is_printed_by_any_verb(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for arguments in verbs(tmp_path):
+        with contextlib.suppress(SystemExit):
+            run(*arguments)
+        printed = capsys.readouterr()
+        said = printed.out + printed.err
+        assert said, arguments
+        assert not [c for c in said if not c.isprintable() and c not in "\n\t"], (arguments, said)
+        if "--json" in arguments and printed.out:
+            json.loads(printed.out.splitlines()[-1])
 
 
 def test_check_and_estimate(good, tmp_path, capsys):

@@ -57,7 +57,7 @@ HEAVY = {
     "pandas": {"runs", "data"},
     "httpx": {"answers"},
     "IPython": {"ui", "magics"},
-    "huggingface_hub": {"models"},
+    "huggingface_hub": {"models", "data"},
 }
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
+from ftlab.data.asked import Asked
 from ftlab.data.tokens import Tokenizer
 from ftlab.files import existing, sha256_of
 
@@ -16,6 +17,8 @@ VERSION = 1
 SMALLEST = 4 << 20
 """Bytes; a smaller file is scanned again sooner than its report is worth keeping."""
 KEPT = 50
+OPTIONAL = ("rensa", "pyarrow")
+"""Packages without which a report says less."""
 
 
 def folder() -> Path:
@@ -25,25 +28,21 @@ def folder() -> Path:
     return Path(given) if given else base / "ftlab" / "scans"
 
 
-def key(
-    file: Path,
-    tokenizer: Tokenizer | None,
-    limit: int | None,
-    asked: dict[str, Any],
-    against: str | Path | None,
-) -> str | None:
+def key(file: Path, asked: Asked) -> str | None:
     """A name for this scan; None for a file that is not worth it. Raises OSError."""
     if file.stat().st_size < SMALLEST:
         return None
-    other = existing(against) if against is not None else None
+    other = existing(asked.against) if asked.against is not None else None
     parts = [
         VERSION,
         sha256_of(file),
         file.name,  # messages hold it
-        (other.name, sha256_of(other)) if other else str(against),
-        limit,
-        sorted(asked.items(), key=str),
-        _fingerprint(tokenizer) if tokenizer else None,
+        (other.name, sha256_of(other)) if other else str(asked.against),
+        asked.limit,
+        asked.purpose,
+        asked.said,
+        _fingerprint(asked.tokenizer) if asked.tokenizer else None,
+        [find_spec(package) is not None for package in OPTIONAL],
     ]
     return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()
 

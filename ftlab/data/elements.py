@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import IO, Literal
 
 from ftlab.data.blocks import LONGEST_LINE, TOO_LONG
-from ftlab.data.problems import BOTH, Problem
+from ftlab.data.problems import Problem, about_whole
 from ftlab.data.rows import BOM
 
 READ_SIZE = 1 << 20
@@ -174,20 +174,16 @@ def _is_json(value: bytes) -> bool:
 
 
 def _not_closed(name: str, count: int) -> Problem:
-    return Problem(
+    return about_whole(
         "json_not_closed",
-        "",
         f"{name} ends inside its JSON, after {count:,} whole values; every bracket and quote that "
         "opens must close. Get the whole file, or mend the row after those.",
-        blocks=BOTH,
     )
 
 
 def _goes_on(name: str, count: int) -> Problem:
-    return Problem(
+    return about_whole(
         "json_goes_on",
-        "",
         f"{name} goes on behind its array of {count:,} values; nothing may follow it, and what "
         "does was not read. Write one JSON object per line.",
-        blocks=BOTH,
     )

@@ -4,43 +4,38 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ftlab.data.problems import BOTH, LOCAL
 from ftlab.issues import LINES_KEPT, Issue
-
-MOST_COMPARED = 20_000
-"""Rows that are compared with each other for near duplicates, without being asked."""
-MOST_CHARACTERS = 32 << 20
-"""And the text of all of them."""
 
 
 def no_file(path: str | Path) -> Issue:
-    return Issue(
-        "error",
-        f"{path} is not a file; the path of a JSONL file is needed. Correct the path.",
-        code="no_file",
-        where="training_file",
-        blocks=("together", "local"),
+    return _no_data(
+        "no_file", f"{path} is not a file; the path of a JSONL file is needed. Correct the path."
     )
 
 
 def unreadable(path: Path, exc: OSError) -> Issue:
-    return Issue(
-        "error",
+    return _no_data(
+        "unreadable",
         f"{path} can't be read ({exc.strerror}); the file must be readable for you. "
         "Change its permissions, or copy it to where it can be read.",
-        code="unreadable",
-        where="training_file",
-        blocks=("together", "local"),
     )
+
+
+def no_hub_data(exc: Exception) -> Issue:
+    return _no_data("no_hub_data", str(exc))
+
+
+def _no_data(code: str, message: str) -> Issue:
+    return Issue("error", message, code, "training_file", blocks=BOTH)
 
 
 def no_rows(name: str) -> Issue:
-    return Issue(
-        "error",
+    text = (
         f"{name} has no rows; at least one JSON object on a line of its own is needed. "
-        "Write the rows into it.",
-        code="no_rows",
-        blocks=("together", "local"),
+        "Write the rows into it."
     )
+    return Issue("error", text, "no_rows", blocks=BOTH)
 
 
 def mixed_formats(
@@ -52,7 +47,7 @@ def mixed_formats(
         f"{name} line {others[0]}: this row has another format than most ({majority}); a file "
         f"holds one format. Move the {n_others:,} other rows into a file of their own.",
         code="mixed_formats",
-        blocks=("together", "local"),
+        blocks=BOTH,
         lines=tuple(others[:LINES_KEPT]),
         count=n_others,
         fix="one_format",
@@ -60,36 +55,16 @@ def mixed_formats(
 
 
 def nothing_trains(name: str) -> Issue:
-    return Issue(
-        "error",
+    text = (
         f"No token of {name} would train; at least one answer must be left after weights and "
-        "max_seq_length. Check the weights, or raise max_seq_length.",
-        code="nothing_trains_at_all",
-        blocks=("local",),
+        "max_seq_length. Check the weights, or raise max_seq_length."
     )
-
-
-def not_compared(name: str) -> Issue:
-    return Issue(
-        "tip",
-        f"Near duplicates were not looked for in {name}: that takes long, and is done by itself "
-        f"for up to {MOST_COMPARED:,} rows of {MOST_CHARACTERS >> 20} MiB of text. For a larger "
-        "file call ftlab.data.checks.near_duplicates on a part of it.",
-        code="near_duplicates_not_sought",
-    )
-
-
-def no_hub_data(exc: Exception) -> Issue:
-    return Issue(
-        "error", str(exc), code="no_hub_data", where="training_file", blocks=("together", "local")
-    )
+    return Issue("error", text, "nothing_trains_at_all", blocks=LOCAL)
 
 
 def no_training_file(path: str | Path) -> Issue:
-    return Issue(
-        "error",
+    text = (
         f"{path} can't be read, so its rows were not compared with these; the path of the training "
-        "file is needed. Correct the path.",
-        code="no_training_file",
-        where="training_file",
+        "file is needed. Correct the path."
     )
+    return Issue("error", text, "no_training_file", "training_file")

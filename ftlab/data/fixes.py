@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from ftlab.data.almost_json import as_rows
 from ftlab.data.fix_texts import as_utf8, right_encoding, stripped, unix_newlines, without_controls
 from ftlab.data.formats import BOTH, detect, messages_of, row_problems
 from ftlab.data.messages import ROLES, cure_of_role, cure_of_weight
@@ -58,9 +59,11 @@ def fix(name: str, kind: list[Fix]) -> Callable[[Function], Function]:
 
 
 def known_fixes() -> dict[str, str]:
-    """Name → what it does, of all repairs."""
-    made = [*LINE_FIXES, *ROW_FIXES, *TEXT_FIXES]
-    return {**{one.name: one.does for one in reversed(made)}, **FILE_FIXES}
+    """Name → what it does, of all repairs, about in the order in which they are made."""
+    found: dict[str, str] = {}
+    for one in (*LINE_FIXES, *ROW_FIXES, *TEXT_FIXES):
+        found.setdefault(one.name, one.does)
+    return {**found, **FILE_FIXES}
 
 
 # --- lines -----------------------------------------------------------------------------------
@@ -103,6 +106,21 @@ def raw_controls(line: bytes) -> bytes:
 
 
 _RAW_CONTROLS = re.compile(b"[\x00-\x1f]")
+
+
+@fix("json_syntax", LINE_FIXES)
+def json_syntax(line: bytes) -> bytes:
+    """Write Python's quotes, True and None as JSON; take out commas and brackets too many.
+
+    Several rows come back as several lines, and a bracket that stood alone as none.
+    """
+    if _parses(line):
+        return line
+    try:
+        rows = as_rows(line.decode("utf-8"))
+    except UnicodeDecodeError:
+        return line
+    return line if rows is None else "\n".join(rows).encode()
 
 
 def _parses(line: bytes) -> bool:

@@ -28,6 +28,9 @@ from ftlab.data.problems import (
     Problem,
     Repeated,
     Row,
+    about_whole,
+    half_character,
+    has_half_character,
     in_words,
     is_number,
 )
@@ -176,9 +179,8 @@ def file_problems(path: Path, n_bytes: int) -> list[Problem]:
 # --- the file --------------------------------------------------------------------------------
 
 
-_EMPTY = Problem(
+_EMPTY = about_whole(
     "no_rows",
-    "",
     "The file is empty; at least one JSON object on a line of its own is needed. "
     "Write the rows into it.",
 )
@@ -186,9 +188,8 @@ _EMPTY = Problem(
 
 def _bad_suffix(path: Path) -> Problem:
     found = f"ends in {path.suffix}" if path.suffix else "has no suffix"
-    return Problem(
+    return about_whole(
         "suffix",
-        "",
         f"{path.name} {found}; the hosted service takes names in .jsonl, and in .parquet for "
         "tokens, in small letters. Rename the file, or convert it where it holds no JSON lines.",
         blocks=TOGETHER,
@@ -196,9 +197,8 @@ def _bad_suffix(path: Path) -> Problem:
 
 
 def _too_large(n_bytes: int) -> Problem:
-    return Problem(
+    return about_whole(
         "too_large",
-        "",
         f"The file has {n_bytes / 2**30:.1f} GiB; the hosted service takes at most "
         f"{LARGEST_FILE / 2**30:.1f}. Split it.",
         blocks=TOGETHER,
@@ -208,9 +208,8 @@ def _too_large(n_bytes: int) -> Problem:
 # --- the row ---------------------------------------------------------------------------------
 
 
-_TOO_DEEP = Problem(
+_TOO_DEEP = about_whole(
     "too_deep",
-    "",
     "The row is nested more deeply than this can follow; rows are a few levels deep. "
     "Correct it or take it out.",
 )
@@ -229,9 +228,8 @@ def _unknown_format(row: Row) -> Problem:
     if "conversations" in row:
         return _SHAREGPT
     keys = ", ".join(sorted(map(str, row))) or "none"
-    return Problem(
+    return about_whole(
         "unknown_format",
-        "",
         f"The keys are {keys[:200]}; a row takes messages, or prompt and completion, or text, or "
         "input with preferred_output and non_preferred_output. Rename the keys or convert the "
         "file.",
@@ -326,18 +324,10 @@ def _odd_values(row: Row, known: Format | None) -> Iterator[Problem]:
         elif isinstance(value, list):
             ahead += reversed([(f"{path}[{i}]", inner) for i, inner in enumerate(value)])
         elif isinstance(value, str):
-            if not value.isascii() and _has_half_character(value):
+            if has_half_character(value):
                 yield _half_character(path)
         elif isinstance(value, float) and not math.isfinite(value):
             yield _not_finite(value, path)
-
-
-def _has_half_character(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return True
-    return False
 
 
 def repeated_keys(keys: Sequence[str], path: str) -> Problem:
@@ -356,8 +346,7 @@ def _half_character(path: str) -> Problem:
     return Problem(
         "half_character",
         path,
-        f"{path} holds half of a surrogate pair (such as \\ud83d), which is no text; whole "
-        "characters are needed. Write the character itself.",
+        half_character(path),
         blocks=LOCAL,
         fix="control_characters",
     )

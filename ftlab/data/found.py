@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from ftlab.data.problems import Problem
+from ftlab.data.problems import Problem, more_rows
 from ftlab.issues import LINES_KEPT, Issue
 
 GROUPS_PER_CODE = 20  # issues of one code; rows with ever new keys must not make ever new issues
@@ -65,12 +65,9 @@ class Found:
 
     def issue(self, name: str) -> Issue:
         said = f"{name} line {self.first}: " if self.first else ""  # line 0 is the file itself
-        more = {1: "", 2: " One more row has this."}.get(
-            self.count, f" {self.count - 1:,} more rows have this."
-        )
         return Issue(
-            self.problem.level,  # type: ignore[arg-type]
-            whole_text(f"{said}{self.problem.message}{more}"),
+            self.problem.level,
+            whole_text(said + self.problem.message + more_rows(self.count)),
             code=self.problem.code,
             where=whole_text(self.where),
             blocks=self.problem.blocks,

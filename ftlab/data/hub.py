@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from ftlab.data.foreign import CannotConvert, ColumnMapping
 from ftlab.data.problems import Row
 from ftlab.data.readers import Alpaca, Reader, ShareGPT
+from ftlab.data.tables import pruned
 from ftlab.data.turns import ROLE_OF, Turns, as_text, in_json, say, tools_of, unfit
 from ftlab.errors import MissingExtra, UnreadableData
 
+SECONDS = 5
+"""That each attempt to reach the hub may take."""
 # Python's names for types, as xLAM writes them, and JSON Schema's.
 TYPES = {
     **dict.fromkeys(("str", "string", "text"), "string"),
@@ -181,17 +185,26 @@ def is_hub_id(name: str) -> bool:
 def hub_rows(name: str) -> Iterator[Any]:
     """The training split of a data set, its rows in our formats where their reader is known.
 
-    Raises what `load_hub` raises; a row that can't be converted comes as it is.
+    A row that can't be converted comes as it is. Raises what `load_hub` raises, also where the
+    stream breaks off.
     """
     found = load_hub(name)
+    rows = _unbroken(found.rows, name)
     if found.reader is None:
-        yield from found.rows
+        yield from rows
         return
-    for _, row in found.reader.group(enumerate(found.rows, start=1)):
+    for _, row in found.reader.group(enumerate(rows, start=1)):
         try:
             yield found.reader.convert(row)
         except CannotConvert:
             yield row
+
+
+def _unbroken(rows: Iterable[Any], name: str) -> Iterator[Any]:
+    try:
+        yield from map(pruned, rows)
+    except Exception as exc:  # the hub's client raises a dozen unrelated kinds
+        raise _unreadable(name, "train", _reason(exc)) from exc
 
 
 def load_hub(name: str, split: str = "train") -> HubData:
@@ -203,14 +216,52 @@ def load_hub(name: str, split: str = "train") -> HubData:
         import datasets
     except ImportError as exc:
         raise MissingExtra("datasets", "hub") from exc
+    silence = "" if Path(name).is_dir() else _silence(name)
+    if silence and not _is_kept(name):
+        raise _unreadable(name, split, silence)
     try:
         rows = datasets.load_dataset(name, split=split, streaming=True)
-    except Exception as exc:  # the hub's client raises a dozen unrelated kinds
-        reason = " ".join(str(exc).split())[:200] or type(exc).__name__
-        raise UnreadableData(
-            f"The data set {name} (split {split}) can't be read from the hub ({reason}); that "
-            "needs a network, an id that exists, and access to it. Check these, or download its "
-            "files and give their path."
-        ) from exc
+    except Exception as exc:  # as above
+        raise _unreadable(name, split, _reason(exc)) from exc
     known = KNOWN.get(name)
     return HubData(rows, known.reader if known else None)
+
+
+def _silence(name: str) -> str:
+    """Why the hub does not answer; empty where it does, if only to refuse.
+
+    `datasets` would find out in six attempts and 23 seconds.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.utils import HfHubHTTPError
+
+    try:
+        HfApi().dataset_info(name, timeout=SECONDS)
+    except (HfHubHTTPError, ValueError):  # an answer; or no id, which `datasets` explains
+        return ""
+    except Exception as exc:  # as above
+        return _reason(exc)
+    return ""
+
+
+def _is_kept(name: str) -> bool:
+    """Whether `datasets` has the data set from an earlier time, and so needs no hub."""
+    from datasets.load import CachedDatasetModuleFactory
+
+    try:
+        CachedDatasetModuleFactory(name).get_module()
+    except Exception:  # as above
+        return False
+    return True
+
+
+def _reason(exc: Exception) -> str:
+    return " ".join(str(exc).split())[:200].rstrip(".") or type(exc).__name__
+
+
+def _unreadable(name: str, split: str, reason: str) -> UnreadableData:
+    return UnreadableData(
+        f"The data set {name} (split {split}) can't be read from the hub ({reason}); that needs a "
+        "network, an id that exists, and access to it. Check these, or download its files and "
+        "give their path."
+    )

@@ -111,14 +111,19 @@ class Mender:
                 done, line = (*done, one.name), mended
         for piece in line.split(b"\n"):
             if is_blank(piece):
-                out = "blank_line" in self.names
-                made = (*done, "blank_line") if out else done
-                yield Mended(None if out else piece, self._format, made)
+                yield self._blank(piece, done)
                 continue
             try:
                 yield self._mend_row(piece, done)
             except RecursionError:
                 yield Mended(None, fixes=done, reason=TOO_DEEP, raw=piece)
+
+    def _blank(self, line: bytes, done: tuple[str, ...]) -> Mended:
+        """A blank line, left out where that is wanted or where it held something else before."""
+        if done:
+            return Mended(None, self._format, done)
+        out = "blank_line" in self.names
+        return Mended(None if out else line, self._format, ("blank_line",) if out else ())
 
     def _mend_row(self, line: bytes, done: tuple[str, ...]) -> Mended:
         try:

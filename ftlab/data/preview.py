@@ -13,6 +13,7 @@ import numpy as np
 from ftlab.data.blocks import LONGEST_LINE
 from ftlab.data.counts import TokenCounter
 from ftlab.data.formats import detect
+from ftlab.data.problems import has_half_character
 from ftlab.data.rows import BOM, BadLine, parse_line
 from ftlab.data.tokens import Tokenizer
 
@@ -96,16 +97,11 @@ def _pieces(path: Path, size: int, draw: np.random.Generator) -> Iterator[list[b
             yield lines
 
 
-def _is_text(content: str) -> bool:
-    """Whether it holds no half of a surrogate pair."""
-    return content.isascii() or "\\ud" not in ascii(content)
-
-
 def _texts(row: dict) -> Iterator[str]:
     for value in row.values():
         for item in value if isinstance(value, list) else [value]:
             content = item.get("content") if isinstance(item, dict) else item
-            if isinstance(content, str) and _is_text(content):
+            if isinstance(content, str) and not has_half_character(content):
                 yield content
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
 from typing import Any, NamedTuple
+
+from ftlab.issues import Level
 
 BOTH = ("together", "local")
 TOGETHER = ("together",)
@@ -23,11 +25,36 @@ class Problem(NamedTuple):
     message: str
     blocks: tuple[str, ...] = BOTH
     """Who will refuse; the same for all problems of a code."""
-    level: str = "error"
+    level: Level = "error"
     value: str = ""
     """What tells one kind of this problem from another, such as the name of an unknown role."""
     fix: str = ""
     """Name of the repair that takes it away, where one can."""
+
+
+def about_whole(
+    code: str,
+    message: str,
+    *,
+    blocks: tuple[str, ...] = BOTH,
+    level: Level = "error",
+    value: str = "",
+    fix: str = "",
+) -> Problem:
+    """A problem of a row or a file as a whole, and of no place in it."""
+    return Problem(code, "", message, blocks, level, value, fix)
+
+
+def refused_by(engine: str, problems: Iterable[Problem]) -> bool:
+    """Whether one of the problems keeps that engine from taking the row."""
+    return any(engine in problem.blocks for problem in problems)
+
+
+def more_rows(count: int) -> str:
+    """What follows the message of a problem that `count` rows have; empty for one."""
+    if count == 2:
+        return " One more row has this."
+    return f" {count - 1:,} more rows have this." if count > 1 else ""
 
 
 class Repeated(dict[str, Any]):
@@ -53,3 +80,22 @@ def is_number(value: Any) -> bool:
     if isinstance(value, float):
         return isfinite(value)
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def has_half_character(text: str) -> bool:
+    """Whether it holds half of a surrogate pair, which no encoding of text can write."""
+    if text.isascii():
+        return False
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def half_character(what: str) -> str:
+    """That `what` (a path, or "The row") holds such a half, in the three facts."""
+    return (
+        f"{what} holds half of a surrogate pair (such as \\ud83d), which is no text; whole "
+        "characters are needed. Write the character itself."
+    )

@@ -6,6 +6,7 @@ does not carry over (ids, scores) is left behind; what it can't carry over truly
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,18 +20,18 @@ NO_INPUT = ("", "noinput", "no input")
 Message = dict[str, Any]
 
 
-class Reader:
+class Reader(ABC):
     """One foreign shape of rows."""
 
     name = ""
 
+    @abstractmethod
     def matches(self, row: Row) -> bool:
         """Whether a row has this shape, by its keys."""
-        raise NotImplementedError
 
+    @abstractmethod
     def convert(self, row: Row) -> dict[str, Any]:
         """The canonical row. Raises CannotConvert."""
-        raise NotImplementedError
 
     def group(self, rows: Iterator[tuple[int, Row]]) -> Iterator[tuple[int, Row]]:
         """Numbered rows as `convert` takes them; a shape may spread one over several."""

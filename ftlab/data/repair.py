@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from time import monotonic
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ftlab.data.fixes import as_json, known_fixes
 from ftlab.data.mending import Mended, Mender
@@ -23,11 +25,14 @@ from ftlab.data.rows import is_blank
 from ftlab.data.sources import Source, open_source
 from ftlab.errors import UnreadableData
 from ftlab.html import escaped, facts
+from ftlab.issues import Issue
 
 if TYPE_CHECKING:
     from ftlab.data.report import DataReport
 
 KEPT = 100
+UNREAD = frozenset({"not_json", "not_utf8"})
+"""Codes of lines that must be mended before anything else is known of them."""
 LONGEST_SHOWN = 20_000
 """Characters of a row that a Change keeps of either side."""
 EVERY = 500  # rows between two words about progress
@@ -58,7 +63,8 @@ class Change:
 
     def html(self) -> str:
         """The difference for a notebook: red went, green came; every text is escaped."""
-        head = f"line {self.line:,}: {', '.join(self.fixes) or 'set aside'}"
+        made = [*self.fixes, *(["set aside"] if self.reason else [])]
+        head = f"line {self.line:,}: {', '.join(made).replace('_', ' ')}"
         lines = "".join(_diff_line(line) for line in self.diff())
         reason = f'<div style="white-space:normal">{escaped(self.reason)}</div>'
         return (
@@ -103,24 +109,51 @@ class Repair:
 
     def __str__(self) -> str:
         name = self.path.name if self.path else "no file, since no row was left"
-        said = f"{name}: {self.n_rows:,} rows, {self.n_changed:,} of them changed"
+        said = f"{name}: {_many(self.n_rows, 'row')}, {self.n_changed:,} of them changed"
         if self.n_removed:
-            said += f"; {self.n_removed:,} lines left out"
+            said += f"; {_many(self.n_removed, 'line')} left out"
         if self.set_aside is not None:
-            said += f"; {self.n_set_aside:,} rows set aside in {self.set_aside.name}"
+            said += f"; {_many(self.n_set_aside, 'row')} set aside in {self.set_aside.name}"
         return said
 
     def _repr_html_(self) -> str:
         does = known_fixes()
-        made = {does.get(name, name): f"{n:,} lines" for name, n in self.counts.items()}
+        made = {does.get(name, name): _many(n, "line") for name, n in self.counts.items()}
         shown = "".join(change.html() for change in self.changes[:10])
         return f"<div><b>{escaped(self)}</b>{facts(made)}{shown}</div>"
 
 
+def _many(n: int, what: str) -> str:
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
+
+
 def fixable(report: DataReport) -> tuple[str, ...]:
-    """The repairs that would take away issues of a report, in the order in which they are made."""
-    wanted = {issue.fix for issue in report.issues if isinstance(issue.fix, str)}
-    return tuple(name for name in known_fixes() if name in wanted)
+    """The repairs of what is wrong with a file, in the order in which they are made.
+
+    What else is wrong with lines that must be mended before they can be read is not known yet;
+    where there are such lines, these are all repairs.
+    """
+    wanted = named_fixes(report)
+    hidden = any(i.code in UNREAD and i.fix in wanted for i in report.issues)
+    return tuple(name for name in known_fixes() if hidden or name in wanted)
+
+
+def named_fixes(report: DataReport) -> dict[str, list[Issue]]:
+    """Repair → the issues that it takes away."""
+    named: dict[str, list[Issue]] = {name: [] for name in known_fixes()}
+    for issue in report.issues:
+        if isinstance(issue.fix, str) and issue.fix in named:
+            named[issue.fix].append(issue)
+    return {name: issues for name, issues in named.items() if issues}
+
+
+def rows_of(issues: Iterable[Issue]) -> tuple[int, bool]:
+    """How many rows issues are about, and whether there may be more; an issue keeps the first
+    lines only. One about the whole file has no rows."""
+    found = [issue for issue in issues if any(line > 0 for line in issue.lines)]
+    lines = {line for issue in found for line in issue.lines}
+    more = any(issue.count > len(issue.lines) for issue in found)
+    return max([len(lines), *(issue.count for issue in found)]), more
 
 
 def repair(
@@ -153,7 +186,7 @@ def repair(
             if progress is not None and number % EVERY == 0:
                 progress(source.position, source.n_bytes or 0)
         _check_edits(mender, source)
-        broken = _broken(source)
+        broken = broken_parts(source)
         if broken and output.is_empty:
             raise UnreadableData(broken[0].message)
         return output.finish(broken)
@@ -177,6 +210,43 @@ def preview(
         if len(found) >= n:
             break
     return tuple(found[:n])
+
+
+class Look(NamedTuple):
+    """What a repair would do, as far as it was looked at."""
+
+    changes: tuple[Change, ...]
+    """Examples of every kind."""
+    n_lines: int
+    """Lines that were looked at."""
+    is_whole: bool
+    """Whether these are all."""
+
+
+def look(
+    data: Any,
+    fixes: Iterable[str] | None = None,
+    edits: Edits | None = None,
+    *,
+    each: int = 2,
+    seconds: float | None = None,
+) -> Look:
+    """The first `each` changes of every kind, found within some seconds; nothing is written."""
+    source = _readable(data)
+    mender = Mender(_names(fixes), edits)
+    end = math.inf if seconds is None else monotonic() + seconds
+    seen: Counter[str] = Counter()
+    found: list[Change] = []
+    number = 0
+    for number, line in source.lines():
+        for one in mender.mend(number, line):
+            kinds = [*one.fixes, "set aside"] if one.reason else one.fixes
+            if any(seen[kind] < each for kind in kinds):
+                found.append(_change(number, line, one))
+            seen.update(kinds)
+        if number % EVERY == 0 and monotonic() > end:
+            return Look(tuple(found), number, is_whole=False)
+    return Look(tuple(found), number, is_whole=True)
 
 
 class _Output:
@@ -272,18 +342,27 @@ def _aside(number: int, one: Mended) -> bytes:
 
 def _change(number: int, line: bytes, one: Mended) -> Change:
     after = one.line if one.line is not None and not one.reason else b""
-    before, then = _shown(line), _shown(after) if after else ""
+    before, then = _shown(line), _shown(after)
+    if not before or (after and not then):  # no JSON: both as they stand
+        before, then = _as_text(line), _as_text(after)
     if before == then:  # the difference is in the bytes
         before, then = repr(line[:LONGEST_SHOWN])[2:-1], repr(after[:LONGEST_SHOWN])[2:-1]
     return Change(number, before, then, one.fixes, one.reason)
 
 
 def _shown(line: bytes) -> str:
-    """A row over several lines, so that a difference is seen where it is."""
+    """A row over several lines, so that a difference is seen where it is; empty if it is none."""
     try:
-        text = json.dumps(json.loads(line), ensure_ascii=False, indent=2)
+        return _cut(json.dumps(json.loads(line), ensure_ascii=False, indent=2))
     except (ValueError, RecursionError):
-        text = line[:LONGEST_SHOWN].decode("utf-8", "backslashreplace")
+        return ""
+
+
+def _as_text(line: bytes) -> str:
+    return _cut(line[: 4 * LONGEST_SHOWN].decode("utf-8", "backslashreplace"))
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "…"
 
 
@@ -310,9 +389,10 @@ def _readable(data: Any) -> Source:
     return source
 
 
-def _broken(source: Source) -> tuple[Problem, ...]:
-    """What stops both engines and is about the reading, not about how the file is packed."""
-    return tuple(p for p in source.problems if "local" in p.blocks and not p.fix)
+def broken_parts(source: Source) -> tuple[Problem, ...]:
+    """What stops the reading, and is not about how the file is packed."""
+    found = [p for p in source.problems if not p.fix]
+    return tuple(p for p in found if "local" in p.blocks or p.code == "used_up")
 
 
 def _check_edits(mender: Mender, source: Source) -> None:

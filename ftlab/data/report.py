@@ -7,45 +7,32 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from ftlab.data import cache
-from ftlab.data.blocks import Block, file_blocks, line_blocks
-from ftlab.data.checks import (
-    find_in_file,
-    leakage,
-    near_duplicate_issues,
-    near_leakage_issues,
-    raised,
-)
-from ftlab.data.columns import Columns
+from ftlab.data.asked import Asked, find_tokenizer
+from ftlab.data.checks import find_in_file, raised
 from ftlab.data.file_issues import (
-    MOST_CHARACTERS,
-    MOST_COMPARED,
     mixed_formats,
     no_file,
     no_hub_data,
     no_rows,
-    no_training_file,
-    not_compared,
     nothing_trains,
     unreadable,
 )
 from ftlab.data.formats import BOTH, Problem
 from ftlab.data.hub import hub_rows, is_hub_id
 from ftlab.data.purposes import PURPOSES, for_purpose
+from ftlab.data.repeats import blocks_of, repeats, to_compare
 from ftlab.data.rows import Rows
 from ftlab.data.scans import Scan
 from ftlab.data.sources import Source, open_source
 from ftlab.data.stats import TokenStats
-from ftlab.data.tally import RowTally, answered_texts
 from ftlab.data.tokenized import FORMAT, TEXT_ONLY, TokenizedRows
-from ftlab.data.tokens import Tokenizer, load_tokenizer
-from ftlab.errors import FtlabError, UnreadableData
+from ftlab.errors import FtlabError
 from ftlab.files import existing, sha256_of
 from ftlab.html import escaped, facts, histogram, issue_list
-from ftlab.issues import Issue, by_gravity
-from ftlab.models import fetch, read_info
+from ftlab.issues import Issue, by_gravity, errors_for
 from ftlab.spec import JobSpec
 
 Progress = Callable[[int, int], None]
@@ -89,6 +76,8 @@ class DataReport(BaseModel):
     train_on_inputs: bool | str = "auto"
     tokens_exact: bool = False
     issues: tuple[Issue, ...] = ()
+    _source: Source | None = PrivateAttr(None)
+    """The rows themselves, where they stand in no file."""
 
     @property
     def n_truncated(self) -> int:
@@ -125,9 +114,13 @@ class DataReport(BaseModel):
     def rows(self, code: str | None = None, n: int = 10) -> list[tuple[int, Any]]:
         """(line, row) of the first rows, or of the first that an issue of that code is about.
 
-        A line that is no row comes as its text. Raises UnreadableData when the file is no JSONL.
+        A line that is no row comes as its text. Raises OSError or UnreadableData when the rows
+        are no longer there.
         """
-        return Rows(Path(self.path)).some(self._lines(code), n)
+        lines = self._lines(code)
+        if self._source is None and self.path.endswith(".jsonl"):
+            return Rows(Path(self.path)).some(lines, n)
+        return open_source(self._source or self.path).some(lines, n)
 
     def _lines(self, code: str | None) -> list[int] | None:
         if code is None:
@@ -136,14 +129,15 @@ class DataReport(BaseModel):
 
     def repair(self, to: str | Path | None = None) -> Any:
         """Write a copy in which every fault of this report that can be mended is mended; rows that
-        can't be go into a second file, with reasons. Returns a `Repair`; see `ftlab.repair`."""
+        can't be go into a second file, with reasons. They stand beside the file; of rows from
+        memory, in the present folder or in `to`. Returns a `Repair`; see `ftlab.repair`."""
         from ftlab.data.repair import fixable, repair
 
-        return repair(self.path, to, fixable(self))
+        return repair(self._source or self.path, to, fixable(self))
 
     def accepted_by(self, engine: str) -> bool:
         """Whether nothing in the file keeps that engine from taking it."""
-        return not any(engine in issue.blocks for issue in self.issues)
+        return not errors_for(self.issues, engine)
 
     def _repr_html_(self) -> str:
         return _as_html(self)
@@ -195,29 +189,36 @@ def scan(
             return DataReport(path=data, issues=(no_hub_data(exc),))
     if isinstance(data, (str, Path)) and (file is None or not file.is_file()):
         return DataReport(path=str(data), issues=(no_file(data),))
-    model = None if model is None else str(model)
-    tokenizer, issues = _find_tokenizer(model)
-    limit = max_seq_length or (_context(model) if model and tokenizer else None)
-    asked = {
-        "model": model if tokenizer else None,
-        "max_seq_length": max_seq_length,
-        "train_on_inputs": train_on_inputs,
-    }
+    name = None if model is None else str(model)
+    tokenizer, issues = find_tokenizer(name)
+    asked = Asked(
+        model=name if tokenizer else None,
+        tokenizer=tokenizer,
+        max_seq_length=max_seq_length,
+        train_on_inputs=train_on_inputs,
+        purpose=purpose,
+        against=against,
+    )
+    # A model that can't be read may be another time; such a report is not kept.
+    keeps = cached and (name is None or tokenizer is not None)
     try:
-        asking = {**asked, "purpose": purpose}
-        # A model that can't be read may be another time; such a report is not kept.
-        keeps = file is not None and cached and (model is None or tokenizer is not None)
-        key = cache.key(file, tokenizer, limit, asking, against) if file and keeps else None
-        known = cache.load(key) if key else None
-        if known is not None and (report := _revived(known)) is not None:
-            return report.model_copy(update={"path": str(file)})
-        source = open_source(data if file is None else file)
-        report = _read(source, tokenizer, limit, asked, issues, progress, against)
-        found = tuple(for_purpose(report.issues, purpose, source.kind))
-        report = report.model_copy(update={"issues": found})
+        if file is None or not keeps:
+            return _read(open_source(data if file is None else file), asked, issues, progress)
+        return _kept_or_read(file, asked, issues, progress)
     except OSError as exc:
         return DataReport(path=str(data), issues=(unreadable(Path(str(data)), exc),))
-    if key is not None and file is not None and report.sha256 == sha256_of(file):
+
+
+def _kept_or_read(
+    file: Path, asked: Asked, issues: list[Issue], progress: Progress | None
+) -> DataReport:
+    """The report of a file, from the cache where it is there."""
+    key = cache.key(file, asked)
+    known = cache.load(key) if key else None
+    if known is not None and (report := _revived(known)) is not None:
+        return report.model_copy(update={"path": str(file)})
+    report = _read(open_source(file), asked, issues, progress)
+    if key is not None and report.sha256 == sha256_of(file):
         cache.store(key, report.model_dump_json())  # else it was written to while it was read
     return report
 
@@ -231,24 +232,31 @@ def _revived(text: str) -> DataReport | None:
 
 
 def _read(
-    source: Source,
-    tokenizer: Tokenizer | None,
-    limit: int | None,
-    asked: dict[str, Any],
-    issues: list[Issue],
-    progress: Progress | None,
-    against: str | Path | None,
+    source: Source, asked: Asked, issues: list[Issue], progress: Progress | None
 ) -> DataReport:
+    """The report of a source, with the issues that are known beforehand. Raises OSError."""
     if source.kind == "tokenized":
-        return _read_tokenized(source, limit, asked)
+        report = _read_tokenized(source, asked)
+    else:
+        report = _read_rows(source, asked, issues, progress)
+    found = for_purpose(by_gravity(report.issues), asked.purpose, source.kind)
+    report = report.model_copy(update={"issues": tuple(found)})
+    if source.path is None:
+        report._source = source
+    return report
+
+
+def _read_rows(
+    source: Source, asked: Asked, issues: list[Issue], progress: Progress | None
+) -> DataReport:
     total = source.n_bytes or 0
-    scanned = Scan(source.name, tokenizer, limit, asked["train_on_inputs"])
+    near = to_compare(source)
+    scanned = Scan(source.name, asked.tokenizer, asked.limit, asked.train_on_inputs, near)
     scanned.run(blocks_of(source), progress and (lambda done: progress(min(done, total), total)))
     for problem in source.problems:
         scanned.report(0, [_for_trainer(problem, source)])
     columns = scanned.rows.columns
-    repeats = _repeats(source, scanned.rows, against)
-    found = raised([*issues, *_issues(scanned), *repeats], scanned.n_rows)
+    found = [*issues, *_issues(scanned), *repeats(source, scanned.rows, asked.against)]
     sizes = np.unique(columns.row_hash, return_counts=True)[1]
     unseen = scanned.passed_over or _is_elsewhere(source)
     return DataReport(
@@ -268,14 +276,14 @@ def _read(
         tokens=scanned.tokens.stats() if scanned.tokens else None,
         tokens_exact=scanned.tokens is not None and scanned.tokens.is_exact,
         loss_tokens=scanned.tokens.loss_tokens if scanned.tokens else 0,
-        issues=tuple(by_gravity(found)),
-        **asked,
+        issues=tuple(raised(found, scanned.n_rows)),
+        **asked.said,
     )
 
 
-def _read_tokenized(source: Source, limit: int | None, asked: dict[str, Any]) -> DataReport:
+def _read_tokenized(source: Source, asked: Asked) -> DataReport:
     rows, scanned = TokenizedRows(), Scan(source.name, None, None)
-    for number, problem in rows.read(source.lines(), limit):
+    for number, problem in rows.read(source.lines(), asked.limit):
         scanned.report(number, [problem])
     for problem in (*source.problems, TEXT_ONLY):
         scanned.report(0, [problem])
@@ -293,29 +301,9 @@ def _read_tokenized(source: Source, limit: int | None, asked: dict[str, Any]) ->
         tokens=rows.stats(),
         tokens_exact=True,
         loss_tokens=rows.loss_tokens,
-        issues=tuple(by_gravity(found)),
-        **asked,
+        issues=tuple(found),
+        **asked.said,
     )
-
-
-def _repeats(source: Source, tally: RowTally, against: str | Path | None) -> Iterator[Issue]:
-    """Rows that nearly repeat each other, or rows of the training data."""
-    columns = tally.columns
-    small = columns.n_rows <= MOST_COMPARED and columns.n_chars.sum() <= MOST_CHARACTERS
-    if columns.n_rows and small:
-        yield from near_duplicate_issues(source.name, answered_texts(source, columns.format))
-    elif columns.n_rows:
-        yield not_compared(source.name)
-    if against is None:
-        return
-    train = open_source(against)
-    if train.kind == "unknown" or not Path(against).expanduser().exists():
-        yield no_training_file(against)
-        return
-    yield from leakage(columns_of(against), columns)
-    if small and (train.n_bytes or 0) <= MOST_CHARACTERS:
-        texts = answered_texts(train, columns.format), answered_texts(source, columns.format)
-        yield from near_leakage_issues(train.name, texts[0], source.name, texts[1])
 
 
 def _is_elsewhere(source: Source) -> bool:
@@ -331,21 +319,6 @@ def _for_trainer(problem: Problem, source: Source) -> Problem:
 
 def _sha256(source: Source) -> str:
     return sha256_of(source.path) if source.path else ""
-
-
-def blocks_of(source: Source) -> Iterator[Block]:
-    """The blocks of any source; a JSONL file goes the short way."""
-    if source.kind == "jsonl" and source.path is not None and not source.zipped:
-        return file_blocks(source.path)
-    return line_blocks(source.lines())
-
-
-def columns_of(data: str | Path) -> Columns:
-    """What a scan without a tokenizer keeps of a file's rows. Raises OSError."""
-    source = open_source(data)
-    scanned = Scan(source.name, None, None)
-    scanned.run(blocks_of(source))
-    return scanned.rows.columns
 
 
 def _issues(scanned: Scan) -> Iterator[Issue]:
@@ -365,25 +338,3 @@ def _issues(scanned: Scan) -> Iterator[Issue]:
     yield from find_in_file(scanned.rows.columns)
     if scanned.tokens is not None and scanned.tokens.lengths and not scanned.tokens.loss_tokens:
         yield nothing_trains(scanned.name)
-
-
-def _find_tokenizer(model: str | None) -> tuple[Tokenizer | None, list[Issue]]:
-    if model is None:
-        text = (
-            "Tokens were not counted: no model was given, and counts take its tokenizer. "
-            "Name the model."
-        )
-        return None, [Issue("tip", text, code="no_model", where="model")]
-    try:
-        return load_tokenizer(fetch(model, weights=False)), []
-    except UnreadableData as exc:
-        text = f"Tokens were not counted: {exc}"
-        return None, [Issue("error", text, "no_tokenizer", "model", blocks=("local",))]
-
-
-def _context(model: str) -> int | None:
-    """The length that a run takes when none is given; None is unknown."""
-    try:
-        return read_info(model).context_length
-    except UnreadableData:
-        return None  # submit() says what is wrong with the model

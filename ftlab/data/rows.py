@@ -11,8 +11,19 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+from ftlab.data.almost_json import as_rows
 from ftlab.data.formats import detect, repeated_keys, row_problems
-from ftlab.data.problems import BOTH, LOCAL, NOBODY, TOGETHER, Parsed, Problem, Repeated
+from ftlab.data.problems import (
+    BOTH,
+    LOCAL,
+    NOBODY,
+    TOGETHER,
+    Parsed,
+    Problem,
+    Repeated,
+    about_whole,
+    refused_by,
+)
 from ftlab.errors import UnreadableData
 
 BOM = b"\xef\xbb\xbf"
@@ -62,6 +73,14 @@ def parse_line(line: bytes) -> dict[str, Any]:
     return row
 
 
+def row_or_text(line: bytes) -> Any:
+    """The row on a line, or the line itself where it holds none."""
+    try:
+        return parse_line(line)
+    except BadLine:
+        return line.decode("utf-8", "replace").rstrip("\n")
+
+
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """An object that remembers the keys that stood twice."""
     found = dict(pairs)
@@ -87,17 +106,15 @@ def _split_at_returns(text: str) -> list[dict[str, Any]]:
 # --- what can be wrong with a line -----------------------------------------------------------
 
 
-BLANK_LINE = Problem(
+BLANK_LINE = about_whole(
     "blank_line",
-    "",
     "The line is blank; each line holds one row. Nothing is lost, it is passed over.",
     blocks=NOBODY,
     level="tip",
     fix="blank_line",
 )
-RETURN_INSIDE = Problem(
+RETURN_INSIDE = about_whole(
     "carriage_return",
-    "",
     "The row holds a carriage return between its values, which ends a line for the hosted service; "
     "a row stands on one line. Take the carriage returns out.",
     blocks=TOGETHER,
@@ -108,11 +125,10 @@ RETURN_INSIDE = Problem(
 def _returns_between(rows: list[dict[str, Any]]) -> Problem:
     """The hosted service takes them for lines, and so refuses only what is wrong with the rows."""
     refused = len({known.name for row in rows if (known := detect(row))}) > 1 or any(
-        "together" in problem.blocks for row in rows for problem in row_problems(row)
+        refused_by("together", row_problems(row)) for row in rows
     )
-    return Problem(
+    return about_whole(
         "rows_on_one_line" if refused else "return_as_newline",
-        "",
         f"The line holds {len(rows)} rows with a carriage return between them; a newline ends a "
         "row. Save the file with newlines.",
         blocks=BOTH if refused else LOCAL,
@@ -121,9 +137,8 @@ def _returns_between(rows: list[dict[str, Any]]) -> Problem:
 
 
 def _not_utf8(line: bytes, exc: UnicodeDecodeError) -> Problem:
-    return Problem(
+    return about_whole(
         "not_utf8",
-        "",
         f"Byte {exc.start + 1} of the line is {line[exc.start]:#04x}, which is not UTF-8; "
         "a file is UTF-8 throughout. Save it with that encoding.",
         fix="encoding",
@@ -131,12 +146,30 @@ def _not_utf8(line: bytes, exc: UnicodeDecodeError) -> Problem:
 
 
 def _not_json(text: str, exc: ValueError | RecursionError) -> Problem:
-    return Problem(
+    cure = _cure(text) if isinstance(exc, json.JSONDecodeError) else ""
+    advice = "What it means is certain: repair the file." if cure else "Correct it or take it out."
+    return about_whole(
         "not_json",
-        "",
-        f"The line is not JSON ({_reason(text, exc)}); each line takes one JSON object. "
-        "Correct it or take it out.",
+        f"The line is not JSON ({_reason(text, exc)}); each line takes one JSON object. {advice}",
+        value=cure,
+        fix=cure,
     )
+
+
+def _cure(text: str) -> str:
+    """The repair that makes JSON of a line, where one does."""
+    if _is_object(text.lstrip("\ufeff")):
+        return "byte_order_mark"
+    if _is_object(text, strict=False):
+        return "control_characters"
+    return "" if as_rows(text) is None else "json_syntax"
+
+
+def _is_object(text: str, *, strict: bool = True) -> bool:
+    try:
+        return isinstance(json.loads(text, strict=strict), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _reason(text: str, exc: ValueError | RecursionError) -> str:
@@ -161,9 +194,8 @@ def _reason(text: str, exc: ValueError | RecursionError) -> str:
 
 def _not_object(value: Any) -> Problem:
     kinds = {list: "list", str: "text", bool: "true or false", type(None): "null"}
-    return Problem(
+    return about_whole(
         "not_object",
-        "",
         f"The line is a JSON {kinds.get(type(value), 'number')}; each line takes one JSON object. "
         'Write {"messages": …}, {"prompt": …, "completion": …} or {"text": …}.',
     )
@@ -210,13 +242,7 @@ class Rows:
         """(line, row) of at most `n` rows, of those on `lines` where given. What is no row comes
         as its text."""
         places = range(len(self)) if lines is None else [self.place_of(line) for line in lines]
-        return [(self._numbers[place], self._row_or_text(place)) for place in list(places)[:n]]
-
-    def _row_or_text(self, index: int) -> Any:
-        try:
-            return self[index]
-        except BadLine:
-            return self.line(index).decode("utf-8", "replace").rstrip("\n")
+        return [(self._numbers[at], row_or_text(self.line(at))) for at in list(places)[:n]]
 
     def line_number(self, index: int) -> int:
         """The line in the file, from 1."""

@@ -26,9 +26,11 @@ from ftlab.data.checks import (
     find_problems,
     needles_for,
 )
+from ftlab.data.checks.near import NearRows
 from ftlab.data.foreign import detect_foreign
 from ftlab.data.formats import Problem, detect, row_problems
 from ftlab.data.found import Findings
+from ftlab.data.problems import LOCAL, TOGETHER, about_whole, refused_by
 from ftlab.data.readers import Reader
 from ftlab.data.rows import BLANK_LINE, BOM, BadLine, is_blank, parse_line
 from ftlab.data.screen import Match, Screen, n_quotes
@@ -62,6 +64,7 @@ class Scan:
         tokenizer: Tokenizer | None,
         max_seq_length: int | None,
         train_on_inputs: bool | str = "auto",  # noqa: FBT001 (the field's own type)
+        near: NearRows | None = None,
     ) -> None:
         self.name, self.tokenizer, self.max_seq_length = name, tokenizer, max_seq_length
         self.train_on_inputs = train_on_inputs
@@ -70,7 +73,7 @@ class Scan:
         self.n_rows = self.n_bad_rows = 0
         self.passed_over = False
         """Whether a part of the source was too long to be looked at."""
-        self.rows = RowTally(name)
+        self.rows = RowTally(name, near)
         self.findings = Findings()
         self.format_lines: dict[str, list[int]] = {}
         self.formats: Counter[str] = Counter()
@@ -197,7 +200,7 @@ class Scan:
         reader = detect_foreign(row) if known is None else None
         self._foreign[reader.name if reader else ""] += known is None
         yield from problems if reader is None else [_foreign(reader)]
-        if known is None or any("local" in problem.blocks for problem in problems):
+        if known is None or refused_by("local", problems):
             return
         ours = {key: value for key, value in row.items() if key in known.keys}
         self.rows.add_row(number, ours, of_row(known.name, ours))
@@ -233,7 +236,7 @@ class Scan:
         except BadLine:
             return
         known = detect(row)
-        if known is None or any("local" in problem.blocks for problem in row_problems(row)):
+        if known is None or refused_by("local", row_problems(row)):
             return
         view = RowView(row, (), self.tokenizer, self.max_seq_length, number)
         self.report(number, find_problems(view, frozenset(names)))
@@ -276,9 +279,8 @@ def _quick_turns() -> Iterator[None]:
 
 
 def _foreign(reader: Reader) -> Problem:
-    return Problem(
+    return about_whole(
         "unknown_format",
-        "",
         f"The row is written as {reader.name} writes it; a row takes messages, or prompt and "
         "completion, or text, or input with two outputs. Convert the file, which changes nothing "
         "but the names.",
@@ -287,19 +289,17 @@ def _foreign(reader: Reader) -> Problem:
     )
 
 
-BYTE_ORDER_MARK = Problem(
+BYTE_ORDER_MARK = about_whole(
     "byte_order_mark",
-    "",
     "The file starts with a byte order mark; the hosted service takes UTF-8 without one. "
     "Save the file without it.",
-    blocks=("together",),
+    blocks=TOGETHER,
     level="warning",
     fix="byte_order_mark",
 )
-LINE_TOO_LONG = Problem(
+LINE_TOO_LONG = about_whole(
     "line_too_long",
-    "",
     f"The line is longer than {LONGEST_LINE >> 20} MiB; a line holds one row, and no model sees "
     "that much at once. It was passed over; check that the file has newlines between its rows.",
-    blocks=("local",),
+    blocks=LOCAL,
 )

@@ -12,7 +12,13 @@ import numpy as np
 from ftlab.data.chat import Layout, lay_out
 from ftlab.data.checks import SAMPLED, RowView, find_problems
 from ftlab.data.counts import Counts, Encoded, TokenCounter
-from ftlab.data.problems import Problem
+from ftlab.data.problems import (
+    LOCAL,
+    Problem,
+    about_whole,
+    half_character,
+    has_half_character,
+)
 from ftlab.data.skeleton import Filled, Skeletons
 from ftlab.data.stats import TokenStats
 from ftlab.data.template import CannotRender, TemplateRunsAway
@@ -145,7 +151,7 @@ class Sequences:
             rows.setdefault(number, []).append(Counted(*found))
         scan = self._scan
         for number, sequences in rows.items():
-            view = RowView({}, tuple(sequences), scan.tokenizer, scan.max_seq_length, number)  # type: ignore[arg-type]
+            view = RowView({}, tuple(sequences), scan.tokenizer, scan.max_seq_length, number)
             scan.report(number, find_problems(view, COUNT_CHECKS))
 
     @property
@@ -183,14 +189,9 @@ def _tally(counter: Counter[int], values: Any) -> None:
 
 
 def _check_text(text: str) -> None:
-    try:
-        text.encode()
-    except UnicodeEncodeError as exc:
-        raise CannotRender(
-            "The row holds half of a surrogate pair (such as \\ud83d), which is no text; "
-            "whole characters are needed. Write the character itself."
-        ) from exc
+    if has_half_character(text):
+        raise CannotRender(half_character("The row"))
 
 
 def _cannot_render(exc: CannotRender) -> Problem:
-    return Problem("cannot_render", "", str(exc), blocks=("local",))
+    return about_whole("cannot_render", str(exc), blocks=LOCAL)

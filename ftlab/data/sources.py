@@ -14,6 +14,7 @@ import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -22,11 +23,14 @@ from ftlab.data.blocks import LONGEST_LINE, TOO_LONG
 from ftlab.data.elements import READ_SIZE, elements, shape_of
 from ftlab.data.formats import file_problems
 from ftlab.data.problems import Problem
+from ftlab.data.rows import is_blank, row_or_text
 from ftlab.data.tables import BATCH, as_line, csv_rows, frame_rows, pruned
 from ftlab.files import existing
 
 Kind = Literal["jsonl", "json", "csv", "parquet", "tokenized", "rows", "unknown"]
 Read = Callable[["Source"], Iterator[bytes]]
+MOST_KEPT = 32 << 20
+"""Bytes of rows that come only once which are kept to be read again."""
 TOKEN_COLUMNS = ("input_ids", "attention_mask", "labels", "position_ids")
 _MAGIC = {
     b"PK\x03\x04": "a zip archive or an Excel workbook",
@@ -83,6 +87,16 @@ class Source:
             self.note(source_problems.broken(self.name, "the archive", exc))
         except OSError as exc:
             self.note(source_problems.unreadable(self.name, exc))
+
+    def some(self, lines: list[int] | None, n: int) -> list[tuple[int, Any]]:
+        """(line, row) of at most `n` rows, of those on `lines` where given. What is no row comes
+        as its text."""
+        found = (
+            (number, row_or_text(line))
+            for number, line in self.lines()
+            if (not is_blank(line) if lines is None else number in lines)
+        )
+        return list(islice(found, n))
 
 
 def open_source(data: Any) -> Source:
@@ -167,7 +181,7 @@ def _opened(source: Source, file: Path, *, zipped: bool) -> Iterator[IO[bytes]]:
         if not zipped:
             yield counted
             return
-        with gzip.GzipFile(fileobj=counted) as unpacked, io.BufferedReader(unpacked) as stream:  # type: ignore[arg-type]
+        with gzip.GzipFile(fileobj=counted) as unpacked, io.BufferedReader(unpacked) as stream:
             yield stream
 
 
@@ -254,7 +268,7 @@ def _unpacked(file: Path, *, zipped: bool) -> Iterator[IO[bytes]]:
         with gzip.open(file) as stream:
             shutil.copyfileobj(stream, unpacked, READ_SIZE)
         unpacked.seek(0)
-        yield unpacked  # type: ignore[misc]
+        yield unpacked
 
 
 def _table(stream: IO[bytes]) -> Any:
@@ -311,19 +325,47 @@ def _length(data: Any) -> int | None:
 
 
 def _in_order(rows: Callable[[], Iterable[Any]], *, once: bool) -> Read:
-    runs: list[None] = []
-
     def read(source: Source) -> Iterator[bytes]:
-        if once and runs:
-            source.note(source_problems.used_up(source.name))
-        runs.append(None)
         try:
             yield from _row_lines(source, rows(), 0)
         except Exception as exc:  # the iterable is someone else's code
             what = f"what follows row {source.position:,}"
             source.note(source_problems.broken(source.name, what, exc))
 
-    return read
+    return _Once(read) if once else read
+
+
+class _Once:
+    """Lines that come only once, kept to be looked at and mended while they are not too many."""
+
+    def __init__(self, read: Read) -> None:
+        self._read = read
+        self._left: Iterator[bytes] | None = None
+        self._kept: list[bytes] | None = []
+        self._size = 0
+        self._met: dict[str, tuple[Problem, int]] = {}
+
+    def __call__(self, source: Source) -> Iterator[bytes]:
+        if self._left is None:
+            self._left = self._read(source)
+        if self._kept is None:
+            source.note(source_problems.used_up(source.name))
+        else:
+            yield from tuple(self._kept)
+        for line in self._left:
+            self._keep(line)
+            yield line
+        # What was wrong with it the first time is so every time.
+        self._met = self._met or dict(source._met)
+        source._met.update(self._met)
+
+    def _keep(self, line: bytes) -> None:
+        if self._kept is None:
+            return
+        self._size += len(line)
+        self._kept.append(line)
+        if self._size > MOST_KEPT:
+            self._kept = None
 
 
 def _row_lines(source: Source, rows: Iterable[Any], done: int) -> Iterator[bytes]:

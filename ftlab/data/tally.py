@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ftlab.data.checks.near import NearRows
 from ftlab.data.columns import Columns
-from ftlab.data.formats import detect, row_problems
-from ftlab.data.rows import BOM, BadLine, parse_line
 from ftlab.data.scripts import LATIN, NONE, scripts_of
-from ftlab.data.typed import Clean, as_row, clean, hashes, of_row
+from ftlab.data.typed import Clean, as_row, hashes
 from ftlab.issues import LINES_KEPT
 
 if TYPE_CHECKING:
     from ftlab.data.sequences import Sequences
-    from ftlab.data.sources import Source
 
 KEPT = 1_000  # entries of a counter of texts
 FEW = 20_000  # and how far it may grow before the rare ones go
@@ -30,8 +27,10 @@ _KINDS = ("n_same", "prompt", "answer")
 class RowTally:
     """Counts of the rows of a known format, and a few numbers of each."""
 
-    def __init__(self, name: str) -> None:
-        self.columns = Columns(name=name)
+    def __init__(self, name: str, near: NearRows | None = None) -> None:
+        """`near` takes in the last question and answer of each row: with their system prompts
+        rows would all look alike."""
+        self.columns, self.near = Columns(name=name), near
         self.roles, self.turns = Counter[str](), Counter[int]()
         """Messages per role; and number of messages → rows that have so many."""
         self._numbers: list[np.ndarray] = []
@@ -67,6 +66,9 @@ class RowTally:
             self.turns[len(roles)] += n
             for role in roles:
                 self.roles[role] += n
+        if self.near is not None and not self.near.too_many:
+            for number, one in zip(numbers, rows, strict=True):
+                self.near.add(number, "\n".join(one.contents[-2:]))
         self._count_answers(numbers, rows)
 
     def _count_answers(self, numbers: list[int], rows: list[Clean]) -> None:
@@ -158,26 +160,6 @@ class RowTally:
         columns.closings = _words(columns.closings, -1)
         if len(columns.answers) > KEPT:
             columns.answers.clear()
-
-
-def answered_texts(source: Source, format_name: str | None = None) -> Iterator[tuple[int, str]]:
-    """(line, last question and answer) of the rows of a known format, for comparing rows: with
-    their system prompts they would all look alike. Most rows have the format that is named."""
-    for number, line in source.lines():
-        seen = (clean(line, format_name) if format_name else None) or _seen(line)
-        if seen is not None:
-            yield number, "\n".join(seen.contents[-2:])
-
-
-def _seen(line: bytes) -> Clean | None:
-    try:
-        row = parse_line(line.removeprefix(BOM))
-    except BadLine:
-        return None
-    known = detect(row)
-    if known is None or any("local" in problem.blocks for problem in row_problems(row)):
-        return None
-    return of_row(known.name, row)
 
 
 def _besides_texts(row: dict[str, Any]) -> str:

@@ -24,6 +24,8 @@ from ftlab.data.limits import LONGEST_TEXT, TookTooLong, time_limit
 from ftlab.errors import FtlabError
 
 Message = Mapping[str, Any]
+Span = tuple[int, int]
+"""(start, end) in characters."""
 # Names under which a message's reasoning is passed; templates read the first.
 REASONING = ("reasoning_content", "thinking", "reasoning")
 # Two private planes: the second is taken when a row itself holds characters of the first.
@@ -46,15 +48,15 @@ class Rendered(NamedTuple):
     """A conversation as text, and where its parts lie in it."""
 
     text: str
-    generation: list[tuple[int, int]]
-    """(start, end) of each {% generation %} block, in characters."""
+    generation: list[Span]
+    """Of each {% generation %} block."""
     starts: dict[int, int]
     """Message index → where its content starts; only of those that were found again."""
     ends: dict[int, int]
     """Message index → where its content ends; a template that drops reasoning keeps this one."""
 
-    def content(self, index: int) -> tuple[int, int] | None:
-        """(start, end) of a message's content, where both were found again."""
+    def content(self, index: int) -> Span | None:
+        """Where a message's content lies, where both its ends were found again."""
         found = index in self.starts and index in self.ends
         return (self.starts[index], self.ends[index]) if found else None
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from ftlab.data.chat import IGNORED
-from ftlab.data.problems import Problem
+from ftlab.data.problems import LOCAL, NOBODY, Problem
 from ftlab.data.stats import TokenStats
 
 FORMAT = "tokenized"
@@ -83,7 +83,7 @@ TEXT_ONLY = Problem(
     "input_ids",
     "The rows are tokens already; the embedded trainer takes text and makes the tokens itself. "
     "Train this file on the hosted service, or give the rows as text.",
-    blocks=("local",),
+    blocks=LOCAL,
 )
 
 
@@ -102,7 +102,7 @@ def _uneven(n_ids: int, n_labels: int) -> Problem:
         "labels",
         f"The row has {n_ids:,} input_ids and {n_labels:,} labels; there is one label for each "
         "token. Write the row anew.",
-        blocks=("local",),
+        blocks=LOCAL,
     )
 
 
@@ -112,5 +112,5 @@ def _nothing_trained() -> Problem:
         "labels",
         "No token of this row would train; a row needs at least one label that is not -100. "
         "Give it labels, or take the row out.",
-        blocks=(),
+        blocks=NOBODY,
     )

@@ -16,13 +16,14 @@ from ftlab.data.sources import open_source
 from ftlab.html import escaped
 from ftlab.ui.anchor import Anchor
 from ftlab.ui.guard import guarded
-from ftlab.ui.shown import set_html, show
+from ftlab.ui.shown import problems_html, set_html, show
 from ftlab.ui.state import State
 from ftlab.ui.task import Task
 
 ROWS_LOOKED_AT = 20
 SAMPLE_SHOWN = 40  # characters
-LEFT_OUT = "(left out)"
+LEFT_OUT = ("(left out)", ())
+"""A choice and its value. That equals no name of a column; None would show as an empty field."""
 SHAPES_OF_ROWS = {
     "a chat": ("system", "user", "assistant"),
     "prompt and completion": ("prompt", "completion"),
@@ -40,12 +41,13 @@ class ConvertBox(widgets.VBox):
         self.anchor = Anchor()
         self.head = widgets.HTML()
         self.shape = widgets.Dropdown(description="rows become", options=list(SHAPES_OF_ROWS))
+        self.shape.add_class("ft-whole")
         self.columns = {
-            name: widgets.Dropdown(description=name, options=[(LEFT_OUT, None)])
+            name: widgets.Dropdown(description=name, options=[LEFT_OUT])
             for names in SHAPES_OF_ROWS.values()
             for name in names
         }
-        self.choices = widgets.VBox().add_class("ft-fields")
+        self.choices = widgets.VBox().add_class("ft-fields").add_class("ft-columns")
         self.why_not = widgets.HTML()
         self.convert = widgets.Button(button_style="primary")
         self.task = Task(state, self._check_button)
@@ -91,11 +93,11 @@ class ConvertBox(widgets.VBox):
         self._reader = detect_foreign(rows[0]) if rows else None
         samples = columns_of(rows)
         suggested = None if self._reader else suggest_mapping(samples)
-        options = [(LEFT_OUT, None), *((_labelled(n, v), n) for n, v in samples.items())]
+        options = [LEFT_OUT, *((_labelled(n, v), n) for n, v in samples.items())]
         for name, choice in self.columns.items():
             choice.options = options
             found = (suggested or {}).get(name)
-            choice.value = found if found in samples else None
+            choice.value = found if found in samples else LEFT_OUT[1]
         given = set(suggested or ())
         fitting = (s for s, names in SHAPES_OF_ROWS.items() if given and given <= set(names))
         self.shape.value = next(fitting, self.shape.value)
@@ -119,7 +121,8 @@ class ConvertBox(widgets.VBox):
         if self._reader is not None:
             return None
         names = SHAPES_OF_ROWS[str(self.shape.value)]
-        return {n: str(self.columns[n].value) for n in names if self.columns[n].value is not None}
+        chosen = {name: self.columns[name].value for name in names}
+        return {name: column for name, column in chosen.items() if column != LEFT_OUT[1]}
 
     def _check_button(self) -> None:
         missing = self._missing()
@@ -162,7 +165,7 @@ class ConvertBox(widgets.VBox):
                 f"<br>{made.n_set_aside:,} could not be converted and are set aside with their "
                 f"reasons: <code>{escaped(made.set_aside)}</code>"
             )
-        return said
+        return said + problems_html(made.problems)
 
 
 def needs_conversion(report: DataReport | None) -> bool:

@@ -9,7 +9,6 @@ from typing import Any
 import ipywidgets as widgets
 
 from ftlab.data.fixes import known_fixes
-from ftlab.data.report import DataReport
 from ftlab.html import escaped, progress_bar
 from ftlab.issues import SHAPES, Issue
 from ftlab.ui.convert_box import ConvertBox
@@ -17,7 +16,7 @@ from ftlab.ui.fields import FieldRow, fix_label
 from ftlab.ui.figures import figures_html
 from ftlab.ui.guard import guarded
 from ftlab.ui.repair_box import RepairBox
-from ftlab.ui.row_viewer import RowViewer
+from ftlab.ui.row_viewer import RowViewer, has_lines
 from ftlab.ui.shown import set_html, show
 from ftlab.ui.split_box import SplitBox
 from ftlab.ui.state import SCANNED, State
@@ -105,7 +104,7 @@ class DataPanel(widgets.VBox):
         show(self.working, visible=state.scanning)
         show(self.failed, visible=bool(state.scan_failure) and not state.scanning)
         show(self.found, visible=report is not None)
-        show(self.viewer, visible=report is not None and _has_lines(report))
+        show(self.viewer, visible=any(map(self._lines_of, SCANNED)))
         set_html(self.progress, progress_html(state))
         wrong = f'<b class="ft-error">{SHAPES["error"]}</b> {escaped(state.scan_failure)}'
         set_html(self.failure, f'<span role="alert">{wrong}</span>')
@@ -134,18 +133,21 @@ class DataPanel(widgets.VBox):
     def _issue_row(self, file: str, issue: Issue) -> widgets.Widget:
         text = widgets.HTML(issue_html(issue)).add_class("ft-wide")
         row = widgets.HBox([text]).add_class("ft-issue")
-        buttons = [self._show_button(issue)] if file == "training_file" else []
-        buttons.append(self._fix_button(file, issue))
+        buttons = [self._show_button(file, issue), self._fix_button(file, issue)]
         row.children = (text, *(button for button in buttons if button is not None))
         return row
 
-    def _show_button(self, issue: Issue) -> widgets.Button | None:
+    def _lines_of(self, file: str) -> bool:
+        """Whether single rows of a file can be shown."""
+        report = self.state.report_of(file)
+        return report is not None and has_lines(report)
+
+    def _show_button(self, file: str, issue: Issue) -> widgets.Button | None:
         line = next((number for number in issue.lines if number > 0), None)
-        report = self.state.report_of("training_file")
-        if line is None or report is None or not _has_lines(report):
+        if line is None or not self._lines_of(file):
             return None
         button = widgets.Button(description="show", tooltip=f"Show line {line:,}")
-        call = guarded(self.state.tell, lambda _: self.viewer.show_issue(issue.code, line))
+        call = guarded(self.state.tell, lambda _: self.viewer.show_issue(issue.code, line, file))
         button.on_click(call)
         return button
 
@@ -153,6 +155,10 @@ class DataPanel(widgets.VBox):
         if isinstance(issue.fix, dict):
             button = widgets.Button(description=fix_label(issue))
             button.on_click(guarded(self.state.tell, lambda _: self.state.apply(issue)))
+            return button
+        if file == "training_file" and self.convert_box.is_shown and issue.code == "unknown_format":
+            button = widgets.Button(description="convert", tooltip="Say what the columns stand for")
+            button.on_click(guarded(self.state.tell, lambda _: self.convert_box.anchor.show()))
             return button
         if file != "training_file" or issue.fix not in known_fixes():
             return None
@@ -195,8 +201,3 @@ def progress_html(state: State) -> str:
 
 def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
-
-
-def _has_lines(report: DataReport) -> bool:
-    """Whether single rows can be shown: those of lines can be found again without the rest."""
-    return report.n_rows > 0 and report.path.endswith(".jsonl")

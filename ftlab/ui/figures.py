@@ -21,7 +21,9 @@ def figures_html(report: DataReport, max_seq_length: int | None) -> str:
 def headline(report: DataReport) -> str:
     """One line: how much of what there is, and how much of it trains."""
     parts = [f"{report.n_rows:,} rows", escaped(report.format or "unknown format")]
-    if report.tokens is not None:
+    if not report.n_rows:
+        parts = ["no rows"]  # why, the issues say
+    elif report.tokens is not None and report.tokens.n_sequences:
         share = report.loss_tokens / max(report.tokens.total, 1)
         parts.append(f"{report.tokens.total:,} tokens")
         parts.append(f"{report.loss_tokens:,} trained ({share:.0%})")

@@ -23,14 +23,15 @@ TICK = 0.5  # seconds: twice a second keeps a browser's redraws below a quarter 
 class Pump:
     """Calls `tick` of everything that is registered, and functions that were posted."""
 
-    def __init__(self) -> None:
+    def __init__(self, tick: float = TICK) -> None:
+        self._tick = tick
         self._posted: queue.SimpleQueue[tuple[Callable[[], Any], Teller]] = queue.SimpleQueue()
         self._ticking: WeakSet[Any] = WeakSet()
         self._thread: threading.Thread | None = None
         self._mutex = threading.Lock()
 
     def add(self, ticking: Any) -> None:
-        """Call `ticking.tick()` every half second, as long as somebody else keeps it alive."""
+        """Call `ticking.tick()` again and again, as long as somebody else keeps it alive."""
         self._ticking.add(ticking)
         self._start()
 
@@ -65,7 +66,7 @@ class Pump:
                 self._thread.start()
 
     def _run(self) -> None:
-        due = time.monotonic() + TICK
+        due = time.monotonic() + self._tick
         while True:
             try:
                 function, tell = self._posted.get(timeout=max(due - time.monotonic(), 0))
@@ -76,7 +77,7 @@ class Pump:
             if time.monotonic() >= due:  # however much is posted
                 for ticking in list(self._ticking):
                     guarded_call(ticking.tick, ticking.tell)
-                due = time.monotonic() + TICK
+                due = time.monotonic() + self._tick
 
 
 PUMP = Pump()

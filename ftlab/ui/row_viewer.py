@@ -1,15 +1,20 @@
-"""Single rows of the training file as the model sees them: which tokens train, which are cut."""
+"""Single rows of the data files as the model sees them: which tokens train, which are cut."""
 
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import ipywidgets as widgets
 
 from ftlab.data.chat import IGNORED, Tokens, tokenise
+from ftlab.data.fixes import as_json
 from ftlab.data.formats import row_problems
+from ftlab.data.found import whole_text
 from ftlab.data.report import DataReport
 from ftlab.data.rows import BadLine, Rows, parse_line
 from ftlab.data.template import CannotRender
@@ -19,7 +24,8 @@ from ftlab.html import escaped
 from ftlab.issues import SHAPES
 from ftlab.models import fetch
 from ftlab.ui.guard import guarded
-from ftlab.ui.state import State
+from ftlab.ui.shown import set_html, show
+from ftlab.ui.state import SCANNED, State
 
 ALL = "all rows"
 ORDERS = ("file order", "longest first", "shortest first")
@@ -32,16 +38,32 @@ class RowViewer(widgets.VBox):
 
     def __init__(self, state: State) -> None:
         self.state = state
-        self.edits: dict[int, Any] = {}
-        """Line → the row that shall stand there; the repair writes them."""
-        self._kept: dict[str, dict[int, Any]] = {}
+        self._edits: dict[str, dict[int, Any]] = {}  # by the content of the file
+        self._make_bar()
+        self._make_editor()
+        self._wanted = SCANNED[0]
+        self._rows: Rows | None = None
+        self._report: DataReport | None = None
+        self._last = 0  # the place of the row that is shown
+        self._edited = 0  # the line that stands in the editor
+        self._places: list[int] = []
+        self._is_loading = False
+        super().__init__([self.counts, self.bar, self.off, self.view, self.editor])
+        self._listen()
+
+    def _make_bar(self) -> None:
+        self.file = widgets.Dropdown(description="file")
         self.line = widgets.Text(description="line", value="1", continuous_update=False)
         self.back = widgets.Button(description="◀", tooltip="Previous row")
         self.on = widgets.Button(description="▶", tooltip="Next row")
         self.only = widgets.Dropdown(description="show", options=[ALL])
         self.order = widgets.Dropdown(description="sort", options=ORDERS)
         self.edit = widgets.Button(description="Edit", tooltip="Edit this row")
-        self.counts, self.view = widgets.HTML(), widgets.HTML()
+        parts = [self.file, self.back, self.line, self.on, self.only, self.order, self.edit]
+        self.bar = widgets.HBox(parts).add_class("ft-row").add_class("ft-rowbar")
+        self.counts, self.off, self.view = widgets.HTML(), widgets.HTML(), widgets.HTML()
+
+    def _make_editor(self) -> None:
         self.editing = widgets.HTML()
         self.text = widgets.Textarea(layout={"width": "auto", "height": "180px"})
         self.keep = widgets.Button(description="Keep the change", button_style="primary")
@@ -50,14 +72,6 @@ class RowViewer(widgets.VBox):
         buttons = widgets.HBox([self.keep, self.drop])
         self.editor = widgets.VBox([self.editing, self.text, self.said, buttons])
         self.editor.layout.display = "none"
-        self._rows: Rows | None = None
-        self._sha256 = ""
-        self._edited = 0  # the line that stands in the editor
-        self._places: list[int] = []
-        bar = [self.back, self.line, self.on, self.only, self.order, self.edit]
-        bar_box = widgets.HBox(bar).add_class("ft-row").add_class("ft-rowbar")
-        super().__init__([self.counts, bar_box, self.view, self.editor])
-        self._listen()
 
     def _listen(self) -> None:
         tell = self.state.tell
@@ -67,31 +81,46 @@ class RowViewer(widgets.VBox):
         self.keep.on_click(guarded(tell, lambda _: self._keep()))
         self.drop.on_click(guarded(tell, lambda _: self._leave()))
         self.line.observe(guarded(tell, lambda _: self.refresh()), "value")
+        self.file.observe(guarded(tell, lambda _: self._choose_file()), "value")
         for choice in (self.only, self.order):
             choice.observe(guarded(tell, lambda _: self._choose()), "value")
         self.state.observe(guarded(tell, lambda _: self.refresh()), ["reports", "resolved"])
+
+    @property
+    def edits(self) -> dict[int, Any]:
+        """Line → the row that shall stand there in the training file; the repair writes them."""
+        report = self.state.report_of("training_file")
+        return self._edits.get(report.sha256, {}) if report and has_lines(report) else {}
 
     def go(self, line: int) -> None:
         """Show the row on that line."""
         self.line.value = str(line)
 
-    def show_issue(self, code: str, line: int) -> None:
+    def show_issue(self, code: str, line: int, file: str = "training_file") -> None:
         """Show the rows that an issue is about, from one of its lines."""
+        self.file.value = file
         label = next((o for o in self.only.options if o.startswith(f"{code} ")), ALL)
         self.only.value = label
         self.go(line)
 
     # --- which rows --------------------------------------------------------------------------
 
+    def _choose_file(self) -> None:
+        if not self._is_loading:
+            self._wanted = str(self.file.value)
+            self.refresh()
+
     def _choose(self) -> None:
         """Arrange the rows anew and show the first of them."""
+        if self._is_loading:
+            return
         self._arrange()
         if self._rows is not None and self._places:
             self.go(self._rows.line_number(self._places[0]))
         self.refresh()
 
     def _arrange(self) -> None:
-        rows, report = self._rows, self.state.report
+        rows, report = self._rows, self._report
         if rows is None or report is None:
             self._places = []
             return
@@ -113,45 +142,83 @@ class RowViewer(widgets.VBox):
             self.go(rows.line_number(self._places[at]))
 
     def _place(self, rows: Rows) -> int:
-        """The row on the chosen line, or the next one after it."""
-        wanted = int(self.line.value) if self.line.value.strip().isdigit() else 1
-        return rows.place_of(wanted)
+        """The row on the chosen line, or the next one after it, or the one before what was typed
+        and is no line."""
+        wanted = line_number(self.line.value)
+        return min(self._last, len(rows) - 1) if wanted is None else rows.place_of(wanted)
 
     # --- one row -----------------------------------------------------------------------------
 
     def refresh(self) -> None:
         """Render the chosen row with the model's own template."""
-        report = self.state.report
-        if report is None or not report.n_rows or not Path(report.path).name.endswith(".jsonl"):
-            self._rows, self._sha256, self.edits = None, "", {}
+        if self._is_loading:
+            return
+        report = self._chosen()
+        if report is None:
+            self._rows = self._report = None
             self.view.value = ""
             self._leave()
             return
-        if self._rows is None or self._sha256 != report.sha256:
+        if report is not self._report:
             self._load(report)
         rows = self._rows
         assert rows is not None
-        self.counts.value = losses_html(report, self.state.resolved.spec.max_seq_length)
+        set_html(self.counts, losses_html(report, self.state.resolved.spec.max_seq_length))
         if not len(rows):
             return
-        self.view.value = self._rendered(rows, report)
+        self._last = place = self._place(rows)
+        set_html(self.off, off_html(self.line.value, rows, place))
+        set_html(self.view, self._rendered(rows, place, report))
+
+    def _chosen(self) -> DataReport | None:
+        """The report of the file that is chosen, among those whose rows can be shown."""
+        reports = {name: self.state.report_of(name) for name in SCANNED}
+        names = [name for name, report in reports.items() if report and has_lines(report)]
+        if [value for _, value in self.file.options] != names:
+            with self._loading():
+                self.file.options = [(name.removesuffix("_file"), name) for name in names]
+                wanted = self._wanted  # it may come later than the other
+                self.file.value = wanted if wanted in names else next(iter(names), None)
+        show(self.file, visible=len(names) > 1)
+        show(self.edit, visible=self.file.value == "training_file")  # the only one that is mended
+        return reports.get(str(self.file.value))
 
     def _load(self, report: DataReport) -> None:
-        self._rows, self._sha256 = Rows(Path(report.path)), report.sha256
-        self.edits = self._kept.setdefault(report.sha256, {})
+        """Take in another report; what was chosen stays where it still fits."""
+        before = self._report
+        if before is None or (before.path, before.sha256) != (report.path, report.sha256):
+            self._rows = Rows(Path(report.path))
+            self._leave()
+        rows, self._report = self._rows, report
+        with self._loading():
+            self._offer_issues(report)
+            if rows and off_html(self.line.value, rows, self._place(rows)):
+                self.go(rows.line_number(0))
+        self._arrange()
+
+    def _offer_issues(self, report: DataReport) -> None:
         codes: dict[str, int] = {}
         for issue in report.issues:
             if issue.lines:
                 codes[issue.code] = codes.get(issue.code, 0) + issue.count
-        self.only.options = [ALL, *(f"{code} ({n:,})" for code, n in codes.items())]
-        self._leave()
-        self._arrange()
+        kept = str(self.only.value).split(" ")[0]
+        labels = {code: f"{code} ({n:,})" for code, n in codes.items()}
+        self.only.options = [ALL, *labels.values()]
+        self.only.value = labels.get(kept, ALL)
 
-    def _rendered(self, rows: Rows, report: DataReport) -> str:
-        place = self._place(rows)
+    @contextmanager
+    def _loading(self) -> Iterator[None]:
+        """Let the bar be changed without each change showing a row."""
+        self._is_loading = True
+        try:
+            yield
+        finally:
+            self._is_loading = False
+
+    def _rendered(self, rows: Rows, place: int, report: DataReport) -> str:
         number = rows.line_number(place)
         spec = self.state.resolved.spec
-        changed = " (edited)" if number in self.edits else ""
+        changed = " (edited)" if number in self._edits_here else ""
         title = f'<span class="ft-dim">line {number:,}{changed}</span> '
         line = self._line(rows, place)
         if len(line) > LONGEST_SHOWN:
@@ -177,10 +244,14 @@ class RowViewer(widgets.VBox):
         )
 
     def _line(self, rows: Rows, place: int) -> bytes:
-        number = rows.line_number(place)
-        if number in self.edits:
-            return json.dumps(self.edits[number], ensure_ascii=False).encode()
+        number, edits = rows.line_number(place), self._edits_here
+        if number in edits:
+            return as_json(edits[number])
         return rows.line(place)
+
+    @property
+    def _edits_here(self) -> dict[int, Any]:
+        return self.edits if self.file.value == "training_file" else {}
 
     # --- editing -----------------------------------------------------------------------------
 
@@ -191,7 +262,7 @@ class RowViewer(widgets.VBox):
         place = self._place(rows)
         line, self._edited = self._line(rows, place), rows.line_number(place)
         try:
-            self.text.value = json.dumps(parse_line(line), ensure_ascii=False, indent=2)
+            self.text.value = _for_editor(parse_line(line))
         except BadLine:
             self.text.value = line.decode("utf-8", "replace").strip()
         self.said.value = ""
@@ -199,8 +270,7 @@ class RowViewer(widgets.VBox):
         self.editor.layout.display = None
 
     def _keep(self) -> None:
-        rows = self._rows
-        if rows is None:
+        if self._report is None:
             return
         try:
             row = parse_line(self.text.value.encode("utf-8", "surrogatepass"))
@@ -209,14 +279,47 @@ class RowViewer(widgets.VBox):
         except UnreadableData as exc:
             self.said.value = f'<span class="ft-error">{SHAPES["error"]} {escaped(exc)}</span>'
             return
-        self.edits = {**self.edits, self._edited: row}
-        self._kept[self._sha256] = self.edits
+        self._edits.setdefault(self._report.sha256, {})[self._edited] = row
         self._leave()
         self.state.beat += 1
         self.refresh()
 
     def _leave(self) -> None:
         self.editor.layout.display = "none"
+
+
+def _for_editor(row: Any) -> str:
+    """A row over several lines; halves of characters as the escapes that they were."""
+    shown = json.dumps(row, ensure_ascii=False, indent=2)
+    return shown if whole_text(shown) == shown else json.dumps(row, indent=2)
+
+
+def has_lines(report: DataReport) -> bool:
+    """Whether single rows can be shown: those of lines can be found again without the rest."""
+    return report.n_rows > 0 and report.path.endswith(".jsonl")
+
+
+def line_number(text: str) -> int | None:
+    """The number of a line as people type it, also with its thousands set apart."""
+    plain = re.sub(r"[\s,_]", "", text)
+    return int(plain) if re.fullmatch("[0-9]{1,18}", plain) else None
+
+
+def off_html(typed: str, rows: Rows, place: int) -> str:
+    """Why the row that is shown is not the one that was asked for; empty when it is."""
+    first, last = rows.line_number(0), rows.line_number(len(rows) - 1)
+    wanted, shown = line_number(typed), rows.line_number(place)
+    if wanted == shown:
+        return ""
+    if wanted is None:
+        found = f"“{typed.strip()[:40]}” is no line"
+    elif first <= wanted <= last:
+        found = f"Line {wanted:,} is blank"
+    else:
+        found = f"There is no row on line {wanted:,}"
+    text = f"{found}; rows are on lines {first:,} to {last:,}. Line {shown:,} is shown."
+    shape = f'<b class="ft-warning">{SHAPES["warning"]}</b>'
+    return f'<span role="status">{shape} {escaped(text)} Type another number.</span>'
 
 
 def losses_html(report: DataReport, max_seq_length: int | None) -> str:

@@ -1,8 +1,14 @@
-"""Changes of widgets that cost no message where nothing changes."""
+"""Changes of widgets that cost no message where nothing changes, and HTML that boxes share."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import ipywidgets as widgets
+
+from ftlab.data.problems import Problem
+from ftlab.html import escaped
+from ftlab.issues import SHAPES
 
 
 def show(widget: widgets.DOMWidget, *, visible: bool) -> None:
@@ -15,3 +21,12 @@ def show(widget: widgets.DOMWidget, *, visible: bool) -> None:
 def set_html(widget: widgets.HTML, text: str) -> None:
     if widget.value != text:
         widget.value = text
+
+
+def problems_html(problems: Iterable[Problem]) -> str:
+    """What was wrong with a file as a whole, each on a line of its own."""
+    return "".join(
+        f'<br><span class="ft-{problem.level}">{SHAPES[problem.level]} '
+        f"{escaped(problem.message)}</span>"
+        for problem in problems
+    )

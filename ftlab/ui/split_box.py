@@ -7,7 +7,7 @@ import ipywidgets as widgets
 from ftlab.data.splits import Split, split_file
 from ftlab.html import escaped
 from ftlab.ui.guard import guarded
-from ftlab.ui.shown import set_html, show
+from ftlab.ui.shown import problems_html, set_html, show
 from ftlab.ui.state import State
 from ftlab.ui.task import Task
 
@@ -59,7 +59,8 @@ class SplitBox(widgets.VBox):
     def _wrote(self, made: Split) -> str:
         self._made = str(made.train), str(made.validation)
         self.state.update({"training_file": self._made[0], "validation_file": self._made[1]})
-        return (
+        said = (
             f"<b>{made.n_train:,} rows to train, {made.n_validation:,} to validate.</b> "
             f"<code>{escaped(made.train)}</code> and <code>{escaped(made.validation)}</code>"
         )
+        return said + problems_html(made.problems)

@@ -20,10 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ftlab.data import counts
-from ftlab.data.checks.near import near_duplicate_issues
 from ftlab.data.report import scan
-from ftlab.data.sources import open_source
-from ftlab.data.tally import answered_texts
 from tests.benchmarks.chats import chat_file, tokenizer_folder
 
 ORACLES = Path(__file__).parents[2] / ".venv-oracles"
@@ -130,14 +127,8 @@ def times(folder: Path, megabytes: int) -> None:
     standard = timed(lambda: scan(small, str(model), cached=False))
     counts._fast_tokenizer = fast
     alone = timed(lambda: tokenizers_alone(small, model))
-    copies = timed(
-        lambda: list(near_duplicate_issues("", answered_texts(open_source(small), "conversation")))
-    )
     print(f"20 MB, standard engine {standard:.2f} s, tokenizers alone {alone:.2f} s")
     print(f"  ratio                                     {standard / alone:.2f}  (at most 1.15)")
-    print(
-        f"  without the search for near copies ({copies:.2f} s) {(standard - copies) / alone:.2f}"
-    )
 
 
 WORK = """

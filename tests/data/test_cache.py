@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 
 import pytest
 
@@ -152,6 +153,13 @@ def test_a_change_is_not_served_from_before(what, file, model, reads):
     reads()
     with pytest.raises(ScannedAnew):
         scan(file, **now)
+
+
+def test_a_package_that_came_since_is_used(file, monkeypatch):
+    with monkeypatch.context() as before:
+        before.setitem(sys.modules, "rensa", None)
+        assert "no_rensa" in {issue.code for issue in scan(file).issues}
+    assert "no_rensa" not in {issue.code for issue in scan(file).issues}
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"null", b"\xff\xfe", b'{"path": 3}', b"[" * 10_000])

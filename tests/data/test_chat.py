@@ -8,8 +8,8 @@ from datetime import datetime
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from ftlab.data import chat
 from ftlab.data.chat import IGNORED, tokenise
+from ftlab.data.conversations import end_of_turn
 from ftlab.data.template import CannotRender, render
 from ftlab.data.tokens import load_tokenizer
 from tests.small import TEMPLATES, save_tokenizer, with_bos
@@ -293,4 +293,4 @@ def test_a_stored_truncation_is_not_obeyed(tmp_path):
 
 def test_closing_token_is_read_off_the_template(tmp_path):
     tokenizer = load_tokenizer(save_tokenizer(tmp_path, "inst_spaced"))
-    assert chat._closing(tokenizer.templates["default"], tokenizer) == " </s>"
+    assert end_of_turn(tokenizer.templates["default"], tokenizer) == " </s>"

@@ -318,7 +318,9 @@ RANDOM = "x7Qk2Lm9Rt4Vb8Nc3Wd6Zf1Hj5Sp0Gy2Ka7U"
         ("sk-" + "proj-" + RANDOM, ["sk-…"]),
         ("gh" + "p_" + RANDOM, ["ghp_…"]),
         ("AK" + "IAQ3XZ7LM2NP9RT5VB", ["AKIA…"]),
-        ("AK" + "IAIOSFODNN7EXAMPLE", []),
+        ("AK" + "IAIOSFODNN7EXAMPLE", []),  # stands in AWS's manuals
+        ("gh" + "o_16C7e42F292c6912E7710c838347Ae178B4a", []),  # in GitHub's
+        ("AI" + "zaSyD-9tSrke72PouQMnMX-a7eZSW0jkFMBWY", []),  # in Google's
         ("sk-" + "x" * 30, []),
         ("sk-your-key-goes-here-1", []),
         ("task-" + RANDOM, []),

@@ -19,6 +19,7 @@ from ftlab.data.foreign import (
     suggest_mapping,
 )
 from ftlab.data.formats import detect, row_problems
+from ftlab.data.report import scan
 from ftlab.errors import MissingExtra, UnreadableData
 from tests.small import chat_rows, write_rows
 
@@ -659,6 +660,58 @@ def test_what_can_not_be_reached_is_said(monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(UnreadableData, match="nobody/nothing at all"):
         hub.load_hub("nobody/nothing at all")
+
+
+@pytest.fixture
+def no_network(monkeypatch):
+    """A hub at a port where nobody listens, and nothing that says so beforehand."""
+    import huggingface_hub.constants
+
+    for module, name in ((huggingface_hub.constants, "ENDPOINT"), (datasets.config, "HF_ENDPOINT")):
+        monkeypatch.setattr(module, name, "http://127.0.0.1:9")
+    for module in (huggingface_hub.constants, datasets.config):
+        monkeypatch.setattr(module, "HF_HUB_OFFLINE", False)
+
+
+def test_without_a_network_a_data_set_is_soon_given_up(no_network, monkeypatch):
+    def wait_long(*_, **__):
+        raise RuntimeError("asked six times")
+
+    monkeypatch.setattr(datasets, "load_dataset", wait_long)
+    with pytest.raises(UnreadableData, match=r"nobody/nothing .*refused.*needs a network"):
+        hub.load_hub("nobody/nothing")
+
+
+def test_what_datasets_has_kept_is_read_without_a_network(no_network, monkeypatch, tmp_path):
+    kept = tmp_path / "nobody___nothing" / "default" / "0.0.0" / "a1"
+    kept.mkdir(parents=True)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path)
+    monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: [{"text": "A"}])
+    assert hub.load_hub("nobody/nothing").rows == [{"text": "A"}]
+
+
+def test_where_the_hub_is_not_to_be_asked_the_reason_says_so(monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(UnreadableData, match="offline mode is enabled"):
+        hub.load_hub("nobody/nothing")
+
+
+def test_columns_without_a_value_are_none_of_the_row(monkeypatch):
+    turns = [{**user("Q"), "name": None}, {**bot("A"), "name": None}]
+    rows = datasets.Dataset.from_list([{"messages": turns, "source": None}])
+    monkeypatch.setattr(hub, "load_hub", lambda name: hub.HubData(rows, None))
+    assert list(hub.hub_rows("nobody/nothing")) == [{"messages": [user("Q"), bot("A")]}]
+
+
+def test_a_stream_that_breaks_off_is_an_issue(monkeypatch):
+    def rows():
+        yield {"text": "A"}
+        raise RuntimeError("connection lost")
+
+    monkeypatch.setattr(hub, "load_hub", lambda name: hub.HubData(rows(), None))
+    (issue,) = scan("nobody/nothing").issues
+    assert issue.code == "no_hub_data"
+    assert "connection lost" in issue.message
 
 
 def test_a_data_set_in_a_folder_is_read_as_a_stream(tmp_path):

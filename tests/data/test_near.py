@@ -7,7 +7,13 @@ import random
 import pytest
 
 from ftlab.data.checks import near
-from ftlab.data.checks.near import jaccard, near_duplicates, shingles_of
+from ftlab.data.checks.near import NearRows, jaccard, near_rows, shingles_of
+from ftlab.data.report import scan
+
+
+def near_duplicates(rows):
+    return near.near_duplicates(near_rows(rows))
+
 
 WORDS = [f"word{i}" for i in range(400)]
 
@@ -79,37 +85,51 @@ def test_a_file_of_one_template_is_done_in_linear_steps(monkeypatch):
 def test_issue_names_both_lines_and_the_share():
     base = text_of(50, 9)
     rows = [(i, text_of(50, 100 + i)) for i in range(1, 20)] + [(20, base), (22, f"{base} end")]
-    (issue,) = near.near_duplicate_issues("t.jsonl", rows)
+    (issue,) = near.near_duplicate_issues("t.jsonl", near_rows(rows))
     assert issue.message.startswith("t.jsonl line 22: ")
     assert "line 20" in issue.message
     assert (issue.code, issue.level, issue.lines) == ("near_duplicates", "tip", (22,))
-    assert list(near.near_duplicate_issues("t.jsonl", rows[:-1])) == []
+    assert list(near.near_duplicate_issues("t.jsonl", near_rows(rows[:-1]))) == []
 
 
-def test_sampling_is_said(monkeypatch):
-    monkeypatch.setattr(near, "SAMPLED_ROWS", 20)
-    base = text_of(60, 2)
-    rows = ((i, f"{base} number {i}") for i in range(100))
+def test_too_many_rows_are_left_and_said(monkeypatch):
+    monkeypatch.setattr(near, "MOST_ROWS", 20)
+    rows = near_rows((i, f"row {i}") for i in range(30))
     (issue,) = near.near_duplicate_issues("t.jsonl", rows)
-    assert "20 rows drawn at random from 100" in issue.message
-    assert (issue.level, issue.count) == ("warning", 19)
+    assert (issue.code, issue.level) == ("near_duplicates_not_sought", "tip")
+    assert rows.different() == ([], [])
+    assert NearRows(n_bytes=1 << 30).too_many
+    assert list(near.near_leakage_issues("train", rows, "val", rows)) == []
+
+
+def test_lines_come_in_any_order():
+    base = text_of(50, 9)
+    rows = near_rows([(7, f"{base} end"), (2, base)])
+    assert [(a, b) for a, b, _ in near.near_duplicates(rows)] == [(2, 7)]
 
 
 def test_validation_rows_that_nearly_repeat_training_rows():
     base = text_of(50, 7)
     train = [(i, text_of(50, 100 + i)) for i in range(1, 9)] + [(9, base)]
     validation = [(1, text_of(50, 77)), (2, f"{base} end"), (3, f"{base} fin"), (4, base)]
-    found = near.compare_across(train, validation)
-    assert [(a, b) for a, b, _ in found.pairs] == [(9, 2), (9, 3), (9, 4)]
+    train, validation = near_rows(train), near_rows(validation)
+    found = near.near_leakage(train, validation)
+    assert [(a, b) for a, b, _ in found] == [(9, 2), (9, 3), (9, 4)]
     (issue,) = near.near_leakage_issues("train", train, "val", validation)
     assert (issue.lines, issue.level) == ((2, 3), "warning")  # equal rows are the exact check's
 
 
 def test_without_rensa_an_issue_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(near, "has_rensa", lambda: False)
-    (issue,) = near.near_duplicate_issues("t.jsonl", [(1, "a")])
+    monkeypatch.setattr("ftlab.data.repeats.has_rensa", lambda: False)
+    (issue,) = (i for i in scan([{"text": "a"}]).issues if "rensa" in i.message)
     assert (issue.code, issue.level) == ("no_rensa", "tip")
     assert "pip install rensa" in issue.message
+
+
+def test_rows_that_can_be_read_once_are_compared_too():
+    rows = ({"text": f"{text_of(50, 9)} {i}"} for i in range(3))
+    (issue,) = (i for i in scan(rows).issues if i.code == "near_duplicates")
+    assert issue.lines == (2, 3)
 
 
 def test_rows_without_words_have_no_near_duplicates():

@@ -141,8 +141,8 @@ def test_right_rows_stay_as_they_are_byte_for_byte(tmp_path, name):
 
 
 def test_every_repair_is_tried_here_and_says_what_it_does():
-    tried = {fix for fix, _, _ in ROWS.values()} | {"byte_order_mark", "convert", *FILE_FIXES}
-    assert known_fixes().keys() == tried
+    tried = {fix for fix, _, _ in ROWS.values()} | {"byte_order_mark", "convert", "json_syntax"}
+    assert known_fixes().keys() == tried | FILE_FIXES.keys()
     registered = [*LINE_FIXES, *TEXT_FIXES, *ROW_FIXES]
     assert all(fix.does.endswith(".") for fix in registered)
 
@@ -281,6 +281,58 @@ def test_carriage_returns_between_rows_become_newlines(tmp_path):
     assert lines_of(done.path) == [{"text": "a"}, {"text": "b"}, {"text": "c"}]
 
 
+ALMOST = {
+    "Python's print": "{'prompt': 'Who?', 'completion': 7, 'id': None}",
+    "trailing commas": '{"text": "a, ]",}',
+    "a line of an array": '{"text": "a"},',
+    "the first line of an array": '[{"text": "a"},',
+    "the last line of an array": '{"text": "a"}]',
+    "two rows": '{"text": "a"} {"text": "b"}',
+    "a bracket": "]",
+    "a raw tab": '{"text": "a\tb"}',
+    "a joined file": '\ufeff{"text": "a"}',
+    "both": "{'text': 'a\tb',}",
+}
+
+
+@pytest.mark.parametrize("name", ALMOST)
+def test_a_report_mends_lines_that_are_almost_json(tmp_path, name):
+    file = tmp_path / "almost.jsonl"
+    ends = [{"text": "first"}, {"text": "last"}]
+    if name == "Python's print":
+        ends = [{"prompt": "First", "completion": "1"}, {"prompt": "Last", "completion": "2"}]
+    file.write_text("\n".join([json.dumps(ends[0]), ALMOST[name], json.dumps(ends[1])]))
+    report = scan(file)
+    (issue,) = [issue for issue in report.issues if issue.code == "not_json"]
+    assert issue.lines == (2,)
+    assert "repair" in issue.message
+    done = report.repair()
+    assert (done.n_set_aside, done.problems) == (0, ())
+    rows = lines_of(done.path)
+    assert [rows[0], rows[-1]] == ends
+    if name == "Python's print":
+        assert rows[1] == {"prompt": "Who?", "completion": "7"}
+    assert len(rows) == {"two rows": 4, "a bracket": 2}.get(name, 3)
+    assert not [i for i in scan(done.path).issues if i.fix]
+
+
+def test_lines_that_can_and_can_not_be_mended_are_two_issues(tmp_path):
+    file = tmp_path / "almost.jsonl"
+    file.write_text("{'text': 'it's'}\n{'text': 'a'}\n{text: 1}\n")
+    found = [issue for issue in scan(file).issues if issue.code == "not_json"]
+    assert [(issue.lines, issue.fix) for issue in found] == [((1, 3), None), ((2,), "json_syntax")]
+    done = repair(file)
+    assert lines_of(done.path) == [{"text": "a"}]
+    assert [entry["line"] for entry in lines_of(done.set_aside)] == [1, 3]
+
+
+def test_a_line_that_is_no_json_is_shown_as_it_stood(tmp_path):
+    file = tmp_path / "almost.jsonl"
+    file.write_text("{'text': 'a'}\n")
+    (change,) = preview(file)
+    assert change.diff() == ["-{'text': 'a'}", '+{"text": "a"}']
+
+
 def test_lines_that_are_no_rows_are_set_aside_as_they_stand(tmp_path):
     deep = b"[" * 100_000
     done = of_bytes(tmp_path, b'{"text": "a"}\n{"text": \n[1, 2]\n' + deep + b"\n")
@@ -417,8 +469,8 @@ def test_a_repair_says_what_it_did(tmp_path):
     rows = [chat(ASKED, ANSWERED, id=1), chat(ASKED, ANSWERED), {"<b>": 1}]
     done = repair(write_rows(tmp_path / "train.jsonl", rows))
     assert str(done) == (
-        "train.fixed.jsonl: 1 rows, 1 of them changed; 1 lines left out; "
-        "1 rows set aside in train.set-aside.jsonl"
+        "train.fixed.jsonl: 1 row, 1 of them changed; 1 line left out; "
+        "1 row set aside in train.set-aside.jsonl"
     )
     shown = done._repr_html_()
     assert FILE_FIXES["duplicate"] in shown

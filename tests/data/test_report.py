@@ -6,6 +6,7 @@ import json
 import random
 from pathlib import Path
 
+import pandas
 import pytest
 
 from ftlab.data.chat import IGNORED, tokenise
@@ -13,6 +14,7 @@ from ftlab.data.checks import WHOLE_CHECKS
 from ftlab.data.report import DataReport, scan
 from ftlab.data.stats import TokenStats
 from ftlab.data.tokens import load_tokenizer
+from ftlab.errors import UnreadableData
 from ftlab.spec import JobSpec
 from tests.small import chat_rows, save_tokenizer, write_rows
 
@@ -338,3 +340,41 @@ def test_a_copy_is_found_however_its_row_is_written(tmp_path):
     file.write_text("\n".join(forms), encoding="utf-8")
     report = scan(file)
     assert report.n_duplicates == 3
+
+
+# --- rows that stand in no file --------------------------------------------------------------
+
+
+HELD = {
+    "a list": list,
+    "a generator": lambda rows: (row for row in rows),
+    "a table": pandas.DataFrame,
+}
+
+
+@pytest.mark.parametrize("kind", HELD)
+def test_rows_from_memory_are_shown_compared_and_mended(kind, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    said = "The parcel left our house on Monday and comes to you within the next three working days"
+    rows = [{"prompt": f"Where is order {i}?", "completion": f"{i} {i * 7}"} for i in range(30)]
+    rows += [{"prompt": "Where is it?", "completion": f"{said}{end}"} for end in (".", "!")]
+    rows += [{"prompt": "Who?", "completion": 5}, rows[0]]
+    report = scan(HELD[kind](rows))
+    codes = {issue.code for issue in report.issues}
+    assert {"near_duplicates", "duplicates"} <= codes
+    assert "used_up" not in codes
+    assert [number for number, _ in report.rows("duplicates")] == [34]
+    done = report.repair()
+    assert done.path == Path("rows.fixed.jsonl")
+    assert done.n_rows == 33
+    assert report.repair(tmp_path / "mine.jsonl").path == tmp_path / "mine.jsonl"
+
+
+def test_a_generator_that_is_too_long_to_keep_says_so(monkeypatch, tmp_path):
+    monkeypatch.setattr("ftlab.data.sources.MOST_KEPT", 300)
+    monkeypatch.setattr("ftlab.data.checks.near.MOST_ROWS", 3)
+    report = scan(iter(chat_rows(9)))
+    assert "near_duplicates_not_sought" in {issue.code for issue in report.issues}
+    with pytest.raises(UnreadableData, match="nothing a second time"):
+        report.repair(tmp_path)
+    assert list(tmp_path.iterdir()) == []

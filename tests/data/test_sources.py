@@ -462,7 +462,16 @@ def test_an_iterable_that_fails_gives_what_it_had():
     assert "the line to the server broke" in source.problems[0].message
 
 
-def test_an_iterator_says_when_it_is_used_up():
+def test_a_short_iterator_is_kept():
+    source = open_source(iter(TWO))
+    next(source.lines())  # also by whoever looks at the first row only
+    for _ in range(2):
+        assert values(source) == TWO
+        assert source.problems == []
+
+
+def test_a_long_iterator_says_when_it_is_used_up(monkeypatch):
+    monkeypatch.setattr("ftlab.data.sources.MOST_KEPT", 1)
     source = open_source(iter(TWO))
     assert values(source) == TWO
     assert source.problems == []

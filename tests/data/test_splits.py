@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 
 import pytest
@@ -78,3 +79,35 @@ def test_a_side_without_rows_is_said_and_nothing_is_written(tmp_path):
     with pytest.raises(UnreadableData):
         split_file(tmp_path / "missing.jsonl", 0.5)
     assert [path.name for path in tmp_path.iterdir()] == ["same.jsonl"]
+
+
+def test_rows_that_do_not_train_yet_are_split_with_a_word(tmp_path):
+    table = tmp_path / "qa.csv"
+    table.write_text("question,answer\n" + "".join(f"Why {i}?,So {i}.\n" for i in range(40)))
+    split = split_file(table, 0.3)
+    (problem,) = split.problems
+    assert "qa.csv has rows with the columns question, answer" in problem.message
+    assert "--column user=question --column assistant=answer" in problem.message
+    assert split.n_train + split.n_validation == 40
+    rows = [
+        {"conversations": [{"from": "human", "value": f"Q{i}"}, {"from": "gpt", "value": "A"}]}
+        for i in range(40)
+    ]
+    (problem,) = split_file(write_rows(tmp_path / "shared.jsonl", rows), 0.3).problems
+    assert "as ShareGPT writes them" in problem.message
+    assert "--column" not in problem.message
+    assert split_file(write_rows(tmp_path / "good.jsonl", chat_rows(40)), 0.3).problems == ()
+
+
+def test_what_is_in_neither_file_is_said(tmp_path, monkeypatch):
+    whole = b"".join(json.dumps(row).encode() + b"\n" for row in chat_rows(3000))
+    cut = tmp_path / "cut.jsonl.gz"
+    cut.write_bytes(gzip.compress(whole)[:-40])
+    split = split_file(cut, 0.3)
+    (problem,) = split.problems
+    assert "must be whole" in problem.message
+    assert 0 < split.n_train + split.n_validation <= 3000
+    monkeypatch.setattr("ftlab.data.sources.LONGEST_LINE", 500)
+    file = write_rows(tmp_path / "long.jsonl", [*chat_rows(40), {"text": "a" * 600}])
+    (problem,) = split_file(file, 0.3).problems
+    assert "in neither file" in problem.message

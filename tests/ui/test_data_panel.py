@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 
@@ -103,6 +104,19 @@ def test_a_report_of_another_file_is_not_shown(state, panel, files, tmp_path):
     assert is_seen(panel.working)
 
 
+@pytest.mark.parametrize("field", ["training_file", "validation_file"])
+def test_a_file_that_is_not_there_is_said_to_be_missing(state, panel, files, tmp_path, field):
+    state.update({**files, field: str(tmp_path / "gone.jsonl")})
+    scan(state)
+    assert "gone.jsonl is not a file" in panel.rows[field].note.value
+    assert "Correct the path" in panel.rows[field].note.value
+    assert not any("refuses" in issue.message for issue in state.issues)
+    (tmp_path / "empty.jsonl").write_text("")
+    state.set(field, str(tmp_path / "empty.jsonl"))
+    scan(state)
+    assert "empty.jsonl has no rows" in panel.rows[field].note.value
+
+
 # --- a scan that goes on ---------------------------------------------------------------------
 
 
@@ -158,7 +172,8 @@ def test_rows_that_are_in_both_files_are_found(state, panel, files, tmp_path):
     state.update({**files, "validation_file": str(held)})
     scan(state)
     row = issue_row(panel, "v.jsonl line 1: this row is in t.jsonl too")
-    assert not [w for w in row.children if getattr(w, "description", "") == "show"]
+    button(row, "show").click()
+    assert panel.viewer.file.value == "validation_file"
 
 
 # --- issues and rows -------------------------------------------------------------------------
@@ -182,6 +197,89 @@ def test_the_viewer_pages_through_rows(state, panel, files):
     assert panel.viewer.line.value == "1"
     panel.viewer.line.value = "9999"
     assert "line 40" in panel.viewer.view.value
+
+
+@pytest.mark.parametrize(
+    ("typed", "shown", "said"),
+    [
+        ("3", 3, ""),
+        (" 1_0 ", 12, "Line 10 is blank"),
+        ("1,2", 12, ""),
+        ("abc", 2, "“abc” is no line"),
+        ("²", 2, "“²” is no line"),
+        ("-1", 2, "“-1” is no line"),
+        ("", 2, "“” is no line"),
+        ("<b>", 2, "“&lt;b&gt;” is no line"),
+        ("0", 1, "no row on line 0"),
+        ("9" * 5000, 2, "is no line"),
+        ("9,999", 42, "no row on line 9,999"),
+    ],
+)
+def test_a_jump_that_misses_says_so(state, panel, files, tmp_path, typed, shown, said):
+    lines = [json.dumps(row) for row in chat_rows(40)]
+    lines[9:9] = ["", " "]
+    file = tmp_path / "blank.jsonl"
+    file.write_text("\n".join(lines))
+    state.update({**files, "training_file": str(file)})
+    scan(state)
+    viewer = panel.viewer
+    viewer.go(2)
+    viewer.line.value = typed
+    assert f">line {shown}</span>" in viewer.view.value
+    assert said in viewer.off.value
+    if said:
+        assert "rows are on lines 1 to 42" in viewer.off.value
+        assert f"Line {shown} is shown" in viewer.off.value
+    viewer.on.click()
+    assert viewer.off.value == ""
+    assert f">line {min(shown + 1, 42) if shown != 9 else 12}</span>" in viewer.view.value
+
+
+def test_rows_of_the_validation_file_are_shown_too(state, panel, files, tmp_path):
+    held = write_rows(tmp_path / "v.jsonl", [*chat_rows(2, 100), {"messages": []}])
+    state.update({**files, "validation_file": str(held)})
+    scan(state)
+    viewer = panel.viewer
+    assert is_seen(viewer.file)
+    viewer.go(30)
+    viewer.file.value = "validation_file"
+    assert viewer.line.value == "1"  # line 30 is not in it
+    assert ">line 1</span>" in viewer.view.value
+    assert not is_seen(viewer.edit)
+    viewer.go(3)
+    assert "messages is []" in viewer.view.value
+    viewer.file.value = "training_file"
+    assert "messages is []" not in viewer.view.value
+    assert is_seen(viewer.edit)
+    button(issue_row(panel, "v.jsonl line 3"), "show").click()
+    assert viewer.file.value == "validation_file"
+    assert "messages is []" in viewer.view.value
+    state.set("validation_file", None)
+    scan(state)
+    assert not is_seen(viewer.file)
+    assert viewer.file.value == "training_file"
+    assert ">line 3</span>" in viewer.view.value
+
+
+def test_what_is_chosen_in_the_viewer_outlives_a_new_scan(bad, state):
+    button(issue_row(bad, "messages is []"), "show").click()
+    chosen = bad.viewer.only.value
+    state.set("max_seq_length", 64)
+    scan(state)
+    assert bad.viewer.only.value == chosen
+    assert bad.viewer.line.value == "5"
+
+
+def test_half_a_character_can_be_edited(state, panel, files, tmp_path):
+    file = tmp_path / "half.jsonl"
+    file.write_text('{"text": "é \\ud800"}\n')
+    state.update({**files, "training_file": str(file)})
+    scan(state)
+    viewer = panel.viewer
+    viewer.edit.click()
+    assert "\\ud800" in viewer.text.value
+    viewer.keep.click()
+    assert "half of a surrogate pair" in viewer.said.value
 
 
 @pytest.mark.parametrize("length", [None, 30])
@@ -215,10 +313,9 @@ def test_markup_in_names_rows_and_issues_is_shown_not_run(state, panel, files, t
     file = write_rows(tmp_path / "<b>t.jsonl", rows)
     state.update({**files, "training_file": str(file)})
     scan(state)
-    panel.repair_box.look.click()
-    finish(panel.repair_box)
+    wait(lambda: not panel.repair_box.looking.is_busy)
     panel.viewer.go(2)
-    texts = [panel.viewer.view.value, panel.figures.value, panel.repair_box.task.said.value]
+    texts = [panel.viewer.view.value, panel.figures.value, panel.repair_box.looking.said.value]
     texts += [row.children[0].value for row in panel.issues.children]
     assert any("&lt;img" in text for text in texts)
     assert not any("<img" in text or "<b>t.jsonl" in text for text in texts)

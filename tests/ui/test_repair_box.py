@@ -5,9 +5,18 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from ftlab.ui.convert_box import LEFT_OUT
+from ftlab.ui.repair_box import REST
 from tests.small import chat_rows, write_rows
-from tests.ui.test_data_panel import button, finish, is_seen, issue_row
+from tests.ui.conftest import bad_rows
+from tests.ui.test_data_panel import button, finish, is_seen, issue_row, wait
 from tests.ui.test_state import scan
+
+
+def saw(box):
+    """Until what would change is shown."""
+    wait(lambda: not box.looking.is_busy)
+
 
 # --- repairs ---------------------------------------------------------------------------------
 
@@ -16,14 +25,16 @@ def test_a_bad_file_is_mended_and_the_new_one_is_scanned(state, bad, tmp_path):
     box = bad.repair_box
     assert is_seen(box)
     assert "2 rows can be mended" in box.head.value
-    assert box.ticked == ("role",)  # what would be refused; the rest is advice
-    button(issue_row(bad, "line 4: The last message"), "fix").click()
     assert set(box.ticked) == {"role", "cut_after_answer"}
+    assert [choice.description.partition(" · ")[2] for choice in box.choices.values()] == [
+        "1 row"
+    ] * 2
     assert box.write.description == "Write bad.fixed.jsonl"
-    box.look.click()
-    finish(box)
-    assert "line 3" in box.task.said.value
-    assert "And now?" in box.task.said.value
+    saw(box)  # without being asked: what a click would do is seen before it
+    assert "line 3" in box.looking.said.value
+    assert "And now?" in box.looking.said.value
+    assert "line 5: set aside" in box.looking.said.value
+    assert not is_seen(box.look)
     assert not (tmp_path / "bad.fixed.jsonl").exists()
     box.write.click()
     finish(box)
@@ -44,6 +55,59 @@ def test_a_bad_file_is_mended_and_the_new_one_is_scanned(state, bad, tmp_path):
     assert box.task.said.value == ""
 
 
+def test_a_click_gives_the_file_that_the_report_gives(state, bad, tmp_path):
+    wanted = state.report.repair(tmp_path / "wanted.jsonl")
+    bad.repair_box.write.click()
+    finish(bad.repair_box)
+    assert (tmp_path / "bad.fixed.jsonl").read_bytes() == wanted.path.read_bytes()
+
+
+def test_what_would_change_follows_the_ticks(bad):
+    box = bad.repair_box
+    box.choices["cut_after_answer"].value = False
+    saw(box)
+    assert "And now?" not in box.looking.said.value
+    assert "line 3" in box.looking.said.value
+    box.choices["role"].value = False
+    saw(box)
+    assert box.looking.said.value == ""
+    assert box.write.disabled
+
+
+def test_a_large_file_is_looked_through_when_asked(bad, monkeypatch, tmp_path):
+    saw(bad.repair_box)
+    monkeypatch.setattr("ftlab.ui.repair_box.LOOK_SECONDS", 0.0)
+    box, state = bad.repair_box, bad.state
+    rows = [*chat_rows(600), *bad_rows()]
+    state.set("training_file", str(write_rows(tmp_path / "large.jsonl", rows)))
+    scan(state)
+    saw(box)
+    assert "No single row would change in the first 500 lines" in box.looking.said.value
+    assert is_seen(box.look)
+    box.look.click()
+    saw(box)
+    assert "line 603" in box.looking.said.value
+    assert not is_seen(box.look)
+
+
+def test_rows_that_can_not_be_read_yet_get_all_they_need(state, panel, files, tmp_path):
+    rows = [{**row, "id": i} for i, row in enumerate(chat_rows(5))]
+    file = tmp_path / "printed.jsonl"
+    file.write_text("\n".join(map(repr, rows)))
+    state.update({**files, "training_file": str(file)})
+    scan(state)
+    box = panel.repair_box
+    assert list(box.choices) == ["json_syntax", REST]
+    assert "5 rows can be mended" in box.head.value
+    box.choices[REST].value = False
+    assert box.ticked == ("json_syntax",)
+    box.choices[REST].value = True
+    box.write.click()
+    finish(box)
+    lines = (tmp_path / "printed.fixed.jsonl").read_text().splitlines()
+    assert list(map(json.loads, lines)) == chat_rows(5)
+
+
 def test_an_issue_ticks_its_repair(bad):
     box = bad.repair_box
     for choice in box.choices.values():
@@ -54,10 +118,16 @@ def test_an_issue_ticks_its_repair(bad):
     assert box.ticked == ("role",)
     assert not box.write.disabled
     assert box.anchor.calls == shown + 1
+    assert "ft-chosen" in box.choices["role"]._dom_classes
+    button(issue_row(bad, "line 4: The last message"), "fix").click()
+    assert box.anchor.calls == shown + 2
+    assert "ft-chosen" not in box.choices["role"]._dom_classes
+    assert "ft-chosen" in box.choices["cut_after_answer"]._dom_classes
 
 
 def test_only_what_is_ticked_is_mended(state, bad, tmp_path):
     box = bad.repair_box
+    box.choices["cut_after_answer"].value = False
     box.write.click()
     finish(box)
     text = (tmp_path / "bad.fixed.jsonl").read_text()
@@ -111,8 +181,12 @@ def test_columns_of_a_table_are_mapped(state, panel, files, tmp_path):
     assert not is_seen(panel.repair_box)
     assert not is_seen(panel.viewer)
     box.shape.value = "a chat"
+    assert {choice.label for choice in box.columns.values()} == {"(left out)"}
+    shown = box.anchor.calls
+    button(issue_row(panel, "The keys are antwort, frage"), "convert").click()
+    assert box.anchor.calls == shown + 1
     box.columns["user"].value = "frage"
-    box.columns["assistant"].value = None
+    box.columns["assistant"].value = LEFT_OUT[1]
     assert box.convert.disabled
     assert "assistant" in box.why_not.value
     box.columns["assistant"].value = "frage"

@@ -5,7 +5,7 @@ No engine refuses because of what is found here, however grave it is: that is fo
 
 from ftlab.data.checks import balance, private, rows, samples, texts, whole
 from ftlab.data.checks.balance import leakage
-from ftlab.data.checks.near import near_duplicate_issues, near_duplicates, near_leakage_issues
+from ftlab.data.checks.near import near_duplicates, near_rows
 from ftlab.data.checks.registry import (
     CHECKS,
     SAMPLE_CHECKS,
@@ -45,9 +45,8 @@ __all__ = [
     "find_in_sample",
     "find_problems",
     "leakage",
-    "near_duplicate_issues",
     "near_duplicates",
-    "near_leakage_issues",
+    "near_rows",
     "needles_for",
     "raised",
     "sample_check",

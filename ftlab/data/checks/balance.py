@@ -8,7 +8,7 @@ import numpy as np
 
 from ftlab.data.checks.registry import Thresholds, conversation, whole_check
 from ftlab.data.columns import Columns
-from ftlab.issues import LINES_KEPT, Issue
+from ftlab.issues import LINES_KEPT, Issue, Level
 
 ENOUGH_TO_ORDER = 50
 """Rows from which on an order is no accident."""
@@ -255,14 +255,14 @@ def _leak(
     train: Columns,
     validation: Columns,
     pairs: list[tuple[int, int]],
-    level: str,
+    level: Level,
     code: str,
     what: str,
     plural: str,
 ) -> Issue:
     line = pairs[0][1]
     return Issue(
-        level,  # type: ignore[arg-type]
+        level,
         f"{validation.name} line {line}: {what} in {train.name} too ({shown_pairs(pairs)}); what "
         "is trained on can't test the model. Take it out of one of the two. "
         f"{len(pairs):,} of {len(validation.lines):,} {plural} are in both.",

@@ -6,11 +6,10 @@ rensa's; without it there is an Issue that says so.
 
 from __future__ import annotations
 
-import random
 import re
 from array import array
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +18,10 @@ from ftlab.issues import LINES_KEPT, Issue
 
 SIMILAR = 0.8
 """Jaccard index from which on two texts are near duplicates."""
-SAMPLED_ROWS = 50_000
+MOST_ROWS = 20_000
+"""Rows that are compared with each other without being asked."""
+MOST_CHARACTERS = 32 << 20
+"""And the text of all of them."""
 WORDS_KEPT = 4_000
 """Words of a text that are compared; the rest of a longer one is left out."""
 LONG_WORD = 64
@@ -39,63 +41,62 @@ _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W\u3040-\u30ff
 Pair = tuple[int, int, float]
 
 
-class Compared(NamedTuple):
-    """What a search looked at and found."""
+class NearRows:
+    """The rows of a file as sets of shingles; it holds nothing once they are too many."""
 
-    pairs: list[Pair]
-    """(line, line, Jaccard index), in order of the later line."""
-    n_rows: int
-    n_compared: int
-    """Fewer than the rows where these are too many: a random sample."""
+    def __init__(self, n_bytes: int | None = None) -> None:
+        """`n_bytes`: of the file, where it is known."""
+        self.too_many = (n_bytes or 0) > 2 * MOST_CHARACTERS
+        self.n_rows = self._n_chars = 0
+        self._rows: list[tuple[int, int, np.ndarray]] = []
+
+    def add(self, number: int, text: str) -> None:
+        """Take in a row: its line and what it says."""
+        if self.too_many:
+            return
+        self.n_rows += 1
+        self._n_chars += len(text)
+        if self.n_rows > MOST_ROWS or self._n_chars > MOST_CHARACTERS:
+            self.too_many = True
+            self._rows.clear()
+        else:
+            self._rows.append((number, hash(text), shingles_of(text)))
+
+    def different(self) -> tuple[list[int], list[np.ndarray]]:
+        """(lines, shingles) of the rows, each text once, in file order."""
+        found: dict[int, tuple[int, np.ndarray]] = {}
+        for number, key, shingles in sorted(self._rows, key=lambda row: row[0]):
+            if len(shingles):
+                found.setdefault(key, (number, shingles))
+        return [number for number, _ in found.values()], [one for _, one in found.values()]
 
 
-def near_duplicates(rows: Iterable[tuple[int, str]]) -> list[Pair]:
+def near_rows(rows: Iterable[tuple[int, str]]) -> NearRows:
+    """(line, text) of the rows of a small file, to compare them by hand."""
+    near = NearRows()
+    for number, text in rows:
+        near.add(number, text)
+    return near
+
+
+def near_duplicates(rows: NearRows) -> list[Pair]:
     """(earlier line, line, Jaccard index) of rows that nearly repeat another's text.
 
     Texts that are equal to the letter count once: exact copies are found elsewhere. Of a group
     of near duplicates each is paired with one before it. Raises ImportError without rensa.
     """
-    return compare(rows).pairs
+    return _matches(*rows.different())
 
 
-def compare(rows: Iterable[tuple[int, str]]) -> Compared:
-    """The near duplicates within some rows, on a random sample where they are very many."""
-    lines, shingles, n_rows = _sampled(rows)
-    return Compared(_matches(lines, shingles), n_rows, len(lines))
-
-
-def compare_across(
-    train: Iterable[tuple[int, str]], validation: Iterable[tuple[int, str]]
-) -> Compared:
+def near_leakage(train: NearRows, validation: NearRows) -> list[Pair]:
     """(line in train, line in validation, Jaccard index) of rows that nearly say the same, equal
     texts included."""
-    lines, shingles, _ = _sampled(train)
-    others, more, n_rows = _sampled(validation)
-    found = _matches([*lines, *others], [*shingles, *more], len(lines))
-    return Compared(found, n_rows, len(others))
+    lines, shingles = train.different()
+    others, more = validation.different()
+    return _matches([*lines, *others], [*shingles, *more], len(lines))
 
 
 # --- texts to sets of shingles ---------------------------------------------------------------
-
-
-def _sampled(
-    rows: Iterable[tuple[int, str]],
-) -> tuple[list[int], list[np.ndarray], int]:
-    """(lines, shingles, rows in all) of rows with different texts, at most `SAMPLED_ROWS`."""
-    draw = random.Random(SEED)
-    kept: list[tuple[int, int, np.ndarray]] = []
-    n_rows = 0
-    for number, text in rows:
-        place = n_rows if n_rows < SAMPLED_ROWS else draw.randrange(n_rows + 1)
-        n_rows += 1
-        if place < SAMPLED_ROWS:
-            kept[place : place + 1] = [(number, hash(text), shingles_of(text))]
-    different: dict[int, tuple[int, np.ndarray]] = {}
-    for number, key, found in sorted(kept, key=lambda entry: entry[0]):
-        if len(found):
-            different.setdefault(key, (number, found))
-    lines = [number for number, _ in different.values()]
-    return lines, [found for _, found in different.values()], n_rows
 
 
 def shingles_of(text: str) -> np.ndarray:
@@ -197,24 +198,27 @@ def has_rensa() -> bool:
 
 
 def near_duplicate_issues(
-    name: str, rows: Iterable[tuple[int, str]], thresholds: Thresholds | None = None
+    name: str, rows: NearRows | None, thresholds: Thresholds | None = None
 ) -> Iterator[Issue]:
-    """The near duplicates of a file; or that they can't be looked for."""
+    """The near duplicates of a file; or that they can't be looked for, as without `rows`."""
     limits = thresholds or Thresholds()
-    if not has_rensa():
+    if rows is None:
         yield _missing()
         return
-    found = compare(rows)
-    later = sorted({b for _, b, _ in found.pairs})
-    if not later:
+    if rows.too_many:
+        yield _not_sought(name)
         return
-    a, b, j = found.pairs[0]
-    share = len(later) / found.n_compared
+    pairs = near_duplicates(rows)
+    if not pairs:
+        return
+    later = sorted(b for _, b, _ in pairs)
+    a, b, j = pairs[0]
+    share = len(later) / rows.n_rows
     yield Issue(
         "warning" if share > limits.near_duplicates else "tip",
         f"{name} line {b}: this row shares {j:.0%} of its wording with line {a}; rows that differ "
         f"in a few words teach little more than one. Keep one of each group. {len(later):,} rows "
-        f"({share:.1%}) nearly repeat an earlier one{_sample_note(found)}.",
+        f"({share:.1%}) nearly repeat an earlier one.",
         code="near_duplicates",
         lines=tuple(later[:LINES_KEPT]),
         count=len(later),
@@ -222,17 +226,14 @@ def near_duplicate_issues(
 
 
 def near_leakage_issues(
-    train_name: str,
-    train: Iterable[tuple[int, str]],
-    validation_name: str,
-    validation: Iterable[tuple[int, str]],
+    train_name: str, train: NearRows, validation_name: str, validation: NearRows
 ) -> Iterator[Issue]:
-    """Validation rows that nearly repeat a training row; or that they can't be looked for."""
-    if not has_rensa():
-        yield _missing()
+    """Validation rows that nearly repeat a training row, where both files are small enough; the
+    search within each says so where they are not."""
+    if train.too_many or validation.too_many:
         return
-    found = compare_across(train, validation)
-    pairs = {b: (a, j) for a, b, j in sorted(found.pairs, key=lambda pair: pair[2]) if j < 1}
+    found = near_leakage(train, validation)
+    pairs = {b: (a, j) for a, b, j in sorted(found, key=lambda pair: pair[2]) if j < 1}
     if not pairs:
         return
     lines = sorted(pairs)
@@ -241,7 +242,7 @@ def near_leakage_issues(
         "warning",
         f"{validation_name} line {lines[0]}: this row shares {j:.0%} of its wording with line {a} "
         f"of {train_name}; what is trained on can't test the model. Take it out of one of the two. "
-        f"{len(lines):,} of {found.n_rows:,} rows have this{_sample_note(found)}.",
+        f"{len(lines):,} of {validation.n_rows:,} rows have this.",
         code="near_leakage",
         where="validation_file",
         lines=tuple(lines[:LINES_KEPT]),
@@ -249,10 +250,14 @@ def near_leakage_issues(
     )
 
 
-def _sample_note(found: Compared) -> str:
-    if found.n_rows <= SAMPLED_ROWS:
-        return ""
-    return f" (of {found.n_compared:,} rows drawn at random from {found.n_rows:,})"
+def _not_sought(name: str) -> Issue:
+    return Issue(
+        "tip",
+        f"Near duplicates were not looked for in {name}: that takes long, and is done for up to "
+        f"{MOST_ROWS:,} rows of {MOST_CHARACTERS >> 20} MiB of text. For a larger file scan a part "
+        "of it.",
+        code="near_duplicates_not_sought",
+    )
 
 
 def _missing() -> Issue:

@@ -195,13 +195,21 @@ _PRIVATE_KEY = (
     r"-----BEGIN (?:[A-Z]{2,10} ){0,2}PRIVATE KEY(?: BLOCK)?-----"
     r"(?:\s|\\[nr]){0,4}[A-Za-z0-9+/]{24}"
 )
+_DOCUMENTED = frozenset(
+    {"16C7e42F292c6912E7710c838347Ae178B4a", "SyD-9tSrke72PouQMnMX-a7eZSW0jkFMBWY"}
+)
+"""Examples of GitHub's and Google's manuals, without their beginnings. They stand in thousands of
+texts and open nothing; those of AWS say EXAMPLE themselves."""
 KEY_NEEDLES = (*_KEYS, "PRIVATE KEY")
 _SECRET = re.compile(rf"(?<![A-Za-z0-9_])(?:{'|'.join(_KEYS.values())})(?![A-Za-z0-9])")
 _PEM = re.compile(_PRIVATE_KEY)
 
 
 def secrets(text: str) -> Iterator[str]:
-    """What opens an account: the known beginning of each key found, never the rest."""
+    """What opens an account: the known beginning of each key found, never the rest.
+
+    The examples of manuals are none: they open nothing, and a model may well write them.
+    """
     for found in _SECRET.finditer(text):
         start = next(start for start in _KEYS if found[0].startswith(start))
         if _looks_random(found[0].removeprefix(start)):
@@ -211,11 +219,11 @@ def secrets(text: str) -> Iterator[str]:
 
 
 def _looks_random(key: str) -> bool:
-    """Not a name with dashes, and not sk-xxxx or …EXAMPLE as they stand in manuals."""
+    """Not a name with dashes, and not sk-xxxx, …EXAMPLE or a known key as manuals have them."""
     varied = len(set(key)) >= 8 and any(map(str.isdigit, key)) and any(map(str.isalpha, key))
     longest = max(map(len, re.split("[-_.]", key)))
     manual = re.search("example|your|xxxx|1234567|abcdef", key, re.IGNORECASE)
-    return varied and longest >= 12 and not manual
+    return varied and longest >= 12 and not manual and key not in _DOCUMENTED
 
 
 def masked(text: str) -> str:

@@ -6,11 +6,10 @@ Each has an example that it finds, which is also its test.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
-from ftlab.data.chat import Tokens
 from ftlab.data.checks.patterns import ANY_DIGITS
 from ftlab.data.columns import Columns
 from ftlab.data.formats import Problem, messages_of
@@ -20,6 +19,16 @@ from ftlab.issues import Issue
 
 SAMPLED = 64
 """Rows that the sample checks look at: templates fail on kinds of rows, not on single ones."""
+
+
+class SequenceView(Protocol):
+    """What checks of rows ask of a sequence of tokens: counts, and no text."""
+
+    @property
+    def ids(self) -> Sized: ...
+    @property
+    def n_trained(self) -> int: ...
+    def cut(self, max_seq_length: int | None, /) -> SequenceView: ...
 
 
 class Text(NamedTuple):
@@ -41,8 +50,9 @@ class RowView:
     """A row of a known format as a check sees it, with its tokens where they were counted."""
 
     row: dict[str, Any]
-    tokens: tuple[Tokens, ...] = ()
-    """One sequence, two for a preference row; not cut. Empty when nothing counted them."""
+    tokens: tuple[SequenceView, ...] = ()
+    """One sequence, two for a preference row; not cut. Empty when nothing counted them. Those of
+    a sample are `Tokens`; of others only the counts may be known."""
     tokenizer: Tokenizer | None = None
     max_seq_length: int | None = None
     """Tokens that fit: as given, or else the model's context."""

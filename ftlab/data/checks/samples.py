@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from ftlab.data.chat import IGNORED, Span, Tokens
 from ftlab.data.checks.registry import RowView, Text, sample_check
 from ftlab.data.tokens import Tokenizer
-from ftlab.issues import LINES_KEPT, Issue
+from ftlab.issues import LINES_KEPT, Issue, Level
 
 COMPARED = 200
 """Characters of a message that are looked for in the rendered text."""
@@ -21,17 +21,14 @@ def double_start(sample: list[RowView]) -> Iterator[Issue]:
         start = _id_of(view, "bos_token")
         return start is not None and tokens.ids[:2] == [start, start]
 
-    lines = _lines(sample, doubled)
-    if lines:
-        yield Issue(
-            "warning",
-            f"Line {lines[0]}: the row starts with two beginning-of-sequence tokens; models are "
-            "trained with one. Take it out of the text, the tokenizer or the template adds its "
-            f"own.{_of_sample(lines, sample)}",
-            code="double_start",
-            lines=lines[:LINES_KEPT],
-            count=len(lines),
-        )
+    yield from _of_sample(
+        "double_start",
+        _lines(sample, doubled),
+        sample,
+        "the row starts with two beginning-of-sequence tokens; models are trained with one. Take "
+        "it out of the text, the tokenizer or the template adds its own.",
+        where="",
+    )
 
 
 @sample_check
@@ -42,18 +39,13 @@ def missing_end(sample: list[RowView]) -> Iterator[Issue]:
         last = _last_trained(tokens)
         return last is not None and last not in _end_ids(view.tokenizer)
 
-    lines = _lines(sample, endless)
-    if lines:
-        yield Issue(
-            "warning",
-            f"Line {lines[0]}: the trained part ends without a control token; an answer should end "
-            "with one, or the model goes on writing. Choose the model's chat version, whose "
-            f"template closes its turns.{_of_sample(lines, sample)}",
-            code="missing_end",
-            where="model",
-            lines=lines[:LINES_KEPT],
-            count=len(lines),
-        )
+    yield from _of_sample(
+        "missing_end",
+        _lines(sample, endless),
+        sample,
+        "the trained part ends without a control token; an answer should end with one, or the "
+        "model goes on writing. Choose the model's chat version, whose template closes its turns.",
+    )
 
 
 @sample_check
@@ -61,18 +53,17 @@ def template_drops_message(sample: list[RowView]) -> Iterator[Issue]:
     """A template without a place for system prompts leaves them out without a word."""
     dropped: dict[str, list[int]] = {}
     for view in sample:
-        for role in {text.role for text in _asked(view) if _is_missing(text, view.tokens[0])}:
+        shown = _sequences(view)[0].text
+        for role in {text.role for text in _asked(view) if _opening(text) not in shown}:
             dropped.setdefault(role, []).append(view.number)
     for role, lines in dropped.items():
-        yield Issue(
-            "warning",
-            f'Line {lines[0]}: the model\'s chat template leaves out the message from "{role}"; '
-            "what the model shall see must be in the rendered text. Write it into the first user "
-            f"message, or choose another model.{_of_sample(lines, sample)}",
-            code="template_drops_message",
-            where="model",
-            lines=tuple(lines[:LINES_KEPT]),
-            count=len(lines),
+        yield from _of_sample(
+            "template_drops_message",
+            lines,
+            sample,
+            f'the model\'s chat template leaves out the message from "{role}"; what the model '
+            "shall see must be in the rendered text. Write it into the first user message, or "
+            "choose another model.",
         )
 
 
@@ -80,27 +71,47 @@ def template_drops_message(sample: list[RowView]) -> Iterator[Issue]:
 def answer_not_trained(sample: list[RowView]) -> Iterator[Issue]:
     """Labels that miss the answers are how runs "succeed" at a loss of 0."""
     with_answer = [view for view in sample if _answers(view)]
-    lines = tuple(view.number for view in with_answer if not _trains_its_answer(view))
+    lines = [view.number for view in with_answer if not _trains_its_answer(view)]
+    yield from _of_sample(
+        "answer_not_trained",
+        lines,
+        sample,
+        "the answer is not among the trained tokens, as the model's chat template writes it "
+        "otherwise; each answer should train. Choose another model, or look at the row to see "
+        "what trains.",
+        level="error" if len(lines) == len(with_answer) else "warning",
+    )
+
+
+def _of_sample(
+    code: str,
+    lines: list[int],
+    sample: list[RowView],
+    text: str,
+    *,
+    level: Level = "warning",
+    where: str = "model",
+) -> Iterator[Issue]:
+    """One issue about the rows of the sample on those lines; none where there are no such rows."""
     if lines:
-        none = len(lines) == len(with_answer)
+        share = f"{len(lines):,} of the first {len(sample):,} rows have this."
         yield Issue(
-            "error" if none else "warning",
-            f"Line {lines[0]}: the answer is not among the trained tokens, as the model's chat "
-            "template writes it otherwise; each answer should train. Choose another model, or look "
-            f"at the row to see what trains.{_of_sample(lines, sample)}",
-            code="answer_not_trained",
-            where="model",
-            lines=lines[:LINES_KEPT],
+            level,
+            f"Line {lines[0]}: {text} {share}",
+            code,
+            where,
+            lines=tuple(lines[:LINES_KEPT]),
             count=len(lines),
         )
 
 
-def _lines(sample: list[RowView], has: Callable[[RowView, Tokens], bool]) -> tuple[int, ...]:
-    return tuple(v.number for v in sample if any(has(v, tokens) for tokens in v.tokens))
+def _lines(sample: list[RowView], has: Callable[[RowView, Tokens], bool]) -> list[int]:
+    return [v.number for v in sample if any(has(v, tokens) for tokens in _sequences(v))]
 
 
-def _of_sample(lines: tuple[int, ...] | list[int], sample: list[RowView]) -> str:
-    return f" {len(lines):,} of the first {len(sample):,} rows have this."
+def _sequences(view: RowView) -> list[Tokens]:
+    """The row's sequences, which hold their text where the row is one of a sample."""
+    return [tokens for tokens in view.tokens if isinstance(tokens, Tokens)]
 
 
 def _id_of(view: RowView, name: str) -> int | None:
@@ -131,8 +142,9 @@ def _asked(view: RowView) -> Iterator[Text]:
     return (t for t in view.texts() if t.role in ("system", "user") and t.text.strip())
 
 
-def _is_missing(text: Text, tokens: Tokens) -> bool:
-    return text.text.strip()[:COMPARED].strip() not in tokens.text
+def _opening(text: Text) -> str:
+    """The start of a message, by which it is found again."""
+    return text.text.strip()[:COMPARED].strip()
 
 
 def _answers(view: RowView) -> list[str]:
@@ -150,7 +162,7 @@ def _answers(view: RowView) -> list[str]:
 
 
 def _trains_its_answer(view: RowView) -> bool:
-    tokens = view.tokens[0]
+    tokens = _sequences(view)[0]
     trained = [tokens.text[low:high] for low, high in _trained_runs(tokens)]
     return all(any(answer in text for text in trained) for answer in _answers(view))
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ftlab.data.checks.registry import Thresholds, conversation, whole_check
 from ftlab.data.columns import Columns
-from ftlab.issues import LINES_KEPT, Issue, shown
+from ftlab.issues import LINES_KEPT, Issue, Level, shown
 
 SEVERAL = 5
 """Rows that a habit takes."""
@@ -269,7 +269,7 @@ def raised(
     """The issues, graver where so many rows have them that it matters for the whole."""
     limits = thresholds or Thresholds()
     steps = {"refusal": limits.refusals, "answer_cut": limits.answers_cut}
-    levels = {"refusal": "warning", "answer_cut": "error"}
+    levels: dict[str, Level] = {"refusal": "warning", "answer_cut": "error"}
     counts: dict[str, int] = {}
     kept = list(issues)
     for issue in kept:
@@ -281,4 +281,4 @@ def raised(
             yield issue
         else:
             text = f"{issue.message} That is {share:.1%} of all rows."
-            yield replace(issue, level=levels[issue.code], message=text)  # type: ignore[arg-type]
+            yield replace(issue, level=levels[issue.code], message=text)
