@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
+from functools import cached_property
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -27,15 +29,15 @@ class TokenStats(BaseModel):
     last_trained: dict[int, int] = Field(default_factory=dict)
     """Place behind a sequence's last trained token → sequences that have one."""
 
-    @property
+    @cached_property
     def n_sequences(self) -> int:
         return sum(self.lengths.values())
 
-    @property
+    @cached_property
     def total(self) -> int:
         return sum(length * count for length, count in self.lengths.items())
 
-    @property
+    @cached_property
     def longest(self) -> int:
         return max(self.lengths, default=0)
 
@@ -79,10 +81,9 @@ class TokenStats(BaseModel):
     def recommended_length(self, share: float = 0.999) -> int:
         """The smallest multiple of 64 that keeps `share` of the trained tokens whole."""
         wanted = share * self.trained_within(None)
-        for length in range(64, self.longest + 64, 64):
-            if self.trained_within(length) >= wanted:
-                return length
-        return -(-self.longest // 64) * 64
+        lengths = range(64, self.longest + 64, 64)
+        place = bisect_left(lengths, wanted, key=self.trained_within)
+        return lengths[min(place, len(lengths) - 1)] if lengths else 0
 
     def packing_efficiency(self, max_seq_length: int | None) -> float:
         """Share of places that hold a token when sequences are packed into such lengths, longest
