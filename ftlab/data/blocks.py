@@ -27,6 +27,7 @@ class Block(NamedTuple):
 
 
 TOO_LONG = b"\x00ftlab: line too long"
+"""Stands for such a line; another that says the same is another object."""
 
 
 def file_blocks(path: Path, size: int = BLOCK_SIZE) -> Iterator[Block]:
@@ -67,7 +68,7 @@ def line_blocks(lines: Iterable[tuple[int, bytes]], size: int = BLOCK_SIZE) -> I
             held, length = [], 0
         if not held:
             first = number
-        held.append(TOO_LONG if line == TOO_LONG else line + b"\n")
+        held.append(line if line is TOO_LONG else line + b"\n")
         length += len(held[-1])
     if held:
         yield Block(first, held, b"".join(held), end + length)

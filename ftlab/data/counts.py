@@ -90,7 +90,7 @@ class TokenCounter:
     def counted(self, sequences: Sequence[Layout | Filled], encoded: Encoded) -> Counts:
         """The counts of sequences whose texts were encoded."""
         batch = marked(sequences, in_bytes=encoded.in_bytes)
-        if encoded.in_bytes and int(batch.lengths.sum()) != encoded.ends[-1:].sum():
+        if encoded.in_bytes and not np.array_equal(_text_ends(encoded), batch.lengths.cumsum()):
             # A normalizer, or tokens that overlap: the bytes of the tokens are not the texts'.
             self._widths = self._fast = None
             encoded = _by_offsets([one.text for one in sequences], self._tokenizer.backend)
@@ -118,6 +118,14 @@ class TokenCounter:
         )
         if not all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True)):
             self._fast = None
+
+
+def _text_ends(encoded: Encoded) -> np.ndarray:
+    """Where each text ends by its tokens."""
+    n_before = encoded.n_tokens.cumsum()
+    ends = np.zeros(len(n_before), np.int64)
+    ends[n_before > 0] = encoded.ends[n_before[n_before > 0] - 1]
+    return ends
 
 
 def _counted(batch: Marked, at: _Places, limit: int | None) -> Counts:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ftlab.data.blocks import Block, file_blocks, line_blocks
 from ftlab.data.checks import leakage
+from ftlab.data.checks.balance import leaked_lines
 from ftlab.data.checks.near import (
     NearRows,
     has_rensa,
@@ -34,7 +35,8 @@ def repeats(source: Source, rows: RowTally, against: str | Path | None) -> Itera
     trained = tally_of(train)
     yield from leakage(trained.columns, rows.columns)
     if trained.near is not None and rows.near is not None:
-        yield from near_leakage_issues(train.name, trained.near, source.name, rows.near)
+        known = leaked_lines(trained.columns, rows.columns)
+        yield from near_leakage_issues(train.name, trained.near, source.name, rows.near, known)
 
 
 def to_compare(source: Source) -> NearRows | None:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
+from itertools import chain
 from typing import Any, NamedTuple
 
 from ftlab.data.blocks import LONGEST_LINE, TOO_LONG, Block
@@ -78,7 +79,7 @@ class Scan:
         self.format_lines: dict[str, list[int]] = {}
         self.formats: Counter[str] = Counter()
         self._foreign: Counter[str] = Counter()
-        self.sample: list[RowView] = []
+        self._samples: tuple[list[RowView], ...] = ([], [])
         special = tokenizer.special_tokens if tokenizer else ()
         self.screen = Screen(needles_for(special), DIGITS)
         self.tokens = Sequences(self) if tokenizer else None
@@ -106,7 +107,7 @@ class Scan:
     @property
     def majority(self) -> str | None:
         """The format of most rows."""
-        return self.formats.most_common(1)[0][0] if self.formats else None
+        return min(self.formats, key=lambda name: (-self.formats[name], name), default=None)
 
     @property
     def foreign(self) -> str | None:
@@ -173,7 +174,7 @@ class Scan:
         self.n_bad_rows += refused and number > 0
 
     def _line_problems(self, number: int, line: bytes) -> Iterator[Problem]:
-        if line.rstrip() == TOO_LONG:
+        if line is TOO_LONG:
             self.passed_over = True
             self.n_rows += 1
             yield LINE_TOO_LONG
@@ -243,18 +244,25 @@ class Scan:
 
     def check_sample(self) -> Iterator[Issue]:
         """What the first rows say about the model's template."""
-        if self.tokenizer is not None and self.sample:
-            yield from find_in_sample(self.sample)
+        # Of a block the plain rows come after the others, so the first of both were kept.
+        first = sorted(chain(*self._samples), key=lambda view: view.number)[:SAMPLED]
+        if self.tokenizer is not None and first:
+            yield from find_in_sample(first)
 
-    def add_sample(self, number: int, row: dict[str, Any], n_bytes: int) -> None:
+    def wants_sample(self, *, plain: bool) -> bool:
+        """Whether there are not yet enough of the first plain rows, or of the first others."""
+        return len(self._samples[plain]) < SAMPLED
+
+    def add_sample(self, number: int, row: dict[str, Any], n_chars: int, *, plain: bool) -> None:
         """Keep one of the first rows with its tokens."""
-        if self.tokenizer is None or len(self.sample) >= SAMPLED or n_bytes > LONGEST_SAMPLE:
+        if self.tokenizer is None or not self.wants_sample(plain=plain) or n_chars > LONGEST_SAMPLE:
             return
         try:
             tokens = tokenise(row, self.tokenizer, self.train_on_inputs, now=self.now)
         except CannotRender:
             return
-        self.sample.append(RowView(row, tokens, self.tokenizer, self.max_seq_length, number))
+        view = RowView(row, tokens, self.tokenizer, self.max_seq_length, number)
+        self._samples[plain].append(view)
 
 
 _TURNS = threading.Lock()

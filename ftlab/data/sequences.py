@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ftlab.data.chat import Layout, lay_out
-from ftlab.data.checks import SAMPLED, RowView, find_problems
+from ftlab.data.checks import RowView, find_problems
 from ftlab.data.counts import Counts, Encoded, TokenCounter
 from ftlab.data.problems import (
     LOCAL,
@@ -69,8 +69,9 @@ class Sequences:
             self._scan.report(number, [_cannot_render(exc)])
             return
         self._take(number, layouts)
-        if len(self._scan.sample) < SAMPLED:
-            self._scan.add_sample(number, as_row(row), sum(map(len, row.contents)))
+        if self._scan.wants_sample(plain=True):
+            n_chars = sum(map(len, row.contents))
+            self._scan.add_sample(number, as_row(row), n_chars, plain=True)
 
     def add_row(self, number: int, row: dict[str, Any]) -> Iterator[Problem]:
         """Lay out a row that is not so plain; yields why it can't be."""
@@ -90,7 +91,8 @@ class Sequences:
             yield _cannot_render(exc)
             return
         self._take(number, layouts)
-        scan.add_sample(number, row, sum(len(layout.text) for layout in layouts))
+        n_chars = sum(len(layout.text) for layout in layouts)
+        scan.add_sample(number, row, n_chars, plain=False)
 
     def _give_up(self, number: int, exc: TemplateRunsAway) -> None:
         """One row is enough to know; each of the others would take as long."""

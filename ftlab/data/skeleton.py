@@ -63,8 +63,8 @@ class Skeleton:
     @cached_property
     def in_bytes(self) -> Offsets:
         """Where its spans lie, counted in bytes of UTF-8."""
-        letters = "".join(self.literals)
-        return self._offsets([len(letters[:n].encode()) for n in range(len(letters) + 1)])
+        sizes = [len(letter.encode()) for letter in "".join(self.literals)]
+        return self._offsets(list(accumulate(sizes, initial=0)))
 
     @cached_property
     def in_characters(self) -> Offsets:
@@ -118,8 +118,8 @@ class Skeletons:
         self._used: dict[tuple[str, tuple[str, ...]], int] = {}
         self.differed = False
         """Whether a row turned out otherwise than by the short way; those before it may be too."""
-        self._trusted = not _looks_inside(tokenizer.template_for(tools=False) or "")
         template = tokenizer.template_for(tools=False)
+        self._trusted = not _looks_inside(template or "")
         # `lay_out` itself looks for the end of a reasoning.
         self._markers = {"</think>", *(_markers(template) if template else ())}
         self._rare = [c for c in _RARE if any(c in marker for marker in self._markers)]
@@ -248,19 +248,41 @@ def _markers(template: str) -> frozenset[str]:
     pieces = {piece for text in _texts(tree) for piece in text.split()}
     looked_for = set[str]()
     for asked in tree.find_all((nodes.Call, nodes.Compare, nodes.Filter, nodes.Test)):
-        called = asked.node if isinstance(asked, nodes.Call) else None
-        if isinstance(called, nodes.Name) and called.name == "raise_exception":
-            continue  # what it says is for a person
-        at_edges = not isinstance(called, nodes.Getattr) or called.attr in STRIPS
-        looked_for |= {text for text in _texts(asked) if text and (text.strip() or not at_edges)}
-    return frozenset({piece for piece in pieces if set(_RARE) & set(piece)} | looked_for - WORDS)
+        looked_for |= _looked_for(asked)
+    return frozenset({piece for piece in pieces if set(_RARE) & set(piece)} | looked_for)
+
+
+def _looked_for(asked: nodes.Node) -> set[str]:
+    """Texts that a call, a comparison, a filter or a test could look for in a content."""
+    texts = _texts(asked) - {""}
+    words = {text for text in texts if text.strip()} - WORDS
+    match asked:
+        case nodes.Call(node=nodes.Name(name="raise_exception")):
+            return set()  # what it says is for a person
+        case nodes.Call(node=nodes.Getattr(attr=name)) if name not in STRIPS:
+            return texts - WORDS
+        case nodes.Filter(name="replace" | "split"):
+            return texts
+        case nodes.Compare(ops=operands) if any(_holds(one) for one in operands):
+            return texts
+    return words  # white space at the edges is looked at by itself
+
+
+def _holds(operand: nodes.Operand) -> bool:
+    """Whether it asks for something within a content."""
+    return operand.op in ("in", "notin") and _of_content(operand.expr)
 
 
 def _texts(node: nodes.Node) -> set[str]:
     return {c.value for c in node.find_all(nodes.Const) if isinstance(c.value, str)}
 
 
-INSIDE = {"length", "count", "wordcount", "truncate", "first", "last", "reverse", "batch"}
+CASES = {"lower", "upper"}
+"""Tests that look at every letter."""
+INSIDE = {
+    *("length", "count", "wordcount", "truncate", "first", "last", "reverse", "batch"),
+    *("int", "float"),
+}
 """Filters whose result says something of a text besides what it is."""
 METHODS = {"isdigit", "isnumeric", "isalpha", "isupper", "islower", "splitlines", "find", "count"}
 NEIGHBOURS = {"previtem", "nextitem"}
@@ -279,11 +301,19 @@ def _looks_inside(template: str) -> bool:
         return True
     if any(node.name in INSIDE and _of_content(node) for node in tree.find_all(nodes.Filter)):
         return True
+    if any(node.name in CASES and _of_content(node) for node in tree.find_all(nodes.Test)):
+        return True
+    if any(_compares_contents(node) for node in tree.find_all(nodes.Compare)):
+        return True
     return any(
         isinstance(node.arg, nodes.Slice) or isinstance(getattr(node.arg, "value", None), int)
         for node in tree.find_all(nodes.Getitem)
         if not isinstance(node.node, nodes.Call) and _of_content(node.node)
     )
+
+
+def _compares_contents(node: nodes.Compare) -> bool:
+    return _of_content(node.expr) and any(_of_content(operand.expr) for operand in node.ops)
 
 
 def _of_content(node: nodes.Node) -> bool:

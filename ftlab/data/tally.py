@@ -67,8 +67,10 @@ class RowTally:
             for role in roles:
                 self.roles[role] += n
         if self.near is not None and not self.near.too_many:
-            for number, one in zip(numbers, rows, strict=True):
-                self.near.add(number, "\n".join(one.contents[-2:]))
+            # Of a preference row the question and the preferred answer.
+            last = slice(-3, -1) if rows[0].format == "preference" else slice(-2, None)
+            for number, one, (row_hash, *_) in zip(numbers, rows, found, strict=True):
+                self.near.add(number, "\n".join(one.contents[last]), row_hash)
         self._count_answers(numbers, rows)
 
     def _count_answers(self, numbers: list[int], rows: list[Clean]) -> None:

@@ -311,6 +311,20 @@ def test_a_fast_tokenizer_that_differs_is_left(tmp_path, monkeypatch):
     assert counter.name == "tokenizers"
 
 
+def test_bytes_that_only_add_up_over_all_texts(tmp_path):
+    """One text gains a byte where another loses one."""
+    words = [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.ByteLevel(add_prefix_space=True)]
+
+    def splitting(tokenizer):
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence(words)
+
+    tokenizer = load_tokenizer(save_tokenizer(tmp_path, "chatml", backend=changed(splitting)))
+    made = [{"prompt": "one two ", "completion": "three four"}]
+    made += [{"prompt": "one   two", "completion": " three"}]
+    for some in (made, made[::-1], [*made, *made]):
+        compare(TokenCounter(tokenizer, 20), 20, *both(tokenizer, some, "auto"))
+
+
 def test_tokens_of_texts_together(tmp_path):
     texts = ["hello", "", "日本 🦜", "order 4417"]
     for name in ("byte-level", "word piece"):

@@ -9,6 +9,7 @@ import pytest
 from ftlab.data.checks import near
 from ftlab.data.checks.near import NearRows, jaccard, near_rows, shingles_of
 from ftlab.data.report import scan
+from tests.small import write_rows
 
 
 def near_duplicates(rows):
@@ -99,7 +100,9 @@ def test_too_many_rows_are_left_and_said(monkeypatch):
     assert (issue.code, issue.level) == ("near_duplicates_not_sought", "tip")
     assert rows.different() == ([], [])
     assert NearRows(n_bytes=1 << 30).too_many
-    assert list(near.near_leakage_issues("train", rows, "val", rows)) == []
+    (issue,) = near.near_leakage_issues("train", rows, "val", near_rows([]))
+    assert issue.code == "near_duplicates_not_sought"
+    assert "train" in issue.message
 
 
 def test_lines_come_in_any_order():
@@ -115,8 +118,57 @@ def test_validation_rows_that_nearly_repeat_training_rows():
     train, validation = near_rows(train), near_rows(validation)
     found = near.near_leakage(train, validation)
     assert [(a, b) for a, b, _ in found] == [(9, 2), (9, 3), (9, 4)]
-    (issue,) = near.near_leakage_issues("train", train, "val", validation)
-    assert (issue.lines, issue.level) == ((2, 3), "warning")  # equal rows are the exact check's
+    (issue,) = near.near_leakage_issues("train", train, "val", validation, known={4})
+    assert (issue.lines, issue.level) == ((2, 3), "warning")
+
+
+def said(question, answer, system=None):
+    turns = [("user", question), ("assistant", answer)]
+    turns = [("system", system), *turns] if system else turns
+    return {"messages": [{"role": role, "content": text} for role, text in turns]}
+
+
+QUESTION = "Where did the parcel with order number 4417 go after it had left the house?"
+ANSWER = "It went by ship from Bergen to Hull and was handed over there on Monday morning."
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        said(QUESTION.upper(), ANSWER.upper()),
+        said(QUESTION.rstrip("?"), ANSWER.rstrip(".")),
+        said(QUESTION, ANSWER, "Be brief."),
+    ],
+)
+def test_rows_that_say_the_same_otherwise_written(row, tmp_path):
+    """No exact copies, since a letter or the system prompt differs."""
+    train = write_rows(tmp_path / "train.jsonl", [said(QUESTION, ANSWER)])
+    found = {issue.code: issue for issue in scan([row], against=train).issues}
+    assert found["near_leakage"].lines == (1,)
+    assert "leakage" not in found
+    within = {issue.code: issue for issue in scan([said(QUESTION, ANSWER), row]).issues}
+    assert within["near_duplicates"].lines == (2,)
+
+
+def test_what_is_found_exactly_is_not_said_again(tmp_path):
+    rows = [said(QUESTION, ANSWER), said(QUESTION, "Nobody knows.")]
+    train = write_rows(tmp_path / "train.jsonl", rows[:1])
+    codes = {issue.code for issue in scan(rows, against=train).issues}
+    assert {"leakage", "prompt_leakage"} <= codes
+    assert "near_leakage" not in codes
+
+
+def test_of_preference_rows_question_and_preferred_answer_are_compared():
+    def row(question, number):
+        sides = ("preferred_output", f"{ANSWER} {number}"), ("non_preferred_output", ANSWER)
+        outputs = {side: [{"role": "assistant", "content": text}] for side, text in sides}
+        return {"input": {"messages": [{"role": "user", "content": question}]}, **outputs}
+
+    other = "Who signed for the crate that came in through the back door last summer, and why?"
+    codes = [
+        {i.code for i in scan([row(QUESTION, 1), row(q, 2)]).issues} for q in (QUESTION, other)
+    ]
+    assert ["near_duplicates" in found for found in codes] == [True, False]
 
 
 def test_without_rensa_an_issue_says_what_to_install(monkeypatch):

@@ -40,7 +40,7 @@ def preference(**changes):
     return {**GOOD["preference"], **changes}
 
 
-ADVICE = {registered.name for registered in WHOLE_CHECKS}
+ADVICE = {registered.name for registered in WHOLE_CHECKS} | {"near_duplicates"}
 
 
 def issues_of_rows(report):
@@ -378,3 +378,20 @@ def test_a_generator_that_is_too_long_to_keep_says_so(monkeypatch, tmp_path):
     with pytest.raises(UnreadableData, match="nothing a second time"):
         report.repair(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("odd", "system"), [(range(600, 640), ()), ((), range(64))])
+def test_the_first_rows_are_the_first_however_they_are_read(odd, system, tmp_path):
+    """Rows with a weight go the exact way, before the plain rows of their block; the template
+    writes no system prompt."""
+    rows = chat_rows(700)
+    for place in {*odd, *system}:
+        rows[place]["messages"].insert(0, {"role": "system", "content": "Be brief."})
+    for place in odd or range(600, 640):
+        rows[place]["weight"] = 1
+    folder = save_tokenizer(tmp_path / "model", "chatml")
+    template = "{% for m in messages %}{% if m.role != 'system' %}{{ m.content }}<|im_end|>"
+    (folder / "chat_template.jinja").write_text(template + "{% endif %}{% endfor %}")
+    report = scan(write_rows(tmp_path / "rows.jsonl", rows), str(folder))
+    found = [issue for issue in report.issues if "system" in issue.message and issue.lines]
+    assert [issue.lines[:2] for issue in found] == ([(1, 2)] if system else [])

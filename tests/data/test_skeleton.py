@@ -224,6 +224,8 @@ def test_a_row_as_it_stands_in_a_file():
         "{% if message.content|length > 30 %}{{ message.content }}{% endif %}",
         "{% if message['content'].isdigit() %}a{% endif %}{{ message['content'] }}",
         "{% if loop.previtem is defined %}b{% endif %}{{ message.content }}",
+        "{% if message.content is lower %}b{% endif %}{{ message.content }}",
+        "{% if message.content == messages[0].content %}b{% endif %}{{ message.content }}",
     ],
 )
 def test_a_template_that_looks_at_a_content_goes_the_exact_way(looked_at, tmp_path):
@@ -238,3 +240,27 @@ def test_a_template_that_looks_at_a_content_goes_the_exact_way(looked_at, tmp_pa
         assert laid_out_by(made, row) == lay_out(
             as_row(row), tokenizer, train_on_inputs=True, now=NOW
         )
+
+
+LOOKS_FOR = [
+    ("{{ message.content | replace('\\t', '    ') }}", "a\t\tb"),
+    ("{{ message.content | replace('\\n\\n', '\\n') }}", "a\n\nb"),
+    ("{{ message.content.replace('\\t', '  ') }}", "a\tb"),
+    ("{% if '\\n' in message.content %}b{% endif %}{{ message.content }}", "a\nb"),
+    ("{% if '\\n' not in message.content %}b{% endif %}{{ message.content }}", "one line"),
+    ("{% if ' ' in message.content %}b{% endif %}{{ message.content }}", "one"),
+    ("{% if 'user' in message.content %}b{% endif %}{{ message.content }}", "the user said"),
+]
+
+
+@pytest.mark.parametrize(("written", "odd"), LOOKS_FOR)
+def test_what_a_template_looks_for_in_a_content_goes_the_exact_way(written, odd, tmp_path):
+    """White space and common words too; rows that are not compared by themselves."""
+    folder = save_tokenizer(tmp_path, "chatml")
+    text = "{% for message in messages %}" + written + "<|im_end|>{% endfor %}"
+    (folder / "chat_template.jinja").write_text(text)
+    tokenizer = load_tokenizer(folder)
+    skeletons = Skeletons(tokenizer, "auto", NOW)
+    for contents in [*[["two words\nhere", "good day"]] * 20, [odd, odd]]:
+        row = Clean("conversation", ("user", "assistant"), contents)
+        assert laid_out_by(skeletons, row) == lay_out(as_row(row), tokenizer, now=NOW)

@@ -238,6 +238,12 @@ def leakage(train: Columns, validation: Columns) -> Iterator[Issue]:
         )  # fmt: skip
 
 
+def leaked_lines(train: Columns, validation: Columns) -> set[int]:
+    """Lines of validation rows that `leakage` finds, all of them."""
+    columns = ("row_hash", "prompt_hash")
+    return {line for column in columns for _, line in shared(train, validation, column)}
+
+
 def shared(train: Columns, validation: Columns, column: str) -> list[tuple[int, int]]:
     """(line in train, line in validation) of rows with the same hash; the first of train's rows
     for each of validation's, in their order."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,8 @@ SEED = 42
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W\u3040-\u30ff\u3400-\u9fff]+")
 
 Pair = tuple[int, int, float]
+Sets = tuple[list[int], list[np.ndarray]]
+"""Lines and the shingles of each."""
 
 
 class NearRows:
@@ -50,8 +52,8 @@ class NearRows:
         self.n_rows = self._n_chars = 0
         self._rows: list[tuple[int, int, np.ndarray]] = []
 
-    def add(self, number: int, text: str) -> None:
-        """Take in a row: its line and what it says."""
+    def add(self, number: int, text: str, row_hash: int) -> None:
+        """Take in a row: its line, what it says, and a hash of all that is in it."""
         if self.too_many:
             return
         self.n_rows += 1
@@ -60,22 +62,28 @@ class NearRows:
             self.too_many = True
             self._rows.clear()
         else:
-            self._rows.append((number, hash(text), shingles_of(text)))
+            self._rows.append((number, row_hash, shingles_of(text)))
 
-    def different(self) -> tuple[list[int], list[np.ndarray]]:
-        """(lines, shingles) of the rows, each text once, in file order."""
-        found: dict[int, tuple[int, np.ndarray]] = {}
-        for number, key, shingles in sorted(self._rows, key=lambda row: row[0]):
-            if len(shingles):
-                found.setdefault(key, (number, shingles))
-        return [number for number, _ in found.values()], [one for _, one in found.values()]
+    def all(self) -> Sets:
+        """(lines, shingles) of the rows, in file order."""
+        rows = sorted((row for row in self._rows if len(row[2])), key=lambda row: row[0])
+        return [number for number, _, _ in rows], [shingles for _, _, shingles in rows]
+
+    def different(self) -> Sets:
+        """The same, of exact copies the first only: others find those."""
+        seen: dict[int, int] = {}
+        for number, row_hash, _ in sorted(self._rows, key=lambda row: row[0]):
+            seen.setdefault(row_hash, number)
+        first = set(seen.values())
+        pairs = [pair for pair in zip(*self.all(), strict=True) if pair[0] in first]
+        return [number for number, _ in pairs], [shingles for _, shingles in pairs]
 
 
 def near_rows(rows: Iterable[tuple[int, str]]) -> NearRows:
     """(line, text) of the rows of a small file, to compare them by hand."""
     near = NearRows()
     for number, text in rows:
-        near.add(number, text)
+        near.add(number, text, hash(text))
     return near
 
 
@@ -92,7 +100,7 @@ def near_leakage(train: NearRows, validation: NearRows) -> list[Pair]:
     """(line in train, line in validation, Jaccard index) of rows that nearly say the same, equal
     texts included."""
     lines, shingles = train.different()
-    others, more = validation.different()
+    others, more = validation.all()
     return _matches([*lines, *others], [*shingles, *more], len(lines))
 
 
@@ -130,13 +138,15 @@ def _matches(
     if not lines:
         return []
     found: dict[int, Pair] = {}
+    tried = set[tuple[int, int]]()
     signatures = _signatures(shingles)
     for band in range(BANDS):
         keys = _mixed(signatures[:, band * BAND : (band + 1) * BAND])
         for a, b in _candidates(keys, signatures, n_train):
             small, large = sorted((len(shingles[a]), len(shingles[b])))
-            if b in found or small < SIMILAR * large:
+            if b in found or small < SIMILAR * large or (a, b) in tried:
                 continue
+            tried.add((a, b))
             index = jaccard(shingles[a], shingles[b])
             if index >= SIMILAR:
                 found[b] = (lines[a], lines[b], index)
@@ -226,14 +236,21 @@ def near_duplicate_issues(
 
 
 def near_leakage_issues(
-    train_name: str, train: NearRows, validation_name: str, validation: NearRows
+    train_name: str,
+    train: NearRows,
+    validation_name: str,
+    validation: NearRows,
+    known: Collection[int] = (),
 ) -> Iterator[Issue]:
-    """Validation rows that nearly repeat a training row, where both files are small enough; the
-    search within each says so where they are not."""
+    """Validation rows that nearly repeat a training row, besides the lines that are `known` to; or
+    that the training file is too large to look. What was too large to be searched in itself has
+    its own word of it."""
+    if train.too_many:
+        yield _not_sought(train_name)
     if train.too_many or validation.too_many:
         return
     found = near_leakage(train, validation)
-    pairs = {b: (a, j) for a, b, j in sorted(found, key=lambda pair: pair[2]) if j < 1}
+    pairs = {b: (a, j) for a, b, j in sorted(found, key=lambda p: p[2]) if b not in known}
     if not pairs:
         return
     lines = sorted(pairs)
@@ -254,8 +271,8 @@ def _not_sought(name: str) -> Issue:
     return Issue(
         "tip",
         f"Near duplicates were not looked for in {name}: that takes long, and is done for up to "
-        f"{MOST_ROWS:,} rows of {MOST_CHARACTERS >> 20} MiB of text. For a larger file scan a part "
-        "of it.",
+        f"{MOST_ROWS:,} rows of {MOST_CHARACTERS >> 20} MiB of text in a file of up to "
+        f"{2 * MOST_CHARACTERS >> 20} MiB. For a larger file scan a part of it.",
         code="near_duplicates_not_sought",
     )
 
