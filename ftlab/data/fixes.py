@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from ftlab.data.almost_json import as_rows
 from ftlab.data.fix_texts import as_utf8, right_encoding, stripped, unix_newlines, without_controls
+from ftlab.data.foreign import detect_foreign
 from ftlab.data.formats import BOTH, detect, messages_of, row_problems
 from ftlab.data.messages import ROLES, cure_of_role, cure_of_weight
 from ftlab.data.row_texts import READ_TEXTS, all_messages, outputs_of, texts_at
@@ -88,16 +89,16 @@ def line_endings(line: bytes) -> bytes:
     """Put newlines where carriage returns ended lines; several rows come back as several lines."""
     if b"\r" not in line:
         return line
-    if _parses(line):
+    if parses(line):
         return line.replace(b"\r", b" ")
     pieces = [piece for piece in line.split(b"\r") if piece.strip()]
-    return b"\n".join(pieces) if all(map(_parses, pieces)) else line
+    return b"\n".join(pieces) if all(map(parses, pieces)) else line
 
 
 @fix("control_characters", LINE_FIXES)
 def raw_controls(line: bytes) -> bytes:
     """Take out control characters, halves of characters and hidden runs of empty space."""
-    if not _RAW_CONTROLS.search(line) or _parses(line):
+    if not _RAW_CONTROLS.search(line) or parses(line):
         return line
     try:
         return as_json(json.loads(line, strict=False))
@@ -114,7 +115,7 @@ def json_syntax(line: bytes) -> bytes:
 
     Several rows come back as several lines, and a bracket that stood alone as none.
     """
-    if _parses(line):
+    if parses(line):
         return line
     try:
         rows = as_rows(line.decode("utf-8"))
@@ -123,7 +124,8 @@ def json_syntax(line: bytes) -> bytes:
     return line if rows is None else "\n".join(rows).encode()
 
 
-def _parses(line: bytes) -> bool:
+def parses(line: bytes) -> bool:
+    """Whether a line holds a row, whatever is in that."""
     try:
         parse_line(line)
     except BadLine:
@@ -169,11 +171,6 @@ def convert(row: Row) -> bool:
 
     Raises what the reader of that format raises when it can't.
     """
-    try:
-        from ftlab.data.foreign import detect_foreign
-    except ImportError:  # TEMPORARY
-        return False
-
     reader = detect_foreign(row)
     if reader is None:
         return False

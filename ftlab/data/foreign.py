@@ -170,7 +170,7 @@ def convert(
             except (CannotConvert, RecursionError) as exc:
                 aside.add(_set_aside(number, row, exc))
         tell()
-        wrong, n_good, n_aside = tuple(source.problems), good.n_lines, aside.n_lines
+        wrong, n_good, n_aside = source.broken, good.n_lines, aside.n_lines
         return Conversion(good.publish(), n_good, aside.publish(), n_aside, name, wrong)
 
 

@@ -18,11 +18,13 @@ from ftlab.data.fixes import (
     Fix,
     Number,
     as_json,
+    parses,
     refused,
 )
 from ftlab.data.formats import detect, row_problems
+from ftlab.data.problems import refused_by
 from ftlab.data.row_texts import texts
-from ftlab.data.rows import BadLine, is_blank, parse_line
+from ftlab.data.rows import BOM, BadLine, is_blank, parse_line
 from ftlab.data.typed import DECODERS, Clean, clean, plain
 from ftlab.errors import FtlabError
 
@@ -57,21 +59,41 @@ class Mended(NamedTuple):
         return bool(self.fixes or self.reason) or self.line is None
 
 
+class _Steps(NamedTuple):
+    """What is done to a row, in this order."""
+
+    shape: list[Fix]
+    text: list[Fix]
+    space: list[Fix]
+    order: list[Fix]
+
+    @classmethod
+    def of(cls, names: frozenset[str]) -> _Steps:
+        rows = _chosen(ROW_FIXES, names)
+        return cls(
+            shape=[one for one in rows if one.name not in (*_AFTER_TEXTS, "whitespace")],
+            text=_chosen(TEXT_FIXES, names),
+            space=[one for one in rows if one.name == "whitespace"],
+            order=[one for one in rows if one.name in _AFTER_TEXTS],
+        )
+
+
 class Mender:
     """Mends line after line; knows the rows that it has seen, to tell copies."""
 
     def __init__(
-        self, names: frozenset[str], edits: Mapping[int, Mapping[str, Any] | None] | None = None
+        self,
+        names: frozenset[str],
+        edits: Mapping[int, Mapping[str, Any] | None] | None = None,
+        in_refused: frozenset[str] = frozenset(),
     ) -> None:
-        self.names = names
+        """`in_refused` are further repairs, of rows that are refused as they stand."""
+        self.names = names | in_refused
         self.edits = dict(edits or {})
         """Those whose line has not come yet."""
-        self._line_fixes = _chosen(LINE_FIXES, names)
-        self._text_fixes = _chosen(TEXT_FIXES, names)
-        rows = _chosen(ROW_FIXES, names)
-        self._shape_fixes = [one for one in rows if one.name not in (*_AFTER_TEXTS, "whitespace")]
-        self._order_fixes = [one for one in rows if one.name in _AFTER_TEXTS]
-        self._space_fixes = [one for one in rows if one.name == "whitespace"]
+        # A line that holds a row and has nothing to report is left alone by all of these.
+        self._line_fixes = _chosen(LINE_FIXES, self.names)
+        self._steps, self._more = _Steps.of(names), _Steps.of(self.names)
         self._seen: set[bytes] = set()
         self._format = "conversation"
 
@@ -97,14 +119,15 @@ class Mender:
         if row is None or b"\r" in line:
             return False
         for text in row.contents:
-            if any(one.mend(text) != text for one in self._text_fixes):
+            if any(one.mend(text) != text for one in self._steps.text):
                 return False
-        return not (self._space_fixes and _has_space(row))
+        return not (self._steps.space and _has_space(row))
 
     def _mend_line(self, line: bytes, done: tuple[str, ...]) -> Iterator[Mended]:
         if line == TOO_LONG:
             yield Mended(None, reason=NOT_READ)
             return
+        steps = self._steps if parses(line.removeprefix(BOM)) else self._more
         for one in self._line_fixes:
             mended = one.mend(line)
             if mended != line:
@@ -114,7 +137,7 @@ class Mender:
                 yield self._blank(piece, done)
                 continue
             try:
-                yield self._mend_row(piece, done)
+                yield self._mend_row(piece, done, steps)
             except RecursionError:
                 yield Mended(None, fixes=done, reason=TOO_DEEP, raw=piece)
 
@@ -125,7 +148,7 @@ class Mender:
         out = "blank_line" in self.names
         return Mended(None if out else line, self._format, ("blank_line",) if out else ())
 
-    def _mend_row(self, line: bytes, done: tuple[str, ...]) -> Mended:
+    def _mend_row(self, line: bytes, done: tuple[str, ...], steps: _Steps) -> Mended:
         try:
             row = parse_line(line)
         except BadLine as exc:
@@ -134,7 +157,8 @@ class Mender:
         if any(problem.fix == "content" for problem in found):
             row = json.loads(line, parse_float=Number)
         try:
-            made = self._change(row, faulty=bool(found))
+            steps = self._more if refused_by("local", found) else steps
+            made = _change(row, steps, faulty=bool(found))
         except FtlabError as exc:
             return Mended(None, fixes=done, reason=str(exc), row=row, raw=line)
         if made:
@@ -148,20 +172,6 @@ class Mender:
             self._format = known.name
         return self._once(Mended(line, known.name if known else "", done), line)
 
-    def _change(self, row: dict[str, Any], *, faulty: bool) -> list[str]:
-        """Mend a row in place: the names of what was done."""
-        done = [one.name for one in self._shape_fixes if one.mend(row)] if faulty else []
-        for holder, key, text in texts(row):
-            for one in self._text_fixes:
-                mended = one.mend(text)
-                if mended != text:
-                    done.append(one.name)
-                    holder[key] = text = mended
-        done += [one.name for one in self._space_fixes if one.mend(row)]
-        if faulty:
-            done += [one.name for one in self._order_fixes if one.mend(row)]
-        return done
-
     def _once(self, mended: Mended, line: bytes) -> Mended:
         """The row, or that it is left out because it stood there before."""
         if "duplicate" not in self.names:
@@ -171,6 +181,21 @@ class Mender:
             return mended._replace(line=None, fixes=(*mended.fixes, "duplicate"))
         self._seen.add(key)
         return mended
+
+
+def _change(row: dict[str, Any], steps: _Steps, *, faulty: bool) -> list[str]:
+    """Mend a row in place: the names of what was done."""
+    done = [one.name for one in steps.shape if one.mend(row)] if faulty else []
+    for holder, key, text in texts(row):
+        for one in steps.text:
+            mended = one.mend(text)
+            if mended != text:
+                done.append(one.name)
+                holder[key] = text = mended
+    done += [one.name for one in steps.space if one.mend(row)]
+    if faulty:
+        done += [one.name for one in steps.order if one.mend(row)]
+    return done
 
 
 def _chosen(fixes: Iterable[Fix], names: frozenset[str]) -> list[Fix]:

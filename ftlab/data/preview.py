@@ -36,10 +36,10 @@ class Preview(NamedTuple):
 
     def in_words(self) -> str:
         """One line for a person."""
-        said = [f"about {sum(self.n_rows) // 2:,} rows"]
+        said = [f"about {float(f'{sum(self.n_rows) / 2:.3g}'):,.0f} rows"]
         if self.n_tokens is not None:
             low, high = self.n_tokens
-            said.append(f"{low / 1e6:,.2f} to {high / 1e6:,.2f} million tokens of text")
+            said.append(f"{low / 1e6:.3g} to {high / 1e6:.3g} million tokens of text")
         return f"{', '.join(said)} (from {self.share:.1%} of the file)"
 
 

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from ftlab.data.report import DataReport
 
 KEPT = 100
-UNREAD = frozenset({"not_json", "not_utf8"})
-"""Codes of lines that must be mended before anything else is known of them."""
 LONGEST_SHOWN = 20_000
 """Characters of a row that a Change keeps of either side."""
 EVERY = 500  # rows between two words about progress
@@ -128,14 +126,17 @@ def _many(n: int, what: str) -> str:
 
 
 def fixable(report: DataReport) -> tuple[str, ...]:
-    """The repairs of what is wrong with a file, in the order in which they are made.
+    """The repairs that would take away issues of a report, about in the order in which they are
+    made."""
+    return tuple(named_fixes(report))
 
-    What else is wrong with lines that must be mended before they can be read is not known yet;
-    where there are such lines, these are all repairs.
-    """
-    wanted = named_fixes(report)
-    hidden = any(i.code in UNREAD and i.fix in wanted for i in report.issues)
-    return tuple(name for name in known_fixes() if hidden or name in wanted)
+
+def hidden_fixes(report: DataReport) -> tuple[str, ...]:
+    """The other repairs, where rows are refused that can be mended: nobody has looked for what
+    else is wrong with those. Empty where there are none."""
+    named = named_fixes(report)
+    refused = [i for issues in named.values() for i in issues if i.lines and "local" in i.blocks]
+    return tuple(name for name in known_fixes() if name not in named) if refused else ()
 
 
 def named_fixes(report: DataReport) -> dict[str, list[Issue]]:
@@ -162,54 +163,36 @@ def repair(
     fixes: Iterable[str] | None = None,
     edits: Edits | None = None,
     progress: Progress | None = None,
+    *,
+    in_refused: Iterable[str] = (),
 ) -> Repair:
     """Write a repaired copy of a file, a table or any rows as JSONL.
 
     It goes beside the file as `<name>.fixed.jsonl`, or into the folder or to the path `to`; where
     that name is taken, a number is added. `fixes` are the names of repairs, all by default;
-    `edits` replace rows by line before that. Memory does not grow with the file, but for 100 bytes
+    `in_refused` are further ones, for those rows only that the embedded trainer refuses as they
+    stand; `edits` replace rows by line before all that. Memory does not grow with the file, but for 100 bytes
     a row while copies are looked for.
 
     Raises UnreadableData when nothing can be read, ValueError for an unknown name.
     """
     source = _readable(data)
-    names = _names(fixes)
-    mender = Mender(names, edits)
+    mender = Mender(_names(fixes), edits, _names(in_refused))
     target = beside(source.path, to, "fixed")
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = beside(source.path, target.parent, "set-aside")
     with ExitStack() as stack:
-        output = _Output(target, aside, stack, one_format="one_format" in names)
+        output = _Output(target, aside, stack, one_format="one_format" in mender.names)
         for number, line in source.lines():
             for one in mender.mend(number, line):
                 output.add(number, line, one)
             if progress is not None and number % EVERY == 0:
                 progress(source.position, source.n_bytes or 0)
         _check_edits(mender, source)
-        broken = broken_parts(source)
+        broken = source.broken
         if broken and output.is_empty:
             raise UnreadableData(broken[0].message)
         return output.finish(broken)
-
-
-def preview(
-    data: Any,
-    fixes: Iterable[str] | None = None,
-    edits: Edits | None = None,
-    n: int = KEPT,
-) -> tuple[Change, ...]:
-    """The first changes that a repair would make; nothing is written.
-
-    Rows of another format than most are known at the end only, and not shown.
-    """
-    source = _readable(data)
-    mender = Mender(_names(fixes), edits)
-    found: list[Change] = []
-    for number, line in source.lines():
-        found += [_change(number, line, one) for one in mender.mend(number, line) if one.differs]
-        if len(found) >= n:
-            break
-    return tuple(found[:n])
 
 
 class Look(NamedTuple):
@@ -228,12 +211,16 @@ def look(
     fixes: Iterable[str] | None = None,
     edits: Edits | None = None,
     *,
+    in_refused: Iterable[str] = (),
     each: int = 2,
     seconds: float | None = None,
 ) -> Look:
-    """The first `each` changes of every kind, found within some seconds; nothing is written."""
+    """The first `each` changes of every kind, found within some seconds; nothing is written.
+
+    Rows of another format than most are known at the end only, and not shown.
+    """
     source = _readable(data)
-    mender = Mender(_names(fixes), edits)
+    mender = Mender(_names(fixes), edits, _names(in_refused))
     end = math.inf if seconds is None else monotonic() + seconds
     seen: Counter[str] = Counter()
     found: list[Change] = []
@@ -387,12 +374,6 @@ def _readable(data: Any) -> Source:
             "Repair the file that it was made from."
         )
     return source
-
-
-def broken_parts(source: Source) -> tuple[Problem, ...]:
-    """What stops the reading, and is not about how the file is packed."""
-    found = [p for p in source.problems if not p.fix]
-    return tuple(p for p in found if "local" in p.blocks or p.code == "used_up")
 
 
 def _check_edits(mender: Mender, source: Source) -> None:

@@ -131,9 +131,10 @@ class DataReport(BaseModel):
         """Write a copy in which every fault of this report that can be mended is mended; rows that
         can't be go into a second file, with reasons. They stand beside the file; of rows from
         memory, in the present folder or in `to`. Returns a `Repair`; see `ftlab.repair`."""
-        from ftlab.data.repair import fixable, repair
+        from ftlab.data.repair import fixable, hidden_fixes, repair
 
-        return repair(self._source or self.path, to, fixable(self))
+        rows = self._source or self.path
+        return repair(rows, to, fixable(self), in_refused=hidden_fixes(self))
 
     def accepted_by(self, engine: str) -> bool:
         """Whether nothing in the file keeps that engine from taking it."""

@@ -71,6 +71,13 @@ class Source:
         met = [source_problems.counted(problem, n) for problem, n in self._met.values()]
         return [*self._known, *met]
 
+    @property
+    def broken(self) -> tuple[Problem, ...]:
+        """Those because of which rows are missing: they stop the reading, and are not about how
+        the file is packed."""
+        found = [problem for problem in self.problems if not problem.fix]
+        return tuple(p for p in found if "local" in p.blocks or p.code == "used_up")
+
     def note(self, problem: Problem) -> None:
         """Add a problem, or count it where its kind is known."""
         first, count = self._met.get(problem.code, (problem, 0))

@@ -14,7 +14,6 @@ from ftlab.data.foreign import detect_foreign, suggest_mapping
 from ftlab.data.formats import detect
 from ftlab.data.outputs import NewFile, beside
 from ftlab.data.problems import Problem, Row, about_whole
-from ftlab.data.repair import broken_parts
 from ftlab.data.rows import BOM, BadLine, _unit_hash, is_blank, parse_line
 from ftlab.data.sources import Source, open_source
 from ftlab.errors import UnreadableData
@@ -58,7 +57,7 @@ def split_file(data: Any, share: float, to_folder: str | Path | None = None) -> 
         paths = train.publish(), held.publish()
     assert paths[0] is not None
     assert paths[1] is not None
-    problems = (*broken_parts(source), *seen.problems(source.name))
+    problems = (*source.broken, *seen.problems(source.name))
     return Split(paths[0], train.n_lines, paths[1], held.n_lines, problems)
 
 
@@ -120,7 +119,7 @@ def _to_be_converted(name: str, row: Row) -> Problem:
 
 def _nothing(source: Source, n_rows: int, share: float) -> str:
     """Why nothing could be split."""
-    broken = broken_parts(source)
+    broken = source.broken
     return broken[0].message if broken and not n_rows else _one_side(source.name, n_rows, share)
 
 

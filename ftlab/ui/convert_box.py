@@ -122,7 +122,7 @@ class ConvertBox(widgets.VBox):
             return None
         names = SHAPES_OF_ROWS[str(self.shape.value)]
         chosen = {name: self.columns[name].value for name in names}
-        return {name: column for name, column in chosen.items() if column != LEFT_OUT[1]}
+        return {name: str(col) for name, col in chosen.items() if col != LEFT_OUT[1]}
 
     def _check_button(self) -> None:
         missing = self._missing()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import ipywidgets as widgets
 from ftlab.data.fixes import known_fixes
 from ftlab.html import escaped, progress_bar
 from ftlab.issues import SHAPES, Issue
-from ftlab.ui.convert_box import ConvertBox
+from ftlab.ui.convert_box import ConvertBox, needs_conversion
 from ftlab.ui.fields import FieldRow, fix_label
 from ftlab.ui.figures import figures_html
 from ftlab.ui.guard import guarded
@@ -19,7 +20,7 @@ from ftlab.ui.repair_box import RepairBox
 from ftlab.ui.row_viewer import RowViewer, has_lines
 from ftlab.ui.shown import set_html, show
 from ftlab.ui.split_box import SplitBox
-from ftlab.ui.state import SCANNED, State
+from ftlab.ui.state import CANCELLED, SCANNED, State
 from ftlab.ui.upload import Upload
 
 FIELDS = ("validation_split", "model")
@@ -106,7 +107,8 @@ class DataPanel(widgets.VBox):
         show(self.found, visible=report is not None)
         show(self.viewer, visible=any(map(self._lines_of, SCANNED)))
         set_html(self.progress, progress_html(state))
-        wrong = f'<b class="ft-error">{SHAPES["error"]}</b> {escaped(state.scan_failure)}'
+        level = "warning" if state.scan_failure == CANCELLED else "error"
+        wrong = f'<b class="ft-{level}">{SHAPES[level]}</b> {escaped(state.scan_failure)}'
         set_html(self.failure, f'<span role="alert">{wrong}</span>')
         if report is not None:
             set_html(self.figures, figures_html(report, state.resolved.spec.max_seq_length))
@@ -146,32 +148,26 @@ class DataPanel(widgets.VBox):
         line = next((number for number in issue.lines if number > 0), None)
         if line is None or not self._lines_of(file):
             return None
-        button = widgets.Button(description="show", tooltip=f"Show line {line:,}")
-        call = guarded(self.state.tell, lambda _: self.viewer.show_issue(issue.code, line, file))
-        button.on_click(call)
-        return button
+        show_row = self.viewer.show_issue
+        return self._button("show", f"Show line {line:,}", lambda: show_row(issue.code, line, file))
 
     def _fix_button(self, file: str, issue: Issue) -> widgets.Button | None:
-        if isinstance(issue.fix, dict):
-            button = widgets.Button(description=fix_label(issue))
-            button.on_click(guarded(self.state.tell, lambda _: self.state.apply(issue)))
-            return button
-        if file == "training_file" and self.convert_box.is_shown and issue.code == "unknown_format":
-            button = widgets.Button(description="convert", tooltip="Say what the columns stand for")
-            button.on_click(guarded(self.state.tell, lambda _: self.convert_box.anchor.show()))
-            return button
-        if file != "training_file" or issue.fix not in known_fixes():
+        fix = issue.fix
+        if isinstance(fix, dict):
+            return self._button(fix_label(issue), "", lambda: self.state.apply(issue))
+        if file != "training_file":
             return None
-        button = widgets.Button(description="fix", tooltip=known_fixes()[issue.fix])
-        button.on_click(guarded(self.state.tell, lambda _: self._choose_fix(str(issue.fix))))
-        return button
+        does = known_fixes().get(fix or "")
+        converts = needs_conversion(self.state.report_of(file))
+        if converts and (does or issue.code == "unknown_format"):
+            tooltip = "Show what the rows become"
+            return self._button("convert", tooltip, self.convert_box.anchor.show)
+        return self._button("fix", does, lambda: self.repair_box.choose(str(fix))) if does else None
 
-    def _choose_fix(self, name: str) -> None:
-        """Tick a repair, and bring the box that makes it into view."""
-        if name in self.repair_box.choices:
-            self.repair_box.choose(name)
-        else:
-            self.convert_box.anchor.show()
+    def _button(self, text: str, tooltip: str, function: Callable[[], Any]) -> widgets.Button:
+        button = widgets.Button(description=text, tooltip=tooltip)
+        button.on_click(guarded(self.state.tell, lambda _: function()))
+        return button
 
 
 def issue_html(issue: Issue) -> str:
@@ -191,12 +187,20 @@ def progress_html(state: State) -> str:
         return ""
     name = escaped(Path(str(state.values.get("training_file") or "")).name)
     share = state.scan_progress or 0.0
-    passed = time.monotonic() - state.scan_began
-    sure = share > 0 and passed > SURE_AFTER
-    left = f" · {_duration(passed / share - passed)} left" if sure else ""
+    left = _left(state.scan_first, share)
     percent = f" · {share:.0%}" if state.scan_progress is not None else ""
     first = f'<span class="ft-dim">{escaped(state.preview)}</span>' if state.preview else ""
     return f"Scanning {name}{percent}{left}{progress_bar(share)}{first}"
+
+
+def _left(first: tuple[float, float] | None, share: float) -> str:
+    """How long a scan still takes at the speed that it has had."""
+    if first is None:
+        return ""
+    passed, done = time.monotonic() - first[0], share - first[1]
+    if passed < SURE_AFTER or done <= 0:
+        return ""
+    return f" · {_duration((1 - share) * passed / done)} left"
 
 
 def _duration(seconds: float) -> str:

@@ -20,7 +20,7 @@ def figures_html(report: DataReport, max_seq_length: int | None) -> str:
 
 def headline(report: DataReport) -> str:
     """One line: how much of what there is, and how much of it trains."""
-    parts = [f"{report.n_rows:,} rows", escaped(report.format or "unknown format")]
+    parts = [f"{report.n_rows:,} rows", escaped(_format(report))]
     if not report.n_rows:
         parts = ["no rows"]  # why, the issues say
     elif report.tokens is not None and report.tokens.n_sequences:
@@ -30,6 +30,10 @@ def headline(report: DataReport) -> str:
         parts.append("exact" if report.tokens_exact else "estimated")
     name = f"<b>{escaped(Path(report.path).name)}</b>"
     return f'<div class="ft-headline">{name} · {" · ".join(parts)}</div>'
+
+
+def _format(report: DataReport) -> str:
+    return report.format_in_words if report.format or report.foreign else "unknown format"
 
 
 def _rows(report: DataReport) -> str:

@@ -9,7 +9,7 @@ import ipywidgets as widgets
 
 from ftlab.data.fixes import known_fixes
 from ftlab.data.outputs import beside
-from ftlab.data.repair import Look, Repair, fixable, look, named_fixes, repair, rows_of
+from ftlab.data.repair import Look, Repair, hidden_fixes, look, named_fixes, repair, rows_of
 from ftlab.data.report import DataReport
 from ftlab.html import escaped
 from ftlab.issues import Issue
@@ -23,8 +23,8 @@ from ftlab.ui.task import Task
 
 LOOK_SECONDS = 2.0
 """How long changes are looked for without being asked."""
-REST = "unread"
-"""The choice of the repairs that no issue names, for rows that can't be read yet."""
+REST = "in_refused"
+"""The choice of the repairs that no issue names, for rows that are refused as they stand."""
 
 
 class RepairBox(widgets.VBox):
@@ -58,13 +58,15 @@ class RepairBox(widgets.VBox):
 
     @property
     def ticked(self) -> tuple[str, ...]:
-        """The repairs that are chosen."""
-        chosen = {name for name, box in self.choices.items() if box.value}
-        every = fixable(self._report) if self._report is not None else ()
-        rest = REST in chosen
-        return tuple(
-            name for name in every if name in chosen or (rest and name not in self.choices)
-        )
+        """The repairs that are chosen for all rows."""
+        return tuple(name for name, box in self.choices.items() if box.value and name != REST)
+
+    @property
+    def in_refused(self) -> tuple[str, ...]:
+        """Those for rows that are refused as they stand."""
+        rest = self.choices.get(REST)
+        chosen = self._report is not None and rest is not None and rest.value
+        return hidden_fixes(self._report) if self._report and chosen else ()
 
     def choose(self, name: str) -> None:
         """Tick a repair, bring the box into view and mark where the repair stands in it."""
@@ -99,8 +101,8 @@ class RepairBox(widgets.VBox):
         wanted = report is not None and not needs_conversion(report)
         named = named_fixes(report) if report is not None and wanted else {}
         self.choices = {name: _choice(name, issues) for name, issues in named.items()}
-        if report is not None and wanted and len(fixable(report)) > len(named):
-            self.choices[REST] = _checkbox("Whatever else rows need that can't be read yet")
+        if report is not None and wanted and hidden_fixes(report):
+            self.choices[REST] = _checkbox("In rows that are refused now, whatever else they need")
         for box in self.choices.values():
             box.observe(guarded(self.state.tell, lambda _: self._changed()), "value")
         self.boxes.children = list(self.choices.values())
@@ -112,7 +114,7 @@ class RepairBox(widgets.VBox):
         self._look()
 
     def _check_buttons(self) -> None:
-        off = self.task.is_busy or not (self.ticked or self.viewer.edits)
+        off = self.task.is_busy or not (self.ticked or self.in_refused or self.viewer.edits)
         self.write.disabled = off
         self.write.tooltip = "Tick a repair first" if off and not self.task.is_busy else ""
 
@@ -128,7 +130,7 @@ class RepairBox(widgets.VBox):
             return
         self._looked = asked
         show(self.look, visible=False)
-        if asked[1] or asked[2]:
+        if any(asked[1:]):
             self._start_looking(LOOK_SECONDS)
         else:
             set_html(self.looking.said, "")
@@ -138,10 +140,12 @@ class RepairBox(widgets.VBox):
         self._start_looking(None)
 
     def _start_looking(self, seconds: float | None) -> None:
-        path, names, edits = self._looked
-        self.looking.start(
-            "Looking for changes", lambda: look(path, names, edits, seconds=seconds), self._saw
-        )
+        path, names, in_refused, edits = self._looked
+
+        def work() -> Look:
+            return look(path, names, edits, in_refused=in_refused, seconds=seconds)
+
+        self.looking.start("Looking for changes", work, self._saw)
 
     def _saw(self, found: Look) -> str:
         show(self.look, visible=not found.is_whole)
@@ -150,16 +154,16 @@ class RepairBox(widgets.VBox):
     # --- writing -----------------------------------------------------------------------------
 
     def _write(self) -> None:
-        path, names, edits = self._asked()
-        self.task.start(
-            f"Writing a mended copy of {Path(path).name}",
-            lambda: repair(path, None, names, edits, self.task.progress),
-            self._wrote,
-        )
+        path, names, in_refused, edits = self._asked()
 
-    def _asked(self) -> tuple[str, tuple[str, ...], dict[int, Any]]:
+        def work() -> Repair:
+            return repair(path, None, names, edits, self.task.progress, in_refused=in_refused)
+
+        self.task.start(f"Writing a mended copy of {Path(path).name}", work, self._wrote)
+
+    def _asked(self) -> tuple[str, tuple[str, ...], tuple[str, ...], dict[int, Any]]:
         assert self._report is not None
-        return self._report.path, self.ticked, dict(self.viewer.edits)
+        return self._report.path, self.ticked, self.in_refused, dict(self.viewer.edits)
 
     def _wrote(self, made: Repair) -> str:
         """Go on with the new file, and say where everything is."""

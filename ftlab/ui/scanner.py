@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -36,7 +37,7 @@ class Scanner:
         """The report, or None when it was cancelled. Raises UnreadableData when it broke."""
         assert self._process.stdout is not None
         found: DataReport | None = None
-        last = "no reason given"
+        last = ""
         with self._process:
             for line in self._process.stdout:
                 if line.startswith('{"report"'):
@@ -49,10 +50,16 @@ class Scanner:
                     last = line.strip()
         if found is None and not self._cancelled:
             raise UnreadableData(
-                f"The scan ended without a report ({last}); it reads rows as far as "
-                "memory and time go. Check the file, or scan a part of it."
+                f"The scan ended without a report ({last or self._ending()}); it reads rows as far "
+                "as memory and time go. Check the file, or scan a part of it."
             )
         return found
+
+    def _ending(self) -> str:
+        code = self._process.returncode
+        if code == -signal.SIGKILL:
+            return "it was killed, as where memory runs out"
+        return f"signal {-code}" if code < 0 else f"exit status {code}"
 
     def cancel(self) -> None:
         """End the scan."""

@@ -64,8 +64,9 @@ class State(HasTraits):
         self._seen: tuple[Any, ...] = ()
         self._scanners: dict[str, Scanner] = {}
         self._shares: dict[str, float] = {}
-        self.scan_began = 0.0
-        """By time.monotonic()."""
+        self.scan_first: tuple[float, float] | None = None
+        """When the scan first said how far it was, by time.monotonic(), and how far that was: what
+        it did before, such as starting a process, says nothing about its speed."""
         self._scan_due: float | None = None
         self.selected = None
         self.scan_progress = None
@@ -152,7 +153,7 @@ class State(HasTraits):
     def scan(self) -> None:
         """Scan the data files in processes of their own; the reports appear when they end."""
         self._end_scanners()
-        self.scan_failure, self.scan_began = "", time.monotonic()
+        self.scan_failure, self.scan_first = "", None
         given, _ = parse(self.values)
         for name in SCANNED:
             if getattr(given, name) is None:
@@ -205,7 +206,9 @@ class State(HasTraits):
         with self.lock:
             if self._scanners.get(name) is scanner:
                 self._shares[name] = share
-                self.scan_progress = min(self._shares.get(n, 0.0) for n in self._scanners)
+                progress = min(self._shares.get(n, 0.0) for n in self._scanners)
+                self.scan_first = self.scan_first or (time.monotonic(), progress)
+                self.scan_progress = progress
 
     def _previewed(self, name: str, scanner: Scanner, text: str) -> None:
         with self.lock:

@@ -172,7 +172,8 @@ def _data_part(state: State) -> str:
     name = f"<b>{escaped(Path(str(file)).name)}</b>"
     if report is None:
         return name
-    tokens = "" if report.tokens is None else f" · {short(report.tokens.total)} tokens"
+    counted = report.tokens is not None and report.tokens.n_sequences
+    tokens = f" · {short(report.tokens.total)} tokens" if report.tokens and counted else ""
     return f"{name} · {report.n_rows:,} rows{tokens}"
 
 

@@ -114,6 +114,6 @@ def test_bad_lines_and_no_newline_are_no_trouble(tmp_path):
 
 def test_in_words():
     found = module.Preview("general", (900, 1_100), (1_230_000, 2_000_000), 0.25)
-    expected = "about 1,000 rows, 1.23 to 2.00 million tokens of text (from 25.0% of the file)"
+    expected = "about 1,000 rows, 1.23 to 2 million tokens of text (from 25.0% of the file)"
     assert found.in_words() == expected
     assert found._replace(n_tokens=None).in_words() == "about 1,000 rows (from 25.0% of the file)"

@@ -9,7 +9,7 @@ import pytest
 
 from ftlab.data.fix_texts import right_encoding, stripped, without_controls
 from ftlab.data.fixes import FILE_FIXES, LINE_FIXES, ROW_FIXES, TEXT_FIXES, known_fixes
-from ftlab.data.repair import fixable, preview, repair
+from ftlab.data.repair import fixable, hidden_fixes, look, repair
 from ftlab.data.report import scan
 from ftlab.errors import UnreadableData
 from tests.small import chat_rows, write_rows
@@ -230,7 +230,6 @@ def test_rows_that_one_engine_takes_are_not_set_aside(tmp_path):
 
 
 def test_rows_of_other_formats_become_messages(tmp_path):
-    pytest.importorskip("ftlab.data.foreign")
     said = [{"from": "human", "value": "Where is it?"}, {"from": "gpt", "value": " On its way."}]
     assert mended(tmp_path, {"conversations": said, "id": "x1"}) == chat(ASKED, ANSWERED)
     alpaca = {"instruction": "Where is it?", "input": "", "output": "On its way."}
@@ -329,7 +328,7 @@ def test_lines_that_can_and_can_not_be_mended_are_two_issues(tmp_path):
 def test_a_line_that_is_no_json_is_shown_as_it_stood(tmp_path):
     file = tmp_path / "almost.jsonl"
     file.write_text("{'text': 'a'}\n")
-    (change,) = preview(file)
+    (change,) = look(file).changes
     assert change.diff() == ["-{'text': 'a'}", '+{"text": "a"}']
 
 
@@ -435,22 +434,21 @@ def test_edits_come_first_and_are_checked_like_all_rows(tmp_path):
         repair(file, edits={9: new})
 
 
-def test_a_preview_shows_the_same_changes_and_writes_nothing(tmp_path):
+def test_a_look_shows_the_same_changes_and_writes_nothing(tmp_path):
     rows = [*chat_rows(3), chat(ASKED, {**ANSWERED, "role": "gpt"}), {"a": 1}]
     file = write_rows(tmp_path / "train.jsonl", rows)
-    shown = preview(file)
+    shown = look(file).changes
     assert [path.name for path in tmp_path.iterdir()] == ["train.jsonl"]
     assert shown == repair(file).changes
     assert [(one.line, one.fixes, bool(one.reason)) for one in shown] == [
         (4, ("role",), False),
         (5, (), True),
     ]
-    assert len(preview(file, n=1)) == 1
 
 
 def test_a_change_is_shown_as_what_went_and_what_came(tmp_path):
     row = chat(ASKED, {**ANSWERED, "role": "gpt", "content": "<script>alert(1)</script>"})
-    (change,) = preview(write_rows(tmp_path / "one.jsonl", [row]))
+    (change,) = look(write_rows(tmp_path / "one.jsonl", [row])).changes
     signed = [line for line in change.diff() if line[0] in "+-"]
     assert signed == ['-      "role": "gpt",', '+      "role": "assistant",']
     assert "<script>" not in change.html()
@@ -461,7 +459,7 @@ def test_a_change_is_shown_as_what_went_and_what_came(tmp_path):
 def test_a_difference_in_bytes_alone_is_shown_too(tmp_path):
     file = tmp_path / "marked.jsonl"
     file.write_bytes(b'\xef\xbb\xbf{"text": "a"}\n')
-    (change,) = preview(file)
+    (change,) = look(file).changes
     assert change.diff()[0].startswith("-\\xef\\xbb\\xbf")
 
 
@@ -533,6 +531,33 @@ def test_a_second_repair_changes_nothing(tmp_path, seed):
     second = repair(first.path)
     assert (second.n_changed, second.n_removed, second.n_set_aside) == (0, 0, 0)
     assert second.path.read_bytes() == first.path.read_bytes()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_a_report_repairs_scans_clean_too(tmp_path, seed):
+    rows = list(faulty_rows(seed))
+    shared = {
+        "conversations": [{"from": "human", "value": " Hi\r\n"}, {"from": "gpt", "value": "x"}]
+    }
+    lines = [json.dumps(row) for row in [*rows, shared, shared]] + [repr(row) for row in rows[:9]]
+    file = tmp_path / "train.jsonl"
+    file.write_text("\n".join(lines))
+    done = scan(file).repair()
+    after = scan(done.path)
+    assert fixable(after) == ()
+    assert after.n_bad_rows == 0
+
+
+def test_only_rows_that_are_refused_get_more_than_the_report_names(tmp_path):
+    spaced = [chat(ASKED, {**ANSWERED, "content": f" It is the {i}th. "}) for i in range(20)]
+    refused = chat({**ASKED, "role": "human"}, {**ANSWERED, "content": " caf\u00c3\u00a9 "})
+    report = scan(write_rows(tmp_path / "train.jsonl", [*spaced, refused]))
+    assert fixable(report) == ("role",)
+    assert {"encoding", "whitespace"} <= set(hidden_fixes(report))
+    rows = lines_of(report.repair().path)
+    assert rows[:20] == spaced
+    assert rows[20] == chat(ASKED, {**ANSWERED, "content": "café"})
+    assert hidden_fixes(scan(write_rows(tmp_path / "good.jsonl", spaced))) == ()
 
 
 def test_every_repair_that_a_scan_names_exists(tmp_path):

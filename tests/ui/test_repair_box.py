@@ -26,9 +26,9 @@ def test_a_bad_file_is_mended_and_the_new_one_is_scanned(state, bad, tmp_path):
     assert is_seen(box)
     assert "2 rows can be mended" in box.head.value
     assert set(box.ticked) == {"role", "cut_after_answer"}
-    assert [choice.description.partition(" · ")[2] for choice in box.choices.values()] == [
-        "1 row"
-    ] * 2
+    assert list(box.choices) == ["role", "cut_after_answer", REST]
+    counts = [choice.description.partition(" · ")[2] for choice in box.choices.values()]
+    assert counts == ["1 row", "1 row", ""]
     assert box.write.description == "Write bad.fixed.jsonl"
     saw(box)  # without being asked: what a click would do is seen before it
     assert "line 3" in box.looking.said.value
@@ -68,7 +68,7 @@ def test_what_would_change_follows_the_ticks(bad):
     saw(box)
     assert "And now?" not in box.looking.said.value
     assert "line 3" in box.looking.said.value
-    box.choices["role"].value = False
+    box.choices["role"].value = box.choices[REST].value = False
     saw(box)
     assert box.looking.said.value == ""
     assert box.write.disabled
@@ -99,8 +99,10 @@ def test_rows_that_can_not_be_read_yet_get_all_they_need(state, panel, files, tm
     box = panel.repair_box
     assert list(box.choices) == ["json_syntax", REST]
     assert "5 rows can be mended" in box.head.value
-    box.choices[REST].value = False
     assert box.ticked == ("json_syntax",)
+    assert "extra_key" in box.in_refused
+    box.choices[REST].value = False
+    assert box.in_refused == ()
     box.choices[REST].value = True
     box.write.click()
     finish(box)
@@ -196,6 +198,7 @@ def test_columns_of_a_table_are_mapped(state, panel, files, tmp_path):
     box.convert.click()
     finish(box)
     assert "25 rows" in box.task.said.value
+    assert "CSV" not in box.task.said.value  # what was wrong with the old file is done with
     scan(state)
     assert state.report.format == "conversation"
     assert state.report.n_rows == 25
@@ -214,6 +217,7 @@ def test_a_known_foreign_format_needs_no_mapping(state, panel, files, tmp_path):
     box = panel.convert_box
     assert is_seen(box)
     assert "ShareGPT" in box.head.value
+    assert "ShareGPT (to be converted)" in panel.figures.value
     assert box.choices.children == ()
     assert box.convert.description == "Convert to shared-2.jsonl"
     box.convert.click()
