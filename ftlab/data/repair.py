@@ -171,8 +171,8 @@ def repair(
     It goes beside the file as `<name>.fixed.jsonl`, or into the folder or to the path `to`; where
     that name is taken, a number is added. `fixes` are the names of repairs, all by default;
     `in_refused` are further ones, for those rows only that the embedded trainer refuses as they
-    stand; `edits` replace rows by line before all that. Memory does not grow with the file, but for 100 bytes
-    a row while copies are looked for.
+    stand; `edits` replace rows by line before all that. Memory does not grow with the file, but for
+    100 bytes a row while copies are looked for.
 
     Raises UnreadableData when nothing can be read, ValueError for an unknown name.
     """

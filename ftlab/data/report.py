@@ -128,9 +128,10 @@ class DataReport(BaseModel):
         return sorted({line for issue in self.issues if issue.code == code for line in issue.lines})
 
     def repair(self, to: str | Path | None = None) -> Any:
-        """Write a copy in which every fault of this report that can be mended is mended; rows that
-        can't be go into a second file, with reasons. They stand beside the file; of rows from
-        memory, in the present folder or in `to`. Returns a `Repair`; see `ftlab.repair`."""
+        """Write a copy in which every fault of this report that can be mended is mended, and in
+        rows that are refused whatever else they need; rows that can't be mended go into a second
+        file, with reasons. Both stand beside the file; of rows from memory, in the present folder
+        or in `to`. Returns a `Repair`; see `ftlab.repair`."""
         from ftlab.data.repair import fixable, hidden_fixes, repair
 
         rows = self._source or self.path

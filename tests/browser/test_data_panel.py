@@ -91,7 +91,7 @@ def test_a_bad_file_is_uploaded_looked_into_and_mended(looks):
     assert cut_buttons(page) == []
 
     button_of(page, "messages is []", "show").click()
-    page.see("line 13")
+    expect(page.field("line")).to_have_value("13")
     page.field("line").fill("7")
     page.field("line").press("Enter")
     page.see("onerror")
