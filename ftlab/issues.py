@@ -10,6 +10,7 @@ import difflib
 import types
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -70,11 +71,13 @@ def from_validation(
     error: ValidationError,
     model: type[BaseModel],
     engines: tuple[str, ...],
-    aliases: dict[str, str],
+    aliases: Mapping[str, str],
+    other_units: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Issue]:
     """One issue per field that pydantic refused, whatever the number of its complaints.
 
-    `aliases` maps names that other tools use to ours, for a hint on unknown fields.
+    `aliases` maps names that other tools use to ours, for a hint on unknown fields;
+    `other_units` says what ours is where such a name's value can't be taken as it stands.
     """
     issues: dict[str, Issue] = {}
     for problem in error.errors(include_url=False, include_context=False):
@@ -83,7 +86,12 @@ def from_validation(
             continue
         value = _typed_value(problem, error, name)
         if problem["type"] == "extra_forbidden":
-            issues[name] = _unknown_field(name, value, model, engines, aliases)
+            ours = aliases.get(name) or _closest(name, model)
+            issues[name] = (
+                _other_unit(name, ours, other_units[name], engines)
+                if ours and name in other_units
+                else _unknown_field(name, value, ours, model, engines)
+            )
         else:
             issues[name] = _bad_value(name, value, model.model_fields[name], engines)
     return list(issues.values())
@@ -103,13 +111,25 @@ def _typed_value(problem: Any, error: ValidationError, name: str) -> Any:
     return whole[0] if whole else problem["input"]
 
 
+def _closest(name: str, model: type[BaseModel]) -> str | None:
+    """The field that was most likely meant."""
+    close = difflib.get_close_matches(name, model.model_fields, n=1, cutoff=0.75)
+    return close[0] if close else None
+
+
+def _other_unit(name: str, ours: str, unit: str, engines: tuple[str, ...]) -> Issue:
+    return Issue(
+        "error",
+        f"Unknown field `{name}`; ftlab has `{ours}` instead, which is {unit}. Give that.",
+        code="unknown_field",
+        where=name,
+        blocks=engines,
+    )
+
+
 def _unknown_field(
-    name: str, value: Any, model: type[BaseModel], engines: tuple[str, ...], aliases: dict[str, str]
+    name: str, value: Any, ours: str | None, model: type[BaseModel], engines: tuple[str, ...]
 ) -> Issue:
-    ours = aliases.get(name)
-    if ours is None:
-        close = difflib.get_close_matches(name, model.model_fields, n=1, cutoff=0.75)
-        ours = close[0] if close else None
     if ours is None:
         advice = "Take it out; the fields are listed in the form and in `JobSpec`'s help."
     else:
@@ -182,6 +202,7 @@ def _bounds_in_words(metadata: list[Any]) -> str:
         "ge": "of at least {}",
         "lt": "below {}",
         "le": "of at most {}",
+        "min_length": "of at least {} character",
         "max_length": "of at most {} characters",
         "pattern": "of letters, digits, '.', '_' and '-'",
     }

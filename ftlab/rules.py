@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -9,34 +10,66 @@ from typing import Any, NamedTuple
 from ftlab.advice import EVALUATIONS, recommend
 from ftlab.data.report import DataReport
 from ftlab.issues import Issue, by_gravity
-from ftlab.models import Limits, ModelInfo, read_info
-from ftlab.rulebook import NO_LIMITS, RULES, refused_data
-from ftlab.spec import Engine, JobSpec, parse
+from ftlab.limits import Limits
+from ftlab.models import ModelInfo, read_info
+from ftlab.rulebook import NO_LIMITS, RULES, option_issues, refused_data
+from ftlab.rulebook.options import HOSTED_OPTIONS
+from ftlab.spec import FIELDS, Engine, JobSpec, parse
+
+PLACES = {name: place for place, name in enumerate(FIELDS)}
 
 
 def check(
     values: JobSpec | Mapping[str, Any],
-    limits: Limits | None = None,
+    limits: Limits | Mapping[str, Any] | None = None,
     report: DataReport | None = None,
     *,
     validation: DataReport | None = None,
 ) -> list[Issue]:
     """Every problem of a spec at once, errors first; an engine is in `blocks` if it refuses.
 
-    `values` may be a spec or plain keywords, valid or not. `limits` are those of the model on
-    the engine; what is unknown in them is not checked. `report` and `validation` are scans of the
+    `values` may be a spec or plain keywords, valid or not, with the options of hosted jobs among
+    them or without. `limits` are those of the model on the engine, or the service's own reply
+    about them; what is unknown in them is not checked. `report` and `validation` are scans of the
     data files. Neither files nor the model are opened here; `submit()` looks at all of them.
     """
-    spec, issues = parse(values)
-    bad_fields = {issue.where for issue in issues}
+    given, issues = _without_options(values)
+    spec, bad = parse(given)
+    known = Limits.from_reply(limits) if isinstance(limits, Mapping) else limits or NO_LIMITS
+    bad_names = {issue.where for issue in bad}
     for registered in RULES:
-        found = registered.find(spec, limits or NO_LIMITS, report)
-        issues += [replace(i, code=registered.name) for i in found if not _fields(i) & bad_fields]
-    return by_gravity([*issues, *refused_data("validation_file", validation, report)])
+        found = registered.find(spec, known, report)
+        issues += [
+            replace(issue, code=registered.name)
+            for issue in found
+            if not (bad_names and _speaks_of(issue, bad_names))
+        ]
+    issues += [
+        replace(issue, code="validation_data_is_accepted")
+        for issue in refused_data("validation_file", validation, report)
+    ]
+    issues.sort(key=lambda issue: PLACES.get(issue.where, -1))
+    return by_gravity([*bad, *issues])
 
 
-def _fields(issue: Issue) -> set[str]:
-    return {issue.where, *(issue.fix if isinstance(issue.fix, dict) else ())}
+def _without_options(
+    values: JobSpec | Mapping[str, Any],
+) -> tuple[JobSpec | Mapping[str, Any], list[Issue]]:
+    if isinstance(values, JobSpec):
+        return values, []
+    given = {name: value for name, value in values.items() if name not in HOSTED_OPTIONS}
+    return given, list(option_issues(values))
+
+
+def _speaks_of(issue: Issue, names: set[str]) -> bool:
+    """Whether an issue takes one of these fields for left out while a bad value was given."""
+    if not names.isdisjoint((issue.where, *(issue.fix if isinstance(issue.fix, dict) else ()))):
+        return True
+    # A name without an underscore is also a word: "the model takes 8 to 32".
+    return any(
+        re.search(rf"\b{re.escape(name)}{'' if '_' in name else ' is'}\b", issue.message)
+        for name in names
+    )
 
 
 class Resolved(NamedTuple):
@@ -80,13 +113,21 @@ def _fillings(
     """Field → (value, reason) for every field that may be left out."""
     advised = {
         name: (advice.value, f"{advice.source}: {advice.why}")
-        for name, advice in recommend(spec, report, info).items()
+        for name, advice in recommend(spec, report, info, engine).items()
     }
     has_validation = spec.validation_file is not None or spec.validation_split is not None
+    # Without an adapter its settings would be refused; left to the service, it brings its own.
+    has_adapter = spec.lora or (spec.lora is None and engine == "local")
+    rank = spec.lora_r or (advised["lora_r"][0] if has_adapter else None)
     return {
         "batch_size": (16, "the number of rows is not known yet"),
         **advised,
-        "lora_alpha": (2 * (spec.lora_r or advised["lora_r"][0]), "twice the rank, as on Together"),
+        "lora": (engine == "local" or None, "the embedded trainer trains adapters"),
+        "lora_r": advised["lora_r"] if has_adapter else (None, ""),
+        "lora_alpha": (
+            2 * rank if has_adapter and rank else None,
+            "twice the rank, as on Together",
+        ),
         "gradient_accumulation_steps": (1, "a step is one batch"),
         "train_on_inputs": (
             "auto" if spec.training_method == "sft" else None,

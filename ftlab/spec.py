@@ -10,13 +10,15 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, cast, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
 from ftlab.errors import FtlabError
 from ftlab.issues import LARGEST, Issue, allowed, alternatives, from_validation
+from ftlab.names import FOREIGN_NAMES as FOREIGN_NAMES
+from ftlab.names import OTHER_UNITS
 
 Engine = Literal["local", "together"]
 ENGINES: tuple[Engine, ...] = ("local", "together")
@@ -67,6 +69,15 @@ class JobSpec(BaseModel):
         hide_input_in_errors=True,
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _without_left_out(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        given = cast("dict[str, Any]", values)
+        empty = [n for n, mark in LEFT_OUT.items() if n in given and _is_same(given[n], mark)]
+        return {n: v for n, v in given.items() if n not in empty} if empty else given
+
     # Model
     model: Annotated[str | None, Knob(MODEL)] = Field(None, min_length=1)
     """Base model: a folder, a Hugging Face id, or "demo" for the tiny model inside ftlab."""
@@ -89,7 +100,7 @@ class JobSpec(BaseModel):
     training_method: Annotated[Literal["sft", "dpo"], Knob(METHOD)] = "sft"
     """"sft" learns the answers in the data; "dpo" learns to prefer one of two answers."""
     train_on_inputs: Annotated[
-        bool | Literal["auto"] | None, Knob(METHOD, advanced=True, methods=SFT)
+        StrictBool | Literal["auto"] | None, Knob(METHOD, advanced=True, methods=SFT)
     ] = None
     """Whether prompts are trained too. "auto" trains only answers, and all of plain text."""
     dpo_beta: Annotated[float | None, Knob(METHOD, methods=DPO, providers=HOSTED)] = Field(
@@ -260,47 +271,25 @@ KNOBS: dict[str, Knob] = {
     for name, field in FIELDS.items()
 }
 
-# What the same thing is called elsewhere: transformers, TRL and peft, Tinker, torchtune, NeMo,
-# LLaMA-Factory, Axolotl. A person who pastes such a name is told ours.
-FOREIGN_NAMES: dict[str, str] = {
-    "num_train_epochs": "n_epochs",
-    "num_epochs": "n_epochs",
-    "epochs": "n_epochs",
-    "per_device_train_batch_size": "batch_size",
-    "global_batch_size": "batch_size",
-    "train_batch_size": "batch_size",
-    "lr": "learning_rate",
-    "lr_scheduler": "lr_scheduler_type",
-    "warmup_steps": "warmup_ratio",
-    "r": "lora_r",
-    "lora_rank": "lora_r",
-    "rank": "lora_r",
-    "alpha": "lora_alpha",
-    "dropout": "lora_dropout",
-    "target_modules": "lora_trainable_modules",
-    "lora_target": "lora_trainable_modules",
-    "lora_target_modules": "lora_trainable_modules",
-    "lora_attn_modules": "lora_trainable_modules",
-    "exclude_modules": "lora_exclude_modules",
-    "max_length": "max_seq_length",
-    "max_seq_len": "max_seq_length",
-    "cutoff_len": "max_seq_length",
-    "sequence_len": "max_seq_length",
-    "beta": "dpo_beta",
-    "pref_beta": "dpo_beta",
-    "seed": "random_seed",
-    "model_name_or_path": "model",
-    "base_model": "model",
-    "dataset": "training_file",
-    "train_file": "training_file",
-    "val_file": "validation_file",
-    "val_size": "validation_split",
-    "clip_grad_norm": "max_grad_norm",
-    "sample_packing": "packing",
-    "neftune_noise": "neftune_noise_alpha",
+# Together's client takes these for "left out" too, beside the field not being there at all.
+LEFT_OUT: dict[str, Any] = {
+    "validation_file": "",
+    "gradient_accumulation_steps": 0,
+    **dict.fromkeys(
+        (
+            *("lora_dropout", "lora_trainable_modules", "min_lr_ratio", "warmup_ratio"),
+            *("weight_decay", "n_checkpoints", "early_stopping_patience"),
+            *("early_stopping_min_delta", "early_stopping_warmup_evals"),
+        )
+    ),
 }
 
 Value = TypeVar("Value")
+
+
+def _is_same(value: Any, mark: Any) -> bool:
+    """Whether a value is that mark itself, not only equal to it as False is to 0."""
+    return value is mark or (type(value) is type(mark) and value == mark)
 
 
 def kinds(name: str) -> tuple[Any, ...]:
@@ -316,12 +305,13 @@ def parse(values: JobSpec | Mapping[str, Any]) -> tuple[JobSpec, list[Issue]]:
     """The spec of the valid fields, and one issue for each of the others."""
     if isinstance(values, JobSpec):
         return values, []
+    given = {str(name): value for name, value in values.items()}
     try:
-        return JobSpec(**values), []
+        return JobSpec(**given), []
     except ValidationError as error:
-        issues = from_validation(error, JobSpec, ENGINES, FOREIGN_NAMES)
+        issues = from_validation(error, JobSpec, ENGINES, FOREIGN_NAMES, OTHER_UNITS)
         bad = {issue.where for issue in issues}
-        return JobSpec(**{name: v for name, v in values.items() if name not in bad}), issues
+        return JobSpec(**{name: v for name, v in given.items() if name not in bad}), issues
 
 
 def with_fix(values: Mapping[str, Any], fix: Mapping[str, Any]) -> dict[str, Any]:

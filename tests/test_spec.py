@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from ftlab.spec import FIELDS, FOREIGN_NAMES, GROUPS, KNOBS, JobSpec, filled, parse, with_fix
+from ftlab.names import FOREIGN_NAMES, OTHER_UNITS
+from ftlab.spec import FIELDS, GROUPS, KNOBS, LEFT_OUT, JobSpec, filled, parse, with_fix
 
 
 @pytest.mark.parametrize("name", FIELDS)
@@ -79,6 +81,39 @@ def test_messages_hold_what_was_found_what_is_allowed_and_what_to_do(values, mes
     (issue,) = parse(values)[1]
     assert (issue.message, issue.fix) == (message, fix)
     assert issue.blocks == ("local", "together")
+
+
+@pytest.mark.parametrize(("name", "mark"), LEFT_OUT.items())
+def test_what_together_takes_for_left_out_is_left_out(name, mark):
+    spec = JobSpec.model_validate({name: mark})
+    assert spec == JobSpec()
+    assert not spec.model_fields_set
+
+
+def test_only_the_mark_itself_leaves_a_field_out():
+    spec, issues = parse({"gradient_accumulation_steps": False, "n_evals": 0})
+    assert [issue.where for issue in issues] == ["gradient_accumulation_steps"]
+    assert spec.n_evals == 0
+
+
+@pytest.mark.parametrize("name", OTHER_UNITS)
+def test_a_name_of_another_unit_is_told_but_not_taken_over(name):
+    (issue,) = parse({name: 1})[1]
+    assert FOREIGN_NAMES[name] in issue.message
+    assert OTHER_UNITS[name] in issue.message
+    assert issue.fix is None
+
+
+def test_keys_that_are_no_text_are_unknown_fields():
+    values: Any = {1: 2, None: 3, "n_epochs": 2}
+    spec, issues = parse(values)
+    assert (spec.n_epochs, {issue.code for issue in issues}) == (2, {"unknown_field"})
+
+
+@pytest.mark.parametrize("given", [1, "yes", "true", 0.0])
+def test_train_on_inputs_takes_no_word_for_yes(given):
+    """The service's own client is as strict: "no" would train all inputs."""
+    assert [issue.where for issue in parse({"train_on_inputs": given})[1]] == ["train_on_inputs"]
 
 
 @pytest.mark.parametrize(("foreign", "ours"), FOREIGN_NAMES.items())

@@ -1,0 +1,84 @@
+"""What an engine honours; the rest is said, never dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ftlab.data.report import DataReport
+from ftlab.issues import Issue, shown
+from ftlab.limits import Limits
+from ftlab.rulebook.registry import advice, error, is_set, rule
+from ftlab.spec import ENGINES, HOSTED, KNOBS, LOCAL, JobSpec
+
+NOT_YET_LOCAL: dict[str, tuple[Any, str]] = {
+    "training_method": ("dpo", "trains with sft"),
+    "lora": (False, "trains LoRA adapters"),
+    "optimizer": ("adamw_8bit", "has adamw and sgd"),
+}
+"""Values that the embedded trainer does not honour, and what it does instead."""
+
+
+@rule(validation_split=0.1, neftune_noise_alpha=5.0)
+def field_is_honoured(spec: JobSpec, limits: Limits, report: DataReport | None) -> Iterator[Issue]:
+    """A field that an engine can't honour is said, never dropped."""
+    given = spec.model_fields_set
+    for name, knob in KNOBS.items():
+        if len(knob.providers) == len(ENGINES) or name not in given or not is_set(spec, name):
+            continue
+        for engine in ENGINES:
+            if engine not in knob.providers:
+                yield error(
+                    name,
+                    f"{name} is {shown(getattr(spec, name))}; the {engine} engine has no such "
+                    f"setting. Leave it out for {engine} jobs.",
+                    (engine,),
+                    fix={name: None},
+                )
+
+
+@rule(lora=False)
+def value_is_honoured_locally(
+    spec: JobSpec, limits: Limits, report: DataReport | None
+) -> Iterator[Issue]:
+    """Values that the embedded trainer does not know are refused, not replaced."""
+    for name, (value, instead) in NOT_YET_LOCAL.items():
+        if getattr(spec, name) == value:
+            yield error(
+                name,
+                f"{name} is {value!r}; the local engine {instead}. Choose another value, or the "
+                "hosted engine.",
+                LOCAL,
+            )
+
+
+@rule(lr_scheduler_type="wsd")
+def hosted_schedules(spec: JobSpec, limits: Limits, report: DataReport | None) -> Iterator[Issue]:
+    """The service knows two schedules, and takes any other word for linear."""
+    if spec.lr_scheduler_type not in ("cosine", "linear"):
+        yield error(
+            "lr_scheduler_type",
+            f"lr_scheduler_type is {spec.lr_scheduler_type}; hosted jobs take cosine or linear. "
+            "Use cosine.",
+            HOSTED,
+            fix={"lr_scheduler_type": "cosine"},
+        )
+
+
+@rule(packing=False)
+def padding_is_billed(spec: JobSpec, limits: Limits, report: DataReport | None) -> Iterator[Issue]:
+    """Without packing a hosted job pays for rows × max_seq_length (docs.together.ai, 2026-08)."""
+    if spec.packing is not False:
+        return
+    longest = spec.max_seq_length or limits.longest_sequence(spec.training_method)
+    here = ""
+    if report is not None and report.tokens is not None and longest:
+        billed = report.tokens.n_sequences * longest
+        here = f", here {billed:,} tokens per epoch instead of {report.tokens.total:,}"
+    yield advice(
+        "warning",
+        "packing",
+        f"packing is False; a hosted job is then billed for all rows as if each had max_seq_length "
+        f"tokens{here}. Leave packing on, or lower max_seq_length.",
+        fix={"packing": None},
+    )
