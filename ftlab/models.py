@@ -1,4 +1,4 @@
-"""What is known about a base model, read from its folder without loading it.
+"""Base models: where one is, what keeps it from being used, and what is known about it.
 
 A model is named by a folder, by a Hugging Face id, or "demo" (the tiny model inside ftlab).
 Unknown stays None and is shown as unknown.
@@ -7,76 +7,20 @@ Unknown stays None and is shown as unknown.
 from __future__ import annotations
 
 import json
-import math
-import struct
-from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
+from ftlab import catalogue, model_hub
 from ftlab.errors import UnreadableData
 from ftlab.files import existing
 from ftlab.issues import Issue
+from ftlab.limits import Limits as Limits
+from ftlab.model_files import ModelInfo, folder_info
+from ftlab.model_files import read_config as read_config
+from ftlab.model_files import tensor_shapes as tensor_shapes
 
 DEMO = "demo"
-HEADER_LIMIT = 100_000_000  # bytes; the safetensors format's own limit for a header
 LIGHT_FILES = ("*.json", "*.jinja", "additional_chat_templates/*", "*.model")
 """What the data panel needs of a hub model: everything but the weights."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What an engine accepts for a model; None is unknown, and then nothing is checked."""
-
-    min_batch_size: int | None = None
-    max_batch_size: int | None = None
-    max_batch_size_dpo: int | None = None
-    default_lora_r: int | None = None
-    max_lora_r: int | None = None
-    lora_trainable_modules: tuple[str, ...] = ()
-    min_learning_rate: float | None = None
-    max_learning_rate: float | None = None
-    max_n_epochs: int | None = None
-    max_n_evals: int | None = None
-    max_n_checkpoints: int | None = None
-    max_seq_length_sft: int | None = None
-    max_seq_length_dpo: int | None = None
-    default_gradient_accumulation_steps: int | None = None
-    full: bool | None = None
-    """Whether all weights can be trained."""
-    source: str = ""
-    as_of: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ModelInfo:
-    """Shape and size of a base model."""
-
-    name: str
-    family: str | None = None
-    n_params: int | None = None
-    hidden_size: int | None = None
-    intermediate_size: int | None = None
-    n_layers: int | None = None
-    vocab_size: int | None = None
-    context_length: int | None = None
-    n_bytes: int | None = None
-    """Size of the weight files."""
-    lora_params_per_rank: dict[str, int] = field(default_factory=dict)
-    """Adapter parameters per unit of rank, by the last part of the layer's name: the sum of
-    inputs and outputs over all layers of that name. The output head is not among them."""
-
-    def local_limits(self) -> Limits:
-        """What the embedded trainer accepts for this model."""
-        length = self.context_length
-        modules = tuple(self.lora_params_per_rank)
-        return Limits(
-            max_seq_length_sft=length,
-            max_seq_length_dpo=length,
-            lora_trainable_modules=modules,
-            full=False,
-            source="the model's own files",
-        )
 
 
 def locate(model: str) -> Path | None:
@@ -105,10 +49,15 @@ def model_problem(model: str) -> Issue | None:
     if _is_on_hub(model):
         text = (
             f"{model} is not on this machine; a run downloads it from Hugging Face first. "
-            "Its size and its token counts are known after that."
+            f"{_known_after_that(model)} known after that."
         )
         return Issue("tip", text, "model_not_here", "model")
     return Issue("error", _no_model(model), "no_model_here", "model", blocks=("local",))
+
+
+def _known_after_that(model: str) -> str:
+    known = read_info(model).n_params is not None
+    return "Its token counts are" if known else "Its size and its token counts are"
 
 
 def _no_weights(folder: Path) -> str:
@@ -154,90 +103,13 @@ def fetch(model: str, revision: str | None = None, *, weights: bool = True) -> P
 
 
 def read_info(model: str) -> ModelInfo:
-    """What the model's own files say; everything unknown when it is not on this machine."""
+    """What the model's own files say; what they don't say, or all of it for a model of the hub
+    that is not here, from the hub when it was asked, and from the catalogue. Asks no network."""
     folder = locate(model)
-    if folder is None:
-        return ModelInfo(name=model)
-    config = read_config(folder)
-    family = config.get("model_type")
-    inner = config.get("text_config")
-    text: dict[str, Any] = inner if isinstance(inner, dict) else config
-    shapes = tensor_shapes(folder)
-    return ModelInfo(
-        name=model,
-        family=family if isinstance(family, str) else None,
-        n_params=sum(math.prod(shape) for shape in shapes.values()) or None,
-        hidden_size=_size(text, "hidden_size", "n_embd"),
-        intermediate_size=_size(text, "intermediate_size", "n_inner"),
-        n_layers=_size(text, "num_hidden_layers", "n_layer"),
-        vocab_size=_size(text, "vocab_size"),
-        context_length=_size(text, "max_position_embeddings", "n_positions"),
-        n_bytes=sum(file.stat().st_size for file in folder.glob("*.safetensors")) or None,
-        lora_params_per_rank=_params_per_rank(shapes),
-    )
-
-
-def _size(config: dict[str, Any], *names: str) -> int | None:
-    """The first of the values that is a whole number above 0; None is unknown."""
-    found = (config.get(name) for name in names)
-    return next((n for n in found if type(n) is int and n > 0), None)
-
-
-def read_config(folder: Path) -> dict[str, Any]:
-    """The model's config.json."""
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as exc:
-        raise UnreadableData(
-            f"{folder / 'config.json'} can't be read ({exc}); a model folder needs it as JSON. "
-            "Copy the model folder again."
-        ) from exc
-    return config if isinstance(config, dict) else {}
-
-
-def tensor_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
-    """Name → shape of every tensor in the folder's safetensors files, from their headers alone."""
-    files = sorted(folder.glob("*.safetensors"))
-    return _shapes(tuple((file, file.stat().st_mtime_ns) for file in files))
-
-
-@lru_cache(maxsize=4)  # the form asks with every key that is pressed
-def _shapes(files: tuple[tuple[Path, int], ...]) -> dict[str, tuple[int, ...]]:
-    shapes: dict[str, tuple[int, ...]] = {}
-    for file, _ in files:
-        shapes.update(_read_header(file))
-    return shapes
-
-
-def _read_header(file: Path) -> dict[str, tuple[int, ...]]:
-    """Name → shape; the file must also be as long as its header says."""
-    try:
-        with file.open("rb") as stream:
-            (size,) = struct.unpack("<Q", stream.read(8))
-            if size > HEADER_LIMIT:
-                raise ValueError(f"its header claims {size} bytes")
-            header = json.loads(stream.read(size))
-        entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
-        wanted = 8 + size + max((e["data_offsets"][1] for e in entries.values()), default=0)
-        if wanted != file.stat().st_size:
-            raise ValueError(f"it has {file.stat().st_size:,} of {wanted:,} bytes")
-        return {name: tuple(map(int, entry["shape"])) for name, entry in entries.items()}
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, struct.error) as exc:
-        raise UnreadableData(
-            f"{file} is not a whole safetensors file ({exc}); ftlab reads weights only in that "
-            "format. Download or copy the file again."
-        ) from exc
-
-
-def _params_per_rank(shapes: dict[str, tuple[int, ...]]) -> dict[str, int]:
-    """Linear layers as peft's "all-linear" takes them: every matrix but embeddings and the head."""
-    sums: dict[str, int] = {}
-    for name, shape in shapes.items():
-        parts = name.split(".")
-        is_linear = len(shape) == 2 and parts[-1] == "weight" and len(parts) > 1
-        if is_linear and any(part.isdigit() for part in parts):
-            sums[parts[-2]] = sums.get(parts[-2], 0) + sum(shape)
-    return sums
+    own = ModelInfo(name=model) if folder is None else folder_info(model, folder)
+    if not _is_on_hub(model):
+        return own
+    return own.over(model_hub.seen(model)).over(catalogue.find(model))
 
 
 def _is_on_hub(model: str) -> bool:
@@ -250,6 +122,10 @@ def _looks_like_hub_id(model: str) -> bool:
 
 
 def _cached(model: str) -> Path | None:
+    from huggingface_hub import constants
+
+    if not (Path(constants.HF_HUB_CACHE) / f"models--{model.replace('/', '--')}").is_dir():
+        return None  # said without the hub's client, which takes a quarter of a second to load
     from huggingface_hub import try_to_load_from_cache
 
     config = try_to_load_from_cache(model, "config.json")

@@ -10,6 +10,7 @@ import pytest
 from ftlab import demo
 from ftlab.cost import estimate
 from ftlab.errors import UnreadableData
+from ftlab.model_files import PLAIN
 from ftlab.models import ModelInfo, fetch, locate, model_problem, read_info, tensor_shapes
 from tests.small import save_model, save_tokenizer
 
@@ -173,3 +174,114 @@ def test_a_part_of_the_weights_that_is_missing_is_said(tmp_path):
 def test_a_name_that_can_be_no_path_is_no_model(name):
     assert model_problem(name).code == "no_model_here"
     assert read_info(name) == ModelInfo(name=name)
+
+
+SMALL = {
+    "vocab_size": 64,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 16,
+    "max_position_embeddings": 64,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+MOE = {"num_experts_per_tok": 2, "moe_intermediate_size": 24}
+EXPERTS = {
+    "qwen3_moe": {"num_experts": 4, **MOE},
+    "qwen2_moe": {"num_experts": 4, "shared_expert_intermediate_size": 40, **MOE},
+    "mixtral": {"num_local_experts": 4},
+    "olmoe": {"num_experts": 4, "head_dim": 8},
+    "glm4_moe": {"n_routed_experts": 4, "n_shared_experts": 1, "first_k_dense_replace": 1, **MOE},
+    "deepseek_v3": {
+        **{"n_routed_experts": 4, "n_shared_experts": 1, "first_k_dense_replace": 1, "n_group": 1},
+        **{"topk_group": 1, "q_lora_rank": 8, "kv_lora_rank": 8, "qk_rope_head_dim": 8},
+        **{"qk_nope_head_dim": 8, "v_head_dim": 8, "num_key_value_heads": 4, **MOE},
+    },
+    "gpt_oss": {"num_local_experts": 4, "num_experts_per_tok": 2},
+}
+
+
+def trainable_with_peft(folder) -> int:
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    config = LoraConfig(r=1, target_modules="all-linear", task_type="CAUSAL_LM")
+    model = get_peft_model(AutoModelForCausalLM.from_pretrained(folder), config)
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def save_family(folder, family: str, **config):
+    from transformers import CONFIG_MAPPING, AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_config(CONFIG_MAPPING[family](**{**SMALL, **config}))
+    model.save_pretrained(folder)
+    return folder, model
+
+
+@pytest.mark.filterwarnings(
+    "ignore::FutureWarning", "ignore::UserWarning", "ignore::RuntimeWarning"
+)
+@pytest.mark.parametrize("family", EXPERTS)
+def test_an_adapter_passes_experts_and_routers_by_as_peft_does(family, tmp_path):
+    folder, model = save_family(tmp_path, family, **EXPERTS[family])
+    info = read_info(str(folder))
+    assert info.n_params == sum(tensor.numel() for tensor in model.state_dict().values())
+    assert sum(info.lora_params_per_rank.values()) == trainable_with_peft(folder)
+
+
+@pytest.mark.filterwarnings(
+    "ignore::FutureWarning", "ignore::UserWarning", "ignore::RuntimeWarning"
+)
+@pytest.mark.parametrize("family", sorted(PLAIN))
+def test_an_adapter_is_counted_without_weights_as_peft_does(family, tmp_path):
+    folder, _ = save_family(tmp_path, family)
+    trainable = trainable_with_peft(folder)
+    by_weights = read_info(str(folder)).lora_params_per_rank
+    (folder / "model.safetensors").unlink()
+    by_config = read_info(str(folder)).lora_params_per_rank
+    assert by_config == by_weights
+    assert sum(by_config.values()) == trainable
+
+
+def test_heads_and_their_width_are_read(folder, tmp_path):
+    info = read_info(str(folder))
+    assert (info.n_heads, info.n_kv_heads, info.kv_width) == (4, 2, 16)
+    assert info.source_of("n_heads") == "the model's own files"
+    (tmp_path / "config.json").write_text(json.dumps({"n_embd": 8, "n_head": 2, "n_layer": 3}))
+    gpt = read_info(str(tmp_path))
+    assert (gpt.hidden_size, gpt.n_heads, gpt.n_layers, gpt.kv_width) == (8, 2, 3, None)
+
+
+def test_a_model_of_which_the_small_files_are_here_has_its_size_from_the_catalogue(
+    tmp_path, monkeypatch
+):
+    commit = "0" * 40
+    repo = tmp_path / "models--Qwen--Qwen3-8B"
+    snapshot = save_tokenizer(repo / "snapshots" / commit, "chatml")
+    config = {"model_type": "qwen3", "max_position_embeddings": 999}
+    (snapshot / "config.json").write_text(json.dumps(config))
+    (repo / "refs").mkdir()
+    (repo / "refs" / "main").write_text(commit)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.file_download.HF_HUB_CACHE", str(tmp_path), raising=False)
+    info = read_info("Qwen/Qwen3-8B")
+    assert (info.context_length, info.n_params) == (999, 8_190_735_360)
+    assert info.source_of("context_length") == "the model's own files"
+    assert "transformers" in info.source_of("n_params")
+
+
+def test_a_folder_is_never_mixed_with_the_catalogue(tmp_path, monkeypatch):
+    (tmp_path / "Qwen" / "Qwen3-8B").mkdir(parents=True)
+    (tmp_path / "Qwen" / "Qwen3-8B" / "config.json").write_text('{"hidden_size": 8}')
+    monkeypatch.chdir(tmp_path)
+    info = read_info("Qwen/Qwen3-8B")
+    assert (info.hidden_size, info.n_params, info.hosted) == (8, None, None)
+
+
+def test_what_a_download_will_show_is_said_only_where_it_is_not_known():
+    assert "Its token counts are known after that." in model_problem("Qwen/Qwen3-8B").message
+    assert "Its size and its token counts" in model_problem("somebody/nowhere").message
