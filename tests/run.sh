@@ -29,6 +29,19 @@ install_oracles() {
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
       --target "$folder" "together==$version"
   done
+  # Whose own checks the recipes that we write must pass.
+  folder=.venv-oracles/nemo-automodel-0.7.0
+  [ -d "$folder/nemo_automodel" ] || .venv/bin/python -m pip install --quiet \
+    --disable-pip-version-check --no-deps --target "$folder" \
+    nemo-automodel==0.7.0 torchao==0.18.0 torchdata==0.11.0 pillow==13.0.0
+  folder=.venv-oracles/axolotl-0.19.0
+  [ -d "$folder/axolotl" ] || .venv/bin/python -m pip install --quiet \
+    --disable-pip-version-check --no-deps --target "$folder" \
+    axolotl==0.19.0 addict==2.4.0 colorama==0.4.6 pillow==13.0.0
+  # Whose formula for the learning rate ours is held against.
+  folder=.venv-oracles/tinker-cookbook
+  [ -d "$folder/tinker_cookbook" ] || .venv/bin/python -m pip install --quiet \
+    --disable-pip-version-check --no-deps --target "$folder" "tinker-cookbook==0.6.1"
 }
 
 if [ "${1:-}" = --installed ]; then
