@@ -1,39 +1,47 @@
-"""estimate(): tokens, steps, adapter, time and memory of a job, each with its basis."""
+"""estimate(): tokens, steps, adapter, time, memory and price of a job, each with its basis."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache, partial
 from typing import Any
 
-from ftlab.advice import training_rows
+from pydantic import ValidationError
+
 from ftlab.data.report import DataReport
+from ftlab.data_sizes import data_sizes
 from ftlab.devices import Device, detect
-from ftlab.html import short
+from ftlab.fits import Verdict, in_gib, memory_advice, verdict
+from ftlab.html import escaped, facts, issue_list, short
+from ftlab.issues import Issue
+from ftlab.job import LocalOptions
+from ftlab.local_plan import LocalPlan, local_plan, trained_params
+from ftlab.measured import Measurement, find, slowness
+from ftlab.memory import GIB as GIB
+from ftlab.memory import Parts, two_digits
 from ftlab.models import ModelInfo, read_info
+from ftlab.prices import Price, hosted_price
 from ftlab.rules import resolve
-from ftlab.schedule import PIECE_TOKENS, total_steps
 from ftlab.spec import JobSpec, module_names, parse
+from ftlab.timing import (
+    Range,
+    Work,
+    evaluation_work,
+    even_pieces,
+    speed_of,
+    typical_work,
+)
 
-Range = tuple[float, float]
-GIB = 2**30
-
-# What tests/benchmarks/estimates.py measured on 2 cores of an AMD EPYC (2026-11): 75e9 operations
-# per second and core in fp32 on Llamas of 50 and 210 million parameters, 40e9 beside another busy
-# process. The range leaves room for older and newer processors.
-CPU_CORE_FLOPS: Range = (15e9, 100e9)
-# 20 to 45 % of the peak that makers give for bf16 on consumer and data-centre GPUs; not measured.
-GPU_FLOPS: Range = (15e12, 350e12)
-# What a step and a start take whatever the size. CPU: the demo job, idle and busy; GPU: a guess.
-STEP_SECONDS: dict[str, Range] = {"cpu": (0.02, 0.12), "cuda": (0.03, 0.15)}
-START_SECONDS: Range = (2, 15)
-# Per token and layer, in elements of the hidden width and of the feed-forward width, for LoRA on
-# all linear layers; and copies of the logits: what autograd keeps for the backward pass of a
-# Llama. With the spread below, the peaks of the same benchmark lie within the range.
-ACTIVATIONS_HIDDEN, ACTIVATIONS_FEED_FORWARD, LOGIT_COPIES = 7.25, 4.0, 5.1
-# The process with torch, transformers and peft loaded. CPU measured, GPU a guess.
-PROCESS_BYTES: dict[str, Range] = {"cpu": (0.35 * GIB, 0.6 * GIB), "cuda": (0.6 * GIB, 1.6 * GIB)}
-MEMORY_SPREAD: Range = (0.85, 1.4)
+LOOK_EVERY = 5  # seconds between two looks at the devices
+# Ends of a range as shares of the estimate. CPU: the runs of tests/benchmarks/estimates.py lie
+# within; GPU: not measured.
+MEMORY_SPREAD: dict[str, Range] = {"cpu": (0.85, 1.18), "cuda": (0.75, 1.35)}
+MEASURED_MEMORY: Range = (0.98, 1.09)  # a run's memory falls to pieces with its steps
+MEASURED_TIME: Range = (0.88, 1.15)
+SAME_MODEL_TIME: Range = (0.7, 1.45)
+SAME_MACHINE_TIME: Range = (0.5, 2.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +54,7 @@ class Estimate:
     n_steps: int | None = None
     trainable_params: int | None = None
     trainable_share: float | None = None
+    """Of the model's own parameters, 0 to 1."""
     adapter_bytes: int | None = None
     price: Range | None = None
     """US dollars on the hosted service; None when no rate is known."""
@@ -57,6 +66,20 @@ class Estimate:
     incomplete: bool = False
     """Some fields are wrong; the figures are those of the valid ones."""
     basis: tuple[str, ...] = ()
+    """What the figures rest on; a line about one figure begins with its name."""
+    parts: Parts | None = None
+    """Bytes at the peak by the formula, part by part."""
+    advice: Issue | None = None
+    """What to change when the memory is tight or does not suffice; its fix may name options."""
+    measured: Measurement | None = None
+    """The probe of exactly this job, if there was one."""
+
+    @property
+    def fits(self) -> Verdict | None:
+        """Whether the memory suffices on `device`."""
+        if self.memory is None or self.device is None:
+            return None
+        return verdict(self.memory, self.device)
 
     def in_words(self) -> dict[str, str]:
         """What a person reads: each figure with its unit."""
@@ -65,9 +88,20 @@ class Estimate:
             "tokens": _count(self.train_tokens),
             "adapter": _adapter_in_words(self),
             "time": duration_in_words(self.duration),
-            "memory": _gib(self),
-            "price": "none: it trains on this machine",
+            "memory": _memory_in_words(self),
+            "price": _price_in_words(self),
         }
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON: every field by its name, and `fits`."""
+        advice = None if self.advice is None else self.advice.as_dict()
+        return {**asdict(self), "fits": self.fits, "advice": advice}
+
+    def _repr_html_(self) -> str:
+        lines = "".join(f"<div>{escaped(line)}</div>" for line in self.basis)
+        advice = issue_list([self.advice]) if self.advice is not None else ""
+        title = "<summary>Where these figures come from</summary>"
+        return f"{facts(self.in_words())}{advice}<details>{title}{lines}</details>"
 
 
 def estimate(
@@ -77,177 +111,183 @@ def estimate(
     *,
     validation: DataReport | None = None,
     device: Device | None = None,
+    options: LocalOptions | Mapping[str, Any] | None = None,
 ) -> Estimate:
-    """What a job will take on this machine, from the fields that are valid.
+    """What a job will take on this machine, and hosted, from the fields that are valid.
 
-    `report` and `validation` are scans of the two files with the model's tokenizer.
+    `report` and `validation` are scans of the two files with the model's tokenizer; `options` are
+    those of the local provider. Memory and time are those of a probe where there was one of this
+    very job.
     """
     given, issues = parse(values)
     info = info or (read_info(given.model) if given.model else ModelInfo(name=""))
     spec = resolve(given, report, info).spec
-    sizes = _data_sizes(spec, report, validation)
-    adapter = _adapter(spec, info)
+    chosen = _options(options)
+    where = device or _device(chosen)
+    sizes = data_sizes(spec, report, validation)
+    trained = trained_params(spec, info)
     found = Estimate(
         train_tokens=sizes.train_tokens,
         eval_tokens=sizes.eval_tokens,
         n_steps=sizes.n_steps,
-        trainable_params=adapter,
-        trainable_share=adapter / info.n_params if adapter and info.n_params else None,
-        adapter_bytes=None if adapter is None else 4 * adapter,
-        device=device or detect()[0],
+        trainable_params=trained,
+        trainable_share=trained / info.n_params if trained and info.n_params else None,
+        adapter_bytes=None if trained is None else 4 * trained,
+        device=where,
         incomplete=bool(issues),
-        basis=(*sizes.basis, *_adapter_basis(spec, adapter)),
+        basis=(*sizes.basis, _adapter_basis(spec, trained)),
     )
-    return _with_memory(_with_duration(found, info), spec, info, report)
+    plan = local_plan(spec, info, where, chosen, report, validation)
+    if plan is not None:
+        found = _with_duration(
+            _with_memory(replace(found, measured=find(plan.settings)), plan), plan
+        )
+    return _with_price(found, given, spec, info, sizes.once, report, validation)
 
 
-# --- data ------------------------------------------------------------------------------------
+def _options(given: LocalOptions | Mapping[str, Any] | None) -> LocalOptions:
+    """The valid ones of the options; what is wrong with the others is said elsewhere."""
+    if isinstance(given, LocalOptions):
+        return given
+    values = dict(given or {})
+    try:
+        return LocalOptions.model_validate(values)
+    except ValidationError as error:
+        wrong = {problem["loc"][0] for problem in error.errors() if problem["loc"]}
+        kept = {name: value for name, value in values.items() if name not in wrong}
+        return LocalOptions.model_validate(kept)
 
 
-@dataclass(frozen=True, slots=True)
-class _Sizes:
-    n_steps: int | None = None
-    train_tokens: int | None = None
-    eval_tokens: int | None = None
-    basis: tuple[str, ...] = ()
+def _device(options: LocalOptions) -> Device:
+    """The chosen one, or the best there is."""
+    known = _devices(int(time.monotonic() / LOOK_EVERY))
+    return next((device for device in known if device.name == options.device), known[0])
 
 
-def _data_sizes(spec: JobSpec, report: DataReport | None, validation: DataReport | None) -> _Sizes:
-    n_rows = training_rows(spec, report)
-    if report is None or n_rows is None:
-        return _Sizes(basis=("The data is not scanned yet.",))
-    per_step = int(spec.batch_size) * (spec.gradient_accumulation_steps or 1)
-    n_steps = total_steps(n_rows, per_step, spec.n_epochs, spec.max_steps)
-    basis = [f"{n_rows:,} rows ÷ {per_step} per step × {spec.n_epochs} epochs → {n_steps:,} steps"]
-    if report.tokens is None:
-        return _Sizes(n_steps, basis=(*basis, "Tokens are not counted without the model."))
-    per_row = report.tokens.total_within(spec.max_seq_length) / max(report.n_rows, 1)
-    rows_seen = min(n_rows * spec.n_epochs, n_steps * per_step)
-    basis.append(f"{per_row:,.0f} tokens per row × {rows_seen:,} rows seen")
-    return _Sizes(
-        n_steps,
-        round(per_row * rows_seen),
-        _eval_tokens(spec, report, validation, per_row, basis),
-        tuple(basis),
-    )
-
-
-def _eval_tokens(
-    spec: JobSpec,
-    report: DataReport,
-    validation: DataReport | None,
-    per_row: float,
-    basis: list[str],
-) -> int | None:
-    """Once before the first step, then n_evals times."""
-    if not spec.n_evals:
-        return 0
-    if spec.validation_split:
-        tokens = report.n_rows * spec.validation_split * per_row
-    elif validation is not None and validation.tokens is not None:
-        tokens = validation.tokens.total_within(spec.max_seq_length)
-    else:
-        basis.append("The validation file is not scanned, so its tokens are not counted.")
-        return None
-    basis.append(f"{tokens:,.0f} validation tokens × {spec.n_evals + 1} evaluations")
-    return round(tokens * (spec.n_evals + 1))
+@lru_cache(maxsize=1)  # the form asks with every key that is pressed, and a GPU answers slowly
+def _devices(_now: int) -> list[Device]:
+    return detect()
 
 
 # --- adapter ---------------------------------------------------------------------------------
 
 
-def _adapter(spec: JobSpec, info: ModelInfo) -> int | None:
-    """Trainable parameters of the adapter: rank × (inputs + outputs) over its layers."""
+def _adapter_basis(spec: JobSpec, trained: int | None) -> str:
+    if trained is None:
+        return "Adapter: the model's files are not here, so its layers are unknown"
     if spec.lora is False:
-        return info.n_params
-    if not info.lora_params_per_rank or spec.lora_r is None:
-        return None
-    wanted = module_names(spec.lora_trainable_modules)
-    chosen = {
-        name: per_rank
-        for name, per_rank in info.lora_params_per_rank.items()
-        if (wanted == ("all-linear",) or name in wanted) and name not in spec.lora_exclude_modules
-    }
-    return spec.lora_r * sum(chosen.values())
-
-
-def _adapter_basis(spec: JobSpec, adapter: int | None) -> tuple[str, ...]:
-    if adapter is None:
-        return ("The model's files are not here, so its layers are unknown.",)
-    if spec.lora is False:
-        return ("All weights train.",)
-    return (f"Adapter: rank {spec.lora_r} × inputs and outputs of {_layers(spec)}, in fp32",)
-
-
-def _layers(spec: JobSpec) -> str:
+        return "Adapter: none, all weights train"
+    scales = ", and a scale per output" if spec.use_dora else ""
     names = module_names(spec.lora_trainable_modules)
-    return "all linear layers" if names == ("all-linear",) else ", ".join(names)
+    layers = "all linear layers" if names == ("all-linear",) else ", ".join(names)
+    return f"Adapter: rank {spec.lora_r} × inputs and outputs of {layers}{scales}, in fp32"
 
 
-# --- time and memory -------------------------------------------------------------------------
+# --- memory, time and price ------------------------------------------------------------------
 
 
-def _kind(device: Device) -> str:
-    return device.name.partition(":")[0]
+def _with_memory(found: Estimate, plan: LocalPlan) -> Estimate:
+    parts, measured = plan.parts, found.measured
+    largest = max(plan.pieces, key=lambda piece: piece.tokens)
+    what = f"{parts.in_words()}, for {largest.rows} × {largest.length:,} tokens at once"
+    ranged = partial(_range_of, spread=MEMORY_SPREAD[plan.setup.kind])
+    if measured is not None:
+        seen = max(measured.peak_bytes - parts.certain, 0.0) / (parts.total - parts.certain)
+        low, high = MEASURED_MEMORY
+        ranged = partial(_range_of, spread=(low * seen, high * seen))
+        what = f"{_measured_on(measured)}; by the formula {what}"
+    return replace(
+        found,
+        memory=ranged(parts),
+        parts=parts,
+        advice=memory_advice(plan, ranged),
+        basis=(*found.basis, f"Memory: {what}"),
+    )
 
 
-def _with_duration(found: Estimate, info: ModelInfo) -> Estimate:
-    """Operations ÷ throughput, plus what every step and every start takes whatever its size.
+def _range_of(parts: Parts, spread: Range) -> Range:
+    """What follows from the model is certain; the rest lies between these shares of the formula."""
+    open_part = parts.total - parts.certain
+    return (parts.certain + spread[0] * open_part, parts.certain + spread[1] * open_part)
 
-    A token takes 4 operations per frozen parameter and 6 per trained one when training with
-    LoRA, and 2 in an evaluation (the usual count of multiply-adds, attention left out).
-    """
-    device = found.device
-    if device is None or found.train_tokens is None or not info.n_params or not found.n_steps:
+
+def _with_duration(found: Estimate, plan: LocalPlan) -> Estimate:
+    if found.train_tokens is None or not found.n_steps or found.device is None:
         return found
-    operations = found.train_tokens * (4 * info.n_params + 6 * (found.trainable_params or 0))
-    operations += (found.eval_tokens or 0) * 2 * info.n_params
-    slow, fast = GPU_FLOPS
-    if _kind(device) == "cpu":
-        slow, fast = (flops * device.n_cores for flops in CPU_CORE_FLOPS)
-    step_low, step_high = STEP_SECONDS[_kind(device)]
-    low = operations / fast + found.n_steps * step_low + START_SECONDS[0]
-    high = operations / slow + found.n_steps * step_high + START_SECONDS[1]
-    line = f"Time: {operations:.2g} operations on {device.title}, not measured on this machine yet"
-    return replace(found, duration=(low, high), basis=(*found.basis, line))
+    seconds, spread, why = _duration(found, plan, found.train_tokens, found.n_steps)
+    duration = (seconds * spread[0], seconds * spread[1])
+    return replace(found, duration=duration, basis=(*found.basis, f"Time: {why}"))
 
 
-def _with_memory(
-    found: Estimate, spec: JobSpec, info: ModelInfo, report: DataReport | None
+def _duration(
+    found: Estimate, plan: LocalPlan, train_tokens: int, n_steps: int
+) -> tuple[float, Range, str]:
+    """Seconds, the ends of the range as shares of them, and what they rest on."""
+    speed = speed_of(plan.setup.kind, plan.device.n_cores)
+    training = typical_work(plan.decoder, plan.setup, plan.rows) * train_tokens
+    training += Work(steps=n_steps)
+    evaluating = _evaluation(plan, found.eval_tokens or 0)
+    measured = found.measured
+    if measured is not None:
+        total = measured.start_seconds + measured.end_seconds
+        total += train_tokens * measured.step_seconds / measured.step_tokens
+        rate = measured.eval_tokens_per_second
+        per_eval = (measured.slowness or 1) * speed.seconds(evaluating)
+        total += (found.eval_tokens or 0) / rate if rate else per_eval
+        return total, MEASURED_TIME, f"{_measured_on(measured)}, {_pace(measured)}"
+    seconds = speed.seconds(training + evaluating)
+    operations = training.operations + evaluating.operations
+    what = f"{operations:.2g} operations on {plan.device.title}"
+    ratio = slowness(plan.settings)
+    if ratio is None:
+        return seconds + speed.start, speed.spread, f"{what}, not measured on this machine yet"
+    share, same_model = ratio
+    spread = SAME_MODEL_TIME if same_model else SAME_MACHINE_TIME
+    of = "this model with other settings" if same_model else "another model"
+    return share * seconds + speed.start, spread, f"{what}, as fast as a probe of {of} was"
+
+
+def _evaluation(plan: LocalPlan, tokens: int) -> Work:
+    if not tokens or not plan.validation:
+        return Work()
+    rows = plan.validation
+    mean = sum(length * n for length, n in rows.items()) / max(sum(rows.values()), 1)
+    return evaluation_work(plan.decoder, plan.setup, even_pieces(tokens, mean))
+
+
+def _measured_on(measured: Measurement) -> str:
+    return f"measured on {measured.n_steps} steps of this machine, {measured.at}"
+
+
+def _pace(measured: Measurement) -> str:
+    rate = measured.step_tokens / measured.step_seconds
+    pace = f"{two_digits(measured.step_seconds)} s per step, {short(rate)} tokens per second"
+    return f"{pace}, beside other busy programs" if measured.was_disturbed else pace
+
+
+def _with_price(
+    found: Estimate,
+    given: JobSpec,
+    spec: JobSpec,
+    info: ModelInfo,
+    once: int | None,
+    report: DataReport | None,
+    validation: DataReport | None,
 ) -> Estimate:
-    """Weights, adapter with gradients and AdamW states, activations and logits of one piece."""
-    device = found.device
-    known = info.n_params and info.hidden_size and info.n_layers and info.vocab_size
-    if device is None or not known or found.trainable_params is None:
-        return found
-    on_cpu = _kind(device) == "cpu"
-    weights = (4 if on_cpu else 2) * (info.n_params or 0)
-    training = 16 * found.trainable_params  # fp32 weight, gradient and two moments
-    tokens = _piece_tokens(spec, report)
-    per_token = (info.n_layers or 0) * (
-        ACTIVATIONS_HIDDEN * (info.hidden_size or 0)
-        + ACTIVATIONS_FEED_FORWARD * (info.intermediate_size or 4 * (info.hidden_size or 0))
+    """What the hosted service takes for the same spec; it packs rows unless the spec says no."""
+    held_out = None if validation is None or validation.tokens is None else validation.tokens
+    hosted = spec.model_copy(update={"packing": given.packing})
+    price = hosted_price(
+        hosted,
+        info,
+        once,
+        None if held_out is None else held_out.total_within(spec.max_seq_length),
+        n_rows=None if report is None else report.n_rows,
     )
-    activations = tokens * per_token * (4 if on_cpu else 2)
-    logits = tokens * (info.vocab_size or 0) * 4 * LOGIT_COPIES
-    size = weights + training + activations + logits
-    low, high = (
-        size * spread + base
-        for spread, base in zip(MEMORY_SPREAD, PROCESS_BYTES[_kind(device)], strict=True)
-    )
-    line = (
-        f"Memory: weights {weights / GIB:.2g}, adapter {training / GIB:.2g}, activations and "
-        f"logits of {tokens:,} tokens {(activations + logits) / GIB:.2g} GiB, and the process"
-    )
-    return replace(found, memory=(low, high), basis=(*found.basis, line))
-
-
-def _piece_tokens(spec: JobSpec, report: DataReport | None) -> int:
-    """Tokens that are in memory at once: rows of a batch, padded, up to the trainer's limit."""
-    longest = spec.max_seq_length or PIECE_TOKENS
-    if report is not None and report.tokens is not None:
-        longest = min(longest, report.tokens.longest)
-    return max(longest, min(int(spec.batch_size) * longest, PIECE_TOKENS))
+    known = price.low is not None and price.high is not None
+    dollars = (price.low or 0.0, price.high or 0.0) if known else None
+    lines = tuple(f"Price: {line.removeprefix('No price: ')}" for line in price.basis)
+    return replace(found, price=dollars, basis=(*found.basis, *lines))
 
 
 # --- words -----------------------------------------------------------------------------------
@@ -277,11 +317,7 @@ def duration_in_words(duration: tuple[float, float] | None) -> str:
         return "unknown"
     (low, low_unit), (high, high_unit) = map(_in_unit, duration)
     unit = "" if low_unit == high_unit else f" {low_unit}"
-    return f"{_two_digits(low)}{unit} to {_two_digits(high)} {high_unit}"
-
-
-def _two_digits(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.2g}"
+    return f"{two_digits(low)}{unit} to {two_digits(high)} {high_unit}"
 
 
 def _in_unit(seconds: float) -> tuple[float, str]:
@@ -291,10 +327,13 @@ def _in_unit(seconds: float) -> tuple[float, str]:
     return seconds, "s"
 
 
-def _gib(found: Estimate) -> str:
+def _price_in_words(found: Estimate) -> str:
+    low, high = found.price or (None, None)
+    return f"none on this machine; hosted {Price(low, high).in_words()}"
+
+
+def _memory_in_words(found: Estimate) -> str:
     if found.memory is None or found.device is None:
         return "unknown"
-    low, high = (n / GIB for n in found.memory)
-    there = found.device.memory_bytes / GIB
-    fits = "fits" if high < there else "tight" if low < there else "does not fit"
-    return f"{low:.2g} to {high:.2g} GiB of {there:.3g} on the {found.device.title}: {fits}"
+    there = f"{found.device.memory_bytes / GIB:.3g} on the {found.device.title}"
+    return f"{in_gib(found.memory)} of {there}: {found.fits}"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from pathlib import Path
 from ftlab.errors import RunError
 from ftlab.processes import is_locked, try_lock
 
+CONTROL_GROUPS = Path("/sys/fs/cgroup")
 POLL = 0.2  # seconds between two looks at the queue
 
 
@@ -30,8 +32,10 @@ class Device:
     """"cpu", or "cuda:0" and so on, as torch names it."""
     title: str
     memory_bytes: int
-    """Of the device; of the whole machine for a CPU."""
+    """Of the device; for a CPU of the whole machine, or of the container that this runs in."""
     n_cores: int = 0
+    free_bytes: int | None = None
+    """What nobody uses at the moment; None is unknown."""
 
 
 def detect() -> list[Device]:
@@ -43,7 +47,19 @@ def _cpu() -> Device:
     import psutil
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return Device("cpu", "CPU", psutil.virtual_memory().total, cores or 1)
+    memory, limit = psutil.virtual_memory(), _container_limit()
+    total, free = min(memory.total, limit), min(memory.available, limit)
+    return Device("cpu", "CPU", total, cores or 1, free)
+
+
+def _container_limit() -> int:
+    """Bytes that this process's control group may use; endless when nothing limits it."""
+    for place in ("memory.max", "memory/memory.limit_in_bytes"):  # versions 2 and 1
+        try:
+            return int((CONTROL_GROUPS / place).read_text())
+        except (OSError, ValueError):  # no such file, or the word "max"
+            continue
+    return sys.maxsize
 
 
 def _gpus() -> list[Device]:
@@ -54,14 +70,16 @@ def _gpus() -> list[Device]:
     except pynvml.NVMLError:  # no driver: a machine without an NVIDIA GPU
         return []
     try:
-        handles = map(pynvml.nvmlDeviceGetHandleByIndex, range(pynvml.nvmlDeviceGetCount()))
+        handles = [*map(pynvml.nvmlDeviceGetHandleByIndex, range(pynvml.nvmlDeviceGetCount()))]
+        memories = [pynvml.nvmlDeviceGetMemoryInfo(handle) for handle in handles]
         return [
             Device(
                 f"cuda:{index}",
                 str(pynvml.nvmlDeviceGetName(handle)),
-                int(pynvml.nvmlDeviceGetMemoryInfo(handle).total),
+                int(memory.total),
+                free_bytes=int(memory.free),
             )
-            for index, handle in enumerate(handles)
+            for index, (handle, memory) in enumerate(zip(handles, memories, strict=True))
         ]
     finally:
         pynvml.nvmlShutdown()

@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ftlab.course import Course
 from ftlab.html import SERIES
 
 if TYPE_CHECKING:
@@ -23,6 +24,17 @@ TRACES: dict[str, tuple[int, str, str, str]] = {
     "grad_norm": (3, "gradient norm", SERIES[3], "lines"),
 }
 TITLES = ("loss", "rate", "norm")
+# Transparent, so that it stands well on a light and on a dark page.
+PAGE: dict[str, Any] = {
+    "margin": {"l": 62, "r": 12, "t": 12, "b": 36},
+    "paper_bgcolor": "rgba(0,0,0,0)",
+    "plot_bgcolor": "rgba(0,0,0,0)",
+    "font": {"color": GREY.format(1), "size": 12},
+    "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+    "hovermode": "x unified",
+    "hoverlabel": {"bgcolor": "rgba(40,40,40,0.92)", "font": {"color": "#eee"}},
+    "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": GREY.format(0.7)},
+}
 
 
 def run_figure(figure: go.Figure) -> None:
@@ -34,19 +46,7 @@ def run_figure(figure: go.Figure) -> None:
         figure.add_scatter(
             x=[], y=[], name=title, mode=mode, row=row, col=1, line={"color": color, "width": 1.8}
         )
-    figure.update_layout(
-        height=520,
-        margin={"l": 62, "r": 12, "t": 12, "b": 36},
-        # Transparent, so that it stands well on a light and on a dark page.
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"color": GREY.format(1), "size": 12},
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
-        hovermode="x unified",
-        hoverlabel={"bgcolor": "rgba(40,40,40,0.92)", "font": {"color": "#eee"}},
-        modebar={"bgcolor": "rgba(0,0,0,0)", "color": GREY.format(0.7)},
-        uirevision="run",  # a person's zoom survives new points
-    )
+    figure.update_layout(height=520, uirevision="run", **PAGE)  # a person's zoom survives
     figure.update_xaxes(gridcolor=GREY.format(0.15), zeroline=False)
     figure.update_xaxes(title_text="step", row=3, col=1)
     figure.update_yaxes(tickformat=".1e", nticks=4, row=2, col=1)
@@ -55,6 +55,44 @@ def run_figure(figure: go.Figure) -> None:
         figure.update_yaxes(
             gridcolor=GREY.format(0.2), zeroline=False, title_text=title, row=row, col=1
         )
+
+
+def schedule_figure(figure: go.Figure, course: Course) -> None:
+    """Draw the learning rate over a run that has not begun, with its warm-up, and marks for
+    evaluations and checkpoints on the curve where they happen."""
+    rate_at = dict(zip(course.steps, course.rates, strict=True))
+    figure.add_scatter(
+        x=course.steps,
+        y=course.rates,
+        name="learning rate",
+        mode="lines",
+        line={"color": SERIES[2], "width": 1.8},
+    )
+    marks = {"evaluation": (course.evaluations, SERIES[1], "circle")}
+    marks["checkpoint"] = (course.checkpoints, SERIES[0], "diamond-open")
+    for name, (steps, color, symbol) in marks.items():
+        if steps:
+            figure.add_scatter(
+                x=steps,
+                y=[rate_at.get(step, course.rates[0]) for step in steps],
+                name=name,
+                mode="markers",
+                marker={"color": color, "symbol": symbol, "size": 8},
+            )
+    if course.warmup_steps:
+        figure.add_vrect(
+            x0=0,
+            x1=course.warmup_steps,
+            fillcolor=GREY.format(0.15),
+            line_width=0,
+            annotation_text="warm-up",
+            annotation_position="bottom right",
+        )
+    figure.update_layout(height=200, showlegend=True, **PAGE)
+    figure.update_xaxes(gridcolor=GREY.format(0.15), zeroline=False, title_text="step")
+    figure.update_yaxes(
+        gridcolor=GREY.format(0.2), zeroline=False, title_text="rate", tickformat=".1e", nticks=4
+    )
 
 
 def trace_points(points: dict[int, float]) -> tuple[list[int], list[float]]:

@@ -37,7 +37,7 @@ def spawn(module: str, arguments: list[str], log: Path, lock: int) -> None:
             stderr=subprocess.STDOUT,
             start_new_session=True,
             pass_fds=(lock,),
-            env=_environment(),
+            env=environment(),
         )
     # Waited for in the background, so that it leaves no zombie while this process lives.
     threading.Thread(target=process.wait, name="ftlab-reaper", daemon=True).start()
@@ -75,7 +75,7 @@ def loading() -> Iterator[None]:
         gc.enable()
 
 
-def _environment() -> dict[str, str]:
-    """Ours, without what belongs to the notebook's own frontend."""
+def environment() -> dict[str, str]:
+    """Of a process that loads torch: ours, without what belongs to the notebook's frontend."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(NOTEBOOK_VARIABLES)}
     return {**WAIT_POLICY, **QUIET, **kept}

@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import math
 
-PIECE_TOKENS = 4096
-"""A step is cut into pieces of at most so many tokens, padding included, to bound the memory."""
-
 DECAY_SHARE = 0.2  # part of a "wsd" run that decays; 10 to 20 % is usual (MiniCPM, 2404.06395)
 INVERSE_SQRT_SHARE = 0.01  # time scale of "inverse_sqrt" without warm-up, as a share of the run
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import time
+
 import pytest
 
 from ftlab import demo
@@ -10,6 +13,7 @@ from ftlab.data.report import DataReport, scan
 from ftlab.data.stats import TokenStats
 from ftlab.devices import Device
 from ftlab.models import ModelInfo
+from tests.small import save_model
 
 CPU = Device("cpu", "CPU", 16 * GIB, 2)
 REPORT = DataReport(
@@ -100,3 +104,91 @@ def test_the_demo_job_has_every_figure():
     assert found.eval_tokens
     assert found.duration
     assert found.memory
+
+
+@pytest.mark.filterwarnings("ignore:.*checkpointing:FutureWarning")  # peft asks by the old name
+def test_dora_adds_a_scale_per_output(tmp_path):
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    folder = save_model(tmp_path / "model")
+    values = {"model": str(folder), "training_file": "t", "lora_r": 4, "use_dora": True}
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    config = LoraConfig(r=4, target_modules="all-linear", use_dora=True, task_type="CAUSAL_LM")
+    trained = sum(p.numel() for p in get_peft_model(model, config).parameters() if p.requires_grad)
+    assert estimate(values, device=CPU).trainable_params == trained
+
+
+def test_options_change_the_memory_and_wrong_ones_are_left_out():
+    plain = estimate(SPEC, REPORT, MODEL, device=CPU)
+    less = estimate(SPEC, REPORT, MODEL, device=CPU, options={"gradient_checkpointing": True})
+    one = estimate(SPEC, REPORT, MODEL, device=CPU, options={"micro_batch_size": 1})
+    assert less.parts.total < plain.parts.total
+    assert one.parts.total < plain.parts.total
+    wrong = {"micro_batch_size": "many", "gradient_checkpointing": True}
+    assert estimate(SPEC, REPORT, MODEL, device=CPU, options=wrong).parts == less.parts
+
+
+def test_the_parts_are_those_of_the_model_and_its_adapter():
+    parts = estimate(SPEC, REPORT, MODEL, device=CPU).parts
+    assert parts.weights == 4 * 1_000_000
+    assert (parts.adapter, parts.gradients, parts.optimizer) == (96_000, 96_000, 192_000)
+    sgd = estimate({**SPEC, "optimizer": "sgd"}, REPORT, MODEL, device=CPU).parts
+    assert sgd.optimizer == 0
+
+
+def test_a_small_device_gets_advice_and_a_large_one_none():
+    small = Device("cpu", "CPU", GIB // 2, 2)
+    assert estimate(SPEC, REPORT, MODEL, device=CPU).advice is None
+    found = estimate(SPEC, REPORT, MODEL, device=small)
+    assert found.fits in ("tight", "does not fit")
+    assert found.advice is not None
+    assert "0.5 GiB" in found.advice.message
+
+
+def test_the_hosted_price_stands_beside_the_local_time():
+    found = estimate(SPEC, REPORT, MODEL, device=CPU)
+    low, high = found.price
+    assert 0 < low <= high
+    assert "$" in found.in_words()["price"]
+    assert any(line.startswith("Price: ") for line in found.basis)
+    unpacked = estimate(
+        {**SPEC, "packing": False, "max_seq_length": 400}, REPORT, MODEL, device=CPU
+    )
+    assert "without packing" in " ".join(unpacked.basis).lower()
+
+
+def test_the_estimate_is_plain_data_for_json():
+    found = json.loads(json.dumps(estimate(SPEC, REPORT, MODEL, device=CPU).as_dict()))
+    assert found["fits"] == "fits"
+    assert found["n_steps"] == 30
+    assert found["memory"][0] < sum(found["parts"].values()) < found["memory"][1]
+    assert found["device"]["title"] == "CPU"
+    assert (found["advice"], found["measured"]) == (None, None)
+
+
+def test_it_shows_itself_in_a_notebook():
+    shown = estimate(SPEC, REPORT, MODEL, device=CPU)._repr_html_()
+    assert "memory" in shown
+    assert "<script" not in shown
+
+
+def test_bfloat16_on_a_gpu_halves_the_weights_only():
+    gpu = Device("cuda:0", "GPU", 24 * GIB)
+    found = estimate(SPEC, REPORT, MODEL, device=gpu).parts
+    assert found.weights == 2 * 1_000_000
+    assert found.adapter == 96_000
+
+
+@pytest.mark.parametrize("spec", [SPEC, {**SPEC, "use_dora": True, "lora_dropout": 0.1}])
+def test_an_estimate_takes_no_time(spec):
+    lengths = dict.fromkeys(range(20, 2000), 3)
+    tokens = TokenStats(lengths=lengths, by_role={})
+    report = DataReport(path="t", n_rows=6000, tokens=tokens, loss_tokens=9)
+    taken = []
+    for _ in range(20):
+        began = time.perf_counter()
+        estimate(spec, report, MODEL, device=CPU)
+        taken.append(time.perf_counter() - began)
+    assert min(taken) < 0.002

@@ -10,7 +10,7 @@ import importlib
 from collections.abc import Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from pydantic import BaseModel, ValidationError
 
@@ -79,6 +79,30 @@ def submit(
     for this spec. Raises InvalidSpec with every issue when the provider
     would refuse. `folder` is where runs lie; `options` are the provider's own.
     """
+    ready = prepare(spec, provider, report=report, validation=validation, **options)
+    run = Run.create(ready.job, Runs(folder).folder)
+    ready.where.start(run)
+    return run
+
+
+class Ready(NamedTuple):
+    """A job that its provider takes, and the scans of its files."""
+
+    job: Job
+    where: Provider
+    report: DataReport | None
+    validation: DataReport | None
+
+
+def prepare(
+    spec: JobSpec | Mapping[str, Any],
+    provider: str = "local",
+    *,
+    report: DataReport | None = None,
+    validation: DataReport | None = None,
+    **options: Any,
+) -> Ready:
+    """Check and resolve a job as `submit` does, and start nothing."""
     where = get_provider(provider)
     where.require()
     given, _ = parse(spec)
@@ -87,21 +111,17 @@ def submit(
     if refused := errors_for(found, where.engine):
         raise InvalidSpec(refused)
     resolved = resolve(given, report, model_of(given)[0], where.engine)
-    run = Run.create(
-        Job(
-            spec=_absolute(resolved.spec),
-            provider=provider,
-            options=_options(where, options),
-            reasons=resolved.reasons,
-            data_sha256=report.sha256 if report else "",
-            validation_sha256=validation.sha256 if validation else "",
-            data_format=report.format if report else None,
-            ftlab_version=ftlab.__version__,
-        ),
-        Runs(folder).folder,
+    job = Job(
+        spec=_absolute(resolved.spec),
+        provider=provider,
+        options=_options(where, options),
+        reasons=resolved.reasons,
+        data_sha256=report.sha256 if report else "",
+        validation_sha256=validation.sha256 if validation else "",
+        data_format=report.format if report else None,
+        ftlab_version=ftlab.__version__,
     )
-    where.start(run)
-    return run
+    return Ready(job, where, report, validation)
 
 
 def examine(

@@ -14,13 +14,14 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from ftlab.devices import detect, lease
+from ftlab.devices import lease
 from ftlab.errors import FtlabError
 from ftlab.eventlog import EventWriter
 from ftlab.events import Log, Status
 from ftlab.job import LocalOptions
 from ftlab.processes import loading
 from ftlab.runs import Run
+from ftlab.train.device import OUT_OF_MEMORY, chosen_device, is_out_of_memory, usable
 
 
 def main() -> int:
@@ -40,11 +41,9 @@ def main() -> int:
         return _train(run, writer, asked)
     except FtlabError as exc:
         writer.append(Status(status="failed", detail=str(exc)))
-    except MemoryError:
-        writer.append(Status(status="failed", detail=_OUT_OF_MEMORY))
     except Exception as exc:
         traceback.print_exc()
-        detail = _OUT_OF_MEMORY if "out of memory" in str(exc).lower() else _unexpected(exc)
+        detail = OUT_OF_MEMORY if is_out_of_memory(exc) else _unexpected(exc)
         writer.append(Status(status="failed", detail=detail))
     finally:
         writer.close()
@@ -53,9 +52,7 @@ def main() -> int:
 
 def _train(run: Run, writer: EventWriter, asked: Callable[[], str | None]) -> int:
     job = run.job
-    device = LocalOptions(**job.options).device
-    if device == "auto":
-        device = detect()[0].name
+    device = chosen_device(LocalOptions(**job.options))
 
     def waiting(holder: str) -> None:
         writer.append(Status(status="queued", detail=f"waiting for {device}, used by {holder}"))
@@ -69,7 +66,7 @@ def _train(run: Run, writer: EventWriter, asked: Callable[[], str | None]) -> in
             from transformers import AutoModelForCausalLM  # noqa: F401
 
             from ftlab.train.loop import train
-        device, problem = _usable(device)
+        device, problem = usable(device)
         if problem:
             writer.append(Log(level="warning", text=problem))
         for event in train(job, run.adapter, device, asked):
@@ -86,25 +83,6 @@ def _listen(run: Run) -> Callable[[], str | None]:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: signalled.set())
     return lambda: run.asked() or ("stop" if signalled.is_set() else None)
-
-
-def _usable(device: str) -> tuple[str, str]:
-    """The device if torch can use it, otherwise the CPU and why."""
-    import torch
-
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        return "cpu", (
-            f"{device} is there, but the installed torch {torch.__version__} can't use it; it was "
-            "built for the CPU or for another driver. Training on the CPU; install a torch build "
-            "for CUDA to use the GPU."
-        )
-    return device, ""
-
-
-_OUT_OF_MEMORY = (
-    "The memory did not suffice; a step takes the weights and the activations of one piece. "
-    "Set micro_batch_size to 1, lower max_seq_length, or turn gradient_checkpointing on."
-)
 
 
 def _unexpected(exc: Exception) -> str:

@@ -14,6 +14,7 @@ from ftlab.data.chat import IGNORED, Tokens
 from ftlab.data.rows import Rows
 from ftlab.data.template import CannotRender
 from ftlab.errors import UnreadableData
+from ftlab.pieces import piece_sizes
 
 
 class Example(NamedTuple):
@@ -119,23 +120,16 @@ def steps_of_epoch(examples: Examples, rows_per_step: int, seed: int, epoch: int
         yield [examples[i] for i in indices[start : start + rows_per_step]]
 
 
-def pieces(
-    examples: Sequence[Example], max_tokens: int, max_rows: int | None
-) -> Iterator[list[Example]]:
-    """Cut a step so that each piece fits in memory: at most `max_tokens` with padding.
+def pieces(examples: Sequence[Example], max_rows: int | None) -> Iterator[list[Example]]:
+    """Cut a step so that each piece fits in memory, by the rule of `ftlab.pieces`.
 
     Rows of like length go together; the order within a step does not change its gradient.
     """
-    piece: list[Example] = []
-    for example in sorted(examples, key=lambda e: len(e.ids), reverse=True):
-        longest = len(piece[0].ids) if piece else len(example.ids)
-        full = (len(piece) + 1) * longest > max_tokens or len(piece) == max_rows
-        if piece and full:
-            yield piece
-            piece = []
-        piece.append(example)
-    if piece:
-        yield piece
+    ordered = sorted(examples, key=lambda e: len(e.ids), reverse=True)
+    start = 0
+    for size in piece_sizes([len(example.ids) for example in ordered], max_rows):
+        yield ordered[start : start + size]
+        start += size
 
 
 def collate(examples: Sequence[Example], pad_id: int, device: str) -> Batch:

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
+from ftlab.course import rate_at
 from ftlab.data.chat import Tokens, tokenise
 from ftlab.data.rows import Rows, split
 from ftlab.data.tokens import Tokenizer, load_tokenizer
@@ -21,7 +22,7 @@ from ftlab.events import Checkpoint, Event, Log, Metrics, Status
 from ftlab.files import existing, sha256_of
 from ftlab.job import Job, LocalOptions
 from ftlab.models import fetch
-from ftlab.schedule import PIECE_TOKENS, evaluation_steps, lr_share, total_steps
+from ftlab.schedule import evaluation_steps, total_steps
 from ftlab.spec import JobSpec, filled
 from ftlab.train.batches import Example, Examples, collate, pieces, some_rows, steps_of_epoch
 from ftlab.train.checkpoints import save_adapter
@@ -45,7 +46,7 @@ class Trainer:
 
     def pieces(self, examples: Sequence[Example]) -> Iterator[Any]:
         """The examples as batches that fit in memory."""
-        for piece in pieces(examples, PIECE_TOKENS, self.options.micro_batch_size):
+        for piece in pieces(examples, self.options.micro_batch_size):
             yield collate(piece, self.pad_id, self.device)
 
     def step(self, examples: Sequence[Example], learning_rate: float) -> dict[str, float]:
@@ -75,7 +76,7 @@ class Trainer:
         return values
 
     def evaluate(
-        self, step: int, examples: Examples, ends: Callable[[], bool]
+        self, step: int, examples: Examples | Sequence[Example], ends: Callable[[], bool]
     ) -> Iterator[Metrics]:
         """Mean loss per trained token, in nats; nothing when it `ends` before it is known."""
         everything = [examples[i] for i in range(len(examples))]
@@ -97,24 +98,16 @@ def train(job: Job, adapter: Path, device: str, asked: Asked) -> Iterator[Event]
     Ends with a Status: completed (also when asked to stop, with what was learned until then) or
     cancelled. Raises FtlabError with the three facts when the job can't run.
     """
-    spec, options = job.spec, LocalOptions(**job.options)
-    torch.manual_seed(filled(spec.random_seed, "random_seed"))
-    _check_unchanged(job)
-    tokenizer = load_tokenizer(fetch(filled(spec.model, "model"), spec.hf_model_revision))
-    training, validation = read_examples(spec, tokenizer, job.created_at.astimezone())
-    training, left_out = _fitting(spec, training)
-    if left_out:
-        yield Log(level="warning", text=left_out)
-    if spec.validation_split and validation is None:
-        yield Log(level="warning", text=_nothing_held_back(spec, len(training)))
-    model = load_model(spec, options, device)
-    trainer = Trainer(spec, options, model, make_optimizer(model, spec), tokenizer.pad_id, device)
-    n_steps = total_steps(len(training), _rows_per_step(spec), spec.n_epochs, spec.max_steps)
+    spec = job.spec
+    trainer, training, validation, base, warnings = prepared(job, device)
+    for warning in warnings:
+        yield Log(level="warning", text=warning)
+    n_steps = total_steps(len(training), rows_per_step(spec), spec.n_epochs, spec.max_steps)
     yield Status(status="running", n_steps=n_steps)
-    yield _described(model, device)
+    yield _described(trainer.model, device)
     status, detail, step = yield from _steps(trainer, training, validation, n_steps, asked)
     if status != "cancelled":
-        save_adapter(model, adapter, tokenizer.folder)
+        save_adapter(trainer.model, adapter, base)
         yield Checkpoint(step=step, ref=adapter.name)
         if training.n_cut:
             yield Log(
@@ -123,6 +116,33 @@ def train(job: Job, adapter: Path, device: str, asked: Asked) -> Iterator[Event]
                 f"{spec.max_seq_length:,} tokens.",
             )
     yield Status(status=status, detail=detail)
+
+
+class Prepared(NamedTuple):
+    """A job that is ready for its first step."""
+
+    trainer: Trainer
+    training: Examples
+    validation: Examples | None
+    base: Path
+    """The folder of the base model."""
+    warnings: list[str]
+
+
+def prepared(job: Job, device: str) -> Prepared:
+    """The rows and the model of a job. Raises FtlabError when it can't run."""
+    spec, options = job.spec, LocalOptions(**job.options)
+    torch.manual_seed(filled(spec.random_seed, "random_seed"))
+    _check_unchanged(job)
+    tokenizer = load_tokenizer(fetch(filled(spec.model, "model"), spec.hf_model_revision))
+    training, validation = read_examples(spec, tokenizer, job.created_at.astimezone())
+    training, left_out = _fitting(spec, training)
+    warnings = [left_out] if left_out else []
+    if spec.validation_split and validation is None:
+        warnings.append(_nothing_held_back(spec, len(training)))
+    model = load_model(spec, options, device)
+    trainer = Trainer(spec, options, model, make_optimizer(model, spec), tokenizer.pad_id, device)
+    return Prepared(trainer, training, validation, tokenizer.folder, warnings)
 
 
 def _steps(
@@ -147,10 +167,10 @@ def _steps(
     trainer.model.train()
     torch.manual_seed(filled(spec.random_seed, "random_seed"))  # dropout starts here, always alike
     seen = done = 0
-    for step, examples in enumerate(_all_steps(spec, training, n_steps), start=1):
+    for step, examples in enumerate(all_steps(spec, training, n_steps), start=1):
         if asked() is not None:
             break
-        values = trainer.step(examples, _learning_rate(spec, step - 1, n_steps))
+        values = trainer.step(examples, rate_at(spec, step - 1, n_steps))
         seen += len(examples)
         values["epoch"] = seen / len(training)
         yield Metrics(step=step, values=values)
@@ -169,30 +189,22 @@ def _steps(
     return "completed", f"stopped at step {done} of {n_steps}" if done < n_steps else "", done
 
 
-def _all_steps(spec: JobSpec, training: Examples, n_steps: int) -> Iterator[list[Example]]:
+def all_steps(spec: JobSpec, training: Examples, n_steps: int) -> Iterator[list[Example]]:
+    """The examples of each step of a run, in order."""
     seed = filled(spec.random_seed, "random_seed")
     left = n_steps
     for epoch in range(spec.n_epochs):
-        for examples in steps_of_epoch(training, _rows_per_step(spec), seed, epoch):
+        for examples in steps_of_epoch(training, rows_per_step(spec), seed, epoch):
             if left == 0:
                 return
             left -= 1
             yield examples
 
 
-def _rows_per_step(spec: JobSpec) -> int:
+def rows_per_step(spec: JobSpec) -> int:
+    """Rows of an optimizer step."""
     return int(spec.batch_size) * filled(
         spec.gradient_accumulation_steps, "gradient_accumulation_steps"
-    )
-
-
-def _learning_rate(spec: JobSpec, steps_done: int, n_steps: int) -> float:
-    return filled(spec.learning_rate, "learning_rate") * lr_share(
-        steps_done / n_steps,
-        spec.lr_scheduler_type,
-        warmup_ratio=spec.warmup_ratio,
-        min_lr_ratio=spec.min_lr_ratio,
-        scheduler_num_cycles=spec.scheduler_num_cycles,
     )
 
 

@@ -12,11 +12,12 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerFast
 from trl import SFTConfig, SFTTrainer
 
+from ftlab.course import rate_at
 from ftlab.data.tokens import load_tokenizer
 from ftlab.job import LocalOptions
 from ftlab.rules import resolve
 from ftlab.train.batches import order
-from ftlab.train.loop import Trainer, _all_steps, _learning_rate, read_examples
+from ftlab.train.loop import Trainer, all_steps, read_examples
 from ftlab.train.model import load_model, make_optimizer
 from tests.small import chat_rows, save_model, write_rows
 
@@ -128,8 +129,8 @@ def test_ids_labels_losses_and_gradients_equal_trl(setting, tmp_path):
         spec, LocalOptions(), model, make_optimizer(model, spec), tokenizer.pad_id, "cpu"
     )
     steps = [
-        ours.step(examples, _learning_rate(spec, step, N_STEPS))
-        for step, examples in enumerate(_all_steps(spec, training, N_STEPS))
+        ours.step(examples, rate_at(spec, step, N_STEPS))
+        for step, examples in enumerate(all_steps(spec, training, N_STEPS))
     ]
     losses = [values["train_loss"] for values in steps]
     assert len(losses) == N_STEPS
@@ -168,6 +169,6 @@ def _losses(spec, options):
     training, _ = read_examples(spec, tokenizer, datetime.now())
     trainer = Trainer(spec, options, model, make_optimizer(model, spec), tokenizer.pad_id, "cpu")
     return [
-        trainer.step(examples, _learning_rate(spec, step, N_STEPS))["train_loss"]
-        for step, examples in enumerate(_all_steps(spec, training, 6))
+        trainer.step(examples, rate_at(spec, step, N_STEPS))["train_loss"]
+        for step, examples in enumerate(all_steps(spec, training, 6))
     ]

@@ -1,0 +1,71 @@
+"""How many tokens and steps a job makes of its files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ftlab.advice import training_rows
+from ftlab.data.report import DataReport
+from ftlab.schedule import total_steps
+from ftlab.spec import JobSpec
+
+
+@dataclass(frozen=True, slots=True)
+class DataSizes:
+    """None is unknown."""
+
+    n_steps: int | None = None
+    once: int | None = None
+    """Tokens of the training file, cut at max_seq_length."""
+    train_tokens: int | None = None
+    """Over all epochs, without padding."""
+    eval_tokens: int | None = None
+    """Over all evaluations."""
+    basis: tuple[str, ...] = ()
+
+
+def data_sizes(
+    spec: JobSpec, report: DataReport | None, validation: DataReport | None
+) -> DataSizes:
+    """From a resolved spec and the scans of its files."""
+    n_rows = training_rows(spec, report)
+    if report is None or n_rows is None:
+        return DataSizes(basis=("The data is not scanned yet.",))
+    per_step = int(spec.batch_size) * (spec.gradient_accumulation_steps or 1)
+    n_steps = total_steps(n_rows, per_step, spec.n_epochs, spec.max_steps)
+    basis = [f"{n_rows:,} rows ÷ {per_step} per step × {spec.n_epochs} epochs → {n_steps:,} steps"]
+    if report.tokens is None:
+        return DataSizes(n_steps, basis=(*basis, "Tokens are not counted without the model."))
+    once = report.tokens.total_within(spec.max_seq_length)
+    per_row = once / max(report.n_rows, 1)
+    rows_seen = min(n_rows * spec.n_epochs, n_steps * per_step)
+    basis.append(f"{per_row:,.0f} tokens per row × {rows_seen:,} rows seen")
+    return DataSizes(
+        n_steps,
+        once,
+        round(per_row * rows_seen),
+        _eval_tokens(spec, report, validation, per_row, basis),
+        tuple(basis),
+    )
+
+
+def _eval_tokens(
+    spec: JobSpec,
+    report: DataReport,
+    validation: DataReport | None,
+    per_row: float,
+    basis: list[str],
+) -> int | None:
+    """Once before the first step, then n_evals times."""
+    if spec.validation_file is None and spec.validation_split is None:
+        return 0
+    if spec.validation_split:
+        tokens = report.n_rows * spec.validation_split * per_row
+    elif validation is not None and validation.tokens is not None:
+        tokens = validation.tokens.total_within(spec.max_seq_length)
+    else:
+        basis.append("The validation file is not scanned, so its tokens are not counted.")
+        return None
+    times = (spec.n_evals or 0) + 1
+    basis.append(f"{tokens:,.0f} validation tokens × {times} evaluations")
+    return round(tokens * times)

@@ -1,0 +1,181 @@
+"""probe(): a few real steps of a job in a process of its own turn the estimate into a measurement.
+
+What was measured is remembered (`measured.py`), and `estimate()` uses it from then on.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from datetime import date
+from typing import Any
+
+from ftlab.data.report import DataReport
+from ftlab.devices import detect
+from ftlab.errors import FtlabError, RunError
+from ftlab.job import LocalOptions
+from ftlab.local_plan import LocalPlan, local_plan
+from ftlab.measured import Measurement, remember
+from ftlab.models import read_info
+from ftlab.processes import environment
+from ftlab.providers import Ready, prepare
+from ftlab.spec import JobSpec
+from ftlab.timing import Work, speed_of, typical_work
+
+STEPS = 5
+SECONDS = 30.0  # for its steps, once the model is loaded; a step that began is finished
+LAST_WORDS = 300  # characters of what a broken probe said
+
+Told = Callable[[float, str], Any]
+"""Called with the share that is done (0 to 1) and what is being done."""
+
+
+def probe(
+    spec: JobSpec | Mapping[str, Any],
+    *,
+    report: DataReport | None = None,
+    validation: DataReport | None = None,
+    told: Told | None = None,
+    **options: Any,
+) -> Measurement:
+    """Run a few steps of a job on this machine, the longest rows among them, and measure them.
+
+    Takes what `submit` takes for the local provider, and keeps nothing but the measurement. It
+    waits while another run uses the device. Raises InvalidSpec when the job would be refused, and
+    RunError when its steps fail, as they would in the run.
+    """
+    measured = Probe(spec, report=report, validation=validation, told=told, **options).measure()
+    assert measured is not None, "nobody cancelled it"
+    return measured
+
+
+class Probe:
+    """One probe, for a thread beside the one that shows it."""
+
+    def __init__(
+        self,
+        spec: JobSpec | Mapping[str, Any],
+        *,
+        report: DataReport | None = None,
+        validation: DataReport | None = None,
+        told: Told | None = None,
+        **options: Any,
+    ) -> None:
+        self._spec, self._scans = spec, {"report": report, "validation": validation}
+        self._told: Told = told or (lambda _share, _what: None)
+        self._options = options
+        self._cancelled = False
+        self._process: subprocess.Popen[str] | None = None
+
+    def measure(self) -> Measurement | None:
+        """Block until it is done; None when it was cancelled. Raises as `probe` does."""
+        self._told(0.0, "checking the job")
+        ready = prepare(self._spec, "local", **self._scans, **self._options)
+        plan = _plan(ready)
+        if self._cancelled:
+            return None
+        found = self._run(_request(ready, plan))
+        if found is None:
+            return None
+        measured = Measurement(
+            at=date.today().isoformat(), expected=_expected(plan, found["step_tokens"]), **found
+        )
+        remember(plan.settings, measured)
+        return measured
+
+    def cancel(self) -> None:
+        """End it; `measure` then returns None."""
+        self._cancelled = True
+        if self._process is not None:
+            self._process.kill()
+
+    def _run(self, request: dict[str, Any]) -> dict[str, Any] | None:
+        """What the process measured; None when it was cancelled."""
+        self._process = subprocess.Popen(
+            # -P: a script beside the notebook called peft.py must not be taken for the library.
+            [sys.executable, "-P", "-m", "ftlab.train.probe"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=environment(),
+        )
+        if self._cancelled:  # while it was being started
+            self._process.kill()
+        try:
+            return self._listen(self._process, request)
+        finally:
+            self._process.kill()
+            self._process.wait()
+
+    def _listen(
+        self, process: subprocess.Popen[str], request: dict[str, Any]
+    ) -> dict[str, Any] | None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        said = ""
+        with process.stdin as requests, process.stdout as lines:
+            try:
+                requests.write(json.dumps(request))
+                requests.close()
+            except BrokenPipeError:  # it has ended already; its last words say why
+                said = "it could not be started"
+            for line in lines:
+                message = _message(line)
+                if "measured" in message:
+                    return message["measured"]
+                if "failed" in message:
+                    raise RunError(message["failed"])
+                if "progress" in message:
+                    self._told(message["progress"], message["what"])
+                else:
+                    said = (said + line)[-LAST_WORDS:]
+        if self._cancelled:
+            return None
+        raise RunError(
+            "The probe ended without a result; it may have been killed because the memory did not "
+            f"suffice. Lower micro_batch_size or max_seq_length. Its last words: {said.strip()}"
+        )
+
+
+def _message(line: str) -> dict[str, Any]:
+    """A line of the process as a message; empty for what a library printed."""
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _plan(ready: Ready) -> LocalPlan:
+    job = ready.job
+    options = LocalOptions(**job.options)
+    known = detect()
+    device = next((device for device in known if device.name == options.device), known[0])
+    info = read_info(job.spec.model or "")
+    plan = local_plan(job.spec, info, device, options, ready.report, ready.validation)
+    if plan is None:
+        raise FtlabError(
+            f"The shape of {job.spec.model} is not known; a probe needs layers, widths and "
+            "vocabulary from its config.json. Use a model whose configuration has them."
+        )
+    return plan
+
+
+def _request(ready: Ready, plan: LocalPlan) -> dict[str, Any]:
+    evaluated = plan.evaluated
+    return {
+        "job": ready.job.model_dump(mode="json"),
+        "pieces": [piece.lengths for piece in plan.pieces],
+        "evaluated": evaluated and evaluated.lengths,
+        "steps": STEPS,
+        "seconds": SECONDS,
+    }
+
+
+def _expected(plan: LocalPlan, tokens: float) -> float:
+    """Seconds that the formula gives for a step of so many tokens."""
+    work = typical_work(plan.decoder, plan.setup, plan.rows) * tokens + Work(steps=1)
+    return speed_of(plan.setup.kind, plan.device.n_cores).seconds(work)

@@ -1,0 +1,213 @@
+"""`python -m ftlab.train.probe`: a few real steps of a job, measured, with nothing kept.
+
+The request comes as JSON on the standard input: the job, the lengths of the rows of those pieces
+that may take most memory, and how long to go on. Lines of JSON go out: {"progress": share,
+"what": text}, and at the end {"measured": …} or {"failed": text}.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import tempfile
+import time
+import traceback
+from array import array
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ftlab.devices import detect, lease
+from ftlab.errors import FtlabError
+from ftlab.job import Job, LocalOptions
+from ftlab.processes import loading
+from ftlab.train.device import OUT_OF_MEMORY, chosen_device, is_out_of_memory, usable
+
+if TYPE_CHECKING:
+    from ftlab.train.batches import Example, Examples
+    from ftlab.train.loop import Prepared, Trainer
+
+HOLDER = "a probe"
+EVALUATED = 32  # rows of the first evaluation; then twice as many
+ENOUGH_SECONDS = 3.0  # fast steps go on so long, so that one slow moment does not count
+
+
+def main() -> int:
+    request = json.loads(sys.stdin.read())
+    try:
+        for message in _probe(request):
+            print(json.dumps(message), flush=True)
+    except BrokenPipeError:  # nobody waits for it any more
+        return 1
+    except FtlabError as exc:
+        print(json.dumps({"failed": str(exc)}), flush=True)
+        return 1
+    except Exception as exc:
+        traceback.print_exc()
+        text = OUT_OF_MEMORY if is_out_of_memory(exc) else f"{type(exc).__name__}: {exc}"
+        print(json.dumps({"failed": text}), flush=True)
+        return 1
+    return 0
+
+
+def _probe(request: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    job = Job.model_validate(request["job"])
+    device, asked_at = chosen_device(LocalOptions(**job.options)), time.time()
+
+    def waiting(holder: str) -> None:
+        text = f"waiting for {device}, used by {holder}"
+        print(json.dumps({"progress": 0.0, "what": text}), flush=True)
+
+    with lease(device, HOLDER, waiting):
+        began = _born() + time.time() - asked_at
+        yield {"progress": 0.05, "what": "loading the model"}
+        with loading():
+            import peft  # noqa: F401
+            from transformers import AutoModelForCausalLM  # noqa: F401
+
+            from ftlab.train import loop  # noqa: F401
+        device, _ = usable(device)
+        yield from _steps(job, device, began, request)
+
+
+def _born() -> float:
+    """When this process was started, by time.time()."""
+    import psutil
+
+    return psutil.Process().create_time()
+
+
+def _steps(
+    job: Job, device: str, began: float, request: dict[str, Any]
+) -> Iterator[dict[str, Any]]:
+    from ftlab.train.loop import prepared
+
+    ready = prepared(job, device)
+    start_seconds = time.time() - began
+    yield {"progress": 0.2, "what": "the longest rows"}
+    _longest(ready, request)  # first, so that the steps after it find all as they will
+    pace = yield from _own_steps(ready, request)
+    yield {"progress": 0.8, "what": "the longest rows, and an evaluation"}
+    _longest(ready, request)  # again, where memory has fallen to pieces
+    rate = _evaluated(ready, request)
+    end_seconds = _saved(ready)
+    measured = {"start_seconds": start_seconds, "end_seconds": end_seconds}
+    measured |= {"peak_bytes": _peak(device), "eval_tokens_per_second": rate}
+    yield {"measured": {**pace, **measured}}
+
+
+def _own_steps(ready: Prepared, request: dict[str, Any]) -> Iterator[Any]:
+    """The first steps of the run; returns how many there were and what one takes."""
+    from ftlab.schedule import total_steps
+    from ftlab.train.loop import all_steps, rows_per_step
+
+    trainer, training, spec = ready.trainer, ready.training, ready.trainer.spec
+    n_steps = total_steps(len(training), rows_per_step(spec), spec.n_epochs, spec.max_steps)
+    steps, seconds, n_tokens = all_steps(spec, training, n_steps), list[float](), 0
+    cpu_began = time.process_time()
+    while not _is_enough(seconds, request):
+        yield {"progress": 0.4 + 0.4 * _share(seconds, request), "what": "steps of the job"}
+        began = time.perf_counter()  # rows are tokenised when they are first used
+        examples = next(steps, None)
+        if examples is None:
+            break
+        trainer.step(examples, 0.0)
+        seconds.append(time.perf_counter() - began)
+        n_tokens += sum(len(example.ids) for example in examples)
+    n, cores = len(seconds), detect()[-1].n_cores
+    return {
+        "n_steps": n,
+        "step_seconds": sum(seconds) / n,
+        "step_tokens": n_tokens / n,
+        "cpu_share": None
+        if trainer.device != "cpu"
+        else (time.process_time() - cpu_began) / (sum(seconds) * cores),
+    }
+
+
+def _is_enough(seconds: Sequence[float], request: dict[str, Any]) -> bool:
+    """After the steps asked for, if they took a while, or when the time is over."""
+    done = len(seconds) >= request["steps"] and sum(seconds) >= ENOUGH_SECONDS
+    return done or (len(seconds) >= 2 and sum(seconds) >= request["seconds"])
+
+
+def _share(seconds: Sequence[float], request: dict[str, Any]) -> float:
+    needed = min(len(seconds) / request["steps"], sum(seconds) / ENOUGH_SECONDS)
+    return min(max(needed, sum(seconds) / request["seconds"]), 1.0)
+
+
+def _longest(ready: Prepared, request: dict[str, Any]) -> None:
+    for lengths in request["pieces"]:
+        ready.trainer.step(_drawn_out(ready.training, lengths), 0.0)
+
+
+def _drawn_out(examples: Examples, lengths: Sequence[int]) -> list[Example]:
+    """Examples of these lengths, made of the first ones by going through their tokens again."""
+
+    def made(example: Example, size: int) -> Example:
+        times = -(-size // len(example.ids))
+        ids, labels = (array("i", list(part) * times)[:size] for part in example[:2])
+        return example._replace(ids=ids, labels=labels)
+
+    return [made(examples[i % len(examples)], length) for i, length in enumerate(lengths)]
+
+
+def _evaluated(ready: Prepared, request: dict[str, Any]) -> float | None:
+    """Tokens per second of an evaluation, by as many rows as fit in a little time."""
+    rows = ready.validation
+    if rows is None or not len(rows):
+        return None
+    if request["evaluated"]:
+        _evaluate(ready.trainer, _drawn_out(rows, request["evaluated"]))
+    n_tokens, seconds, n_rows = 0, 0.0, 0
+    while n_rows < len(rows) and seconds < request["seconds"] / 10:
+        some = [rows[i] for i in range(n_rows, min(max(2 * n_rows, EVALUATED), len(rows)))]
+        n_rows += len(some)
+        seconds += _evaluate(ready.trainer, some)
+        n_tokens += sum(len(example.ids) for example in some)
+    return n_tokens / seconds
+
+
+def _evaluate(trainer: Trainer, examples: Sequence[Example]) -> float:
+    """Seconds that an evaluation takes."""
+    began = time.perf_counter()
+    for _ in trainer.evaluate(0, examples, lambda: False):
+        pass
+    return time.perf_counter() - began
+
+
+def _saved(ready: Prepared) -> float:
+    """Seconds to save the adapter, which is thrown away."""
+    from ftlab.train.checkpoints import save_adapter
+
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.perf_counter()
+        save_adapter(ready.trainer.model, Path(folder) / "adapter", ready.base)
+        return time.perf_counter() - began
+
+
+def _peak(device: str) -> int:
+    """Most bytes of this process up to now; on a GPU what torch has taken of it."""
+    if device.startswith("cuda"):
+        import torch
+
+        return torch.cuda.max_memory_reserved(device)
+    try:
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
+    except OSError:
+        return _peak_elsewhere()
+    found = re.search(r"VmHWM:\s+(\d+) kB", status)
+    return int(found[1]) * 1024 if found else _peak_elsewhere()
+
+
+def _peak_elsewhere() -> int:
+    """Where there is no /proc; macOS counts in bytes."""
+    import resource
+
+    size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return size if sys.platform == "darwin" else size * 1024
+
+
+if __name__ == "__main__":
+    sys.exit(main())
