@@ -4,7 +4,7 @@
     ftlab.Workbench("train.jsonl", model="demo")
 
 The same verbs without a notebook: scan, convert, repair, split_file a file; check a spec,
-estimate, submit, attach, ask.
+estimate, probe, submit, attach, ask.
 Importing ftlab loads nothing else; each name below is imported when it is first used.
 """
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ftlab.errors import FtlabError as FtlabError
     from ftlab.issues import Issue as Issue
     from ftlab.job import Job as Job
+    from ftlab.probing import probe as probe
     from ftlab.providers import submit as submit
     from ftlab.rules import check as check
     from ftlab.rules import resolve as resolve
@@ -49,6 +50,7 @@ _HOMES = {
     "Issue": "ftlab.issues",
     "Job": "ftlab.job",
     "JobSpec": "ftlab.spec",
+    "probe": "ftlab.probing",
     "recommend": "ftlab.advice",
     "repair": "ftlab.data.repair",
     "resolve": "ftlab.rules",

@@ -11,16 +11,19 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any, NoReturn
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import ftlab
 from ftlab.errors import FtlabError, InvalidSpec
 from ftlab.issues import SHAPES, Issue, errors_for
 
+if TYPE_CHECKING:
+    from ftlab.cost import Estimate
+
 Command = Callable[[argparse.Namespace], int]
 LINES_SHOWN = 8
+SPEC_HELP = "a JSON file with the values of a spec"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -95,11 +98,13 @@ def _parser() -> argparse.ArgumentParser:
     split = add("split", _split)
     split.add_argument("file", type=Path)
     split.add_argument("share", type=float, help="of the rows, for validation, such as 0.05")
-    for name, command in {"check": _check, "estimate": _estimate, "train": _train}.items():
+    add_recommend_arguments(add("recommend", _recommend))
+    for name, command in {"check": _check, "train": _train}.items():
         verb = add(name, command)
-        verb.add_argument("spec", type=Path, help="a JSON file with the values of a spec")
+        verb.add_argument("spec", type=Path, help=SPEC_HELP)
         if name != "train":
             verb.add_argument("--json", action="store_true")
+    add_estimate_arguments(add("estimate", _estimate))
     add("runs", _runs)
     ask = add("ask", _ask)
     ask.add_argument("run", nargs="?", help="id or folder; or the newest")
@@ -108,6 +113,28 @@ def _parser() -> argparse.ArgumentParser:
         add(name, command).add_argument("run", nargs="?", help="id or folder; or the newest")
     add("demo", _demo)
     return parser
+
+
+def add_recommend_arguments(verb: argparse.ArgumentParser) -> None:
+    """MODEL [--data FILE] [--method sft|dpo] [--full], as in the notebook too."""
+    verb.add_argument("model", help='a folder, a Hugging Face id, or "demo"')
+    verb.add_argument("--data", metavar="FILE", help="advice for this much data")
+    verb.add_argument(
+        "--method",
+        choices=("sft", "dpo"),
+        help="how to train; otherwise what the data is for, or sft",
+    )
+    verb.add_argument("--full", action="store_true", help="train all weights, without an adapter")
+    verb.add_argument("--json", action="store_true")
+
+
+def add_estimate_arguments(verb: argparse.ArgumentParser) -> None:
+    """SPEC [--probe] [--json], as in the notebook too."""
+    verb.add_argument("spec", type=Path, help=SPEC_HELP)
+    verb.add_argument(
+        "--probe", action="store_true", help="run a few steps first, and measure memory and time"
+    )
+    verb.add_argument("--json", action="store_true")
 
 
 def _positive(text: str) -> int:
@@ -197,6 +224,22 @@ def _split(options: argparse.Namespace) -> int:
     return 0
 
 
+def _recommend(options: argparse.Namespace) -> int:
+    """Recommended values for a model: range, source, reason, and what others say.
+
+    With --json an object: field → {"value", "low", "high", "source", "why", "others"}. low and
+    high are numbers or null; others is a list of {"value", "source"}, each value in words.
+    """
+    from ftlab.advice.asked import recommend_for
+
+    found = recommend_for(options.model, options.data, options.method, full=options.full)
+    if options.json:
+        print(json.dumps(found.as_dict(), ensure_ascii=False))
+    else:
+        print(_visible(str(found)))
+    return 0
+
+
 def _check(options: argparse.Namespace) -> int:
     """Check a spec, its model and its data; exit 1 when the embedded trainer would refuse."""
     from ftlab.providers import examine, get_provider, scan_data
@@ -215,23 +258,54 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _estimate(options: argparse.Namespace) -> int:
-    """Tokens, steps, time and memory of a job on this machine."""
-    from ftlab.cost import estimate
-    from ftlab.providers import examine, get_provider, scan_data
-    from ftlab.spec import parse
+    """Tokens, steps, adapter, time, memory and hosted price of a job.
 
-    values = _read_values(options.spec)
-    report, validation = scan_data(parse(values)[0])
-    found = estimate(values, report, validation=validation)
+    With --json an object; what is unknown is null, and a range is [low, high]: train_tokens,
+    eval_tokens and n_steps over the whole job; trainable_params, trainable_share (0 to 1) and
+    adapter_bytes; price in US dollars when hosted; duration in seconds and memory in bytes on
+    device {name, title, memory_bytes, free_bytes, n_cores}; fits ("fits", "tight" or "does not
+    fit"); parts, the bytes of the formula by what they are for; advice, an issue with a fix, when
+    the memory is tight; measured, what a probe of this job found; incomplete, true while some
+    fields are wrong; basis, lines of what the figures rest on.
+    """
+    found, is_refused = estimate_of(options.spec, probed=options.probe)
     if options.json:
-        _print_json(asdict(found))
+        _print_json(found.as_dict())
         return 0
     for name, text in found.in_words().items():
         _say(f"{name}: {text}")
     _say("\n".join(found.basis))
-    if errors_for(examine(values, get_provider("local"), report, validation), "local"):
+    if found.advice is not None:
+        _print_issues([found.advice])
+    if is_refused:
         _say("As it stands the job would be refused: `ftlab check` says why.", to=sys.stderr)
     return 0
+
+
+class EstimateOfFile(NamedTuple):
+    estimate: Estimate
+    is_refused: bool
+    """Whether the embedded trainer would refuse the job."""
+
+
+def estimate_of(file: Path, *, probed: bool = False) -> EstimateOfFile:
+    """The estimate of a file with the values of a spec, after a probe if asked for.
+
+    Raises FtlabError when the file can't be read, and as `probe` does.
+    """
+    from ftlab.cost import estimate
+    from ftlab.probing import probe
+    from ftlab.providers import examine, get_provider, scan_data
+    from ftlab.spec import parse
+
+    values = _read_values(file)
+    report, validation = scan_data(parse(values)[0])
+    if probed:
+        tell = _teller()
+        probe(values, report=report, validation=validation, told=lambda _, what: tell(what))
+    found = estimate(values, report, validation=validation)
+    refused = errors_for(examine(values, get_provider("local"), report, validation), "local")
+    return EstimateOfFile(found, bool(refused))
 
 
 def _train(options: argparse.Namespace) -> int:

@@ -24,11 +24,13 @@ Points = Sequence[tuple[float, float]]
 
 def escaped(text: object) -> str:
     """Text for HTML: markup is shown, and control characters become visible."""
-    visible = (
-        char if char.isprintable() or char in "\n\t" else f"\\x{ord(char):02x}"
-        for char in str(text)
-    )
-    return html.escape("".join(visible), quote=True)
+    plain = str(text)
+    if not plain.isprintable():
+        plain = "".join(
+            char if char.isprintable() or char in "\n\t" else f"\\x{ord(char):02x}"
+            for char in plain
+        )
+    return html.escape(plain, quote=True)
 
 
 def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:

@@ -9,7 +9,9 @@ from typing import Any
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_magic, magics_class
 
-VERBS = ("scan", "runs", "attach")
+from ftlab.cli import add_estimate_arguments, add_recommend_arguments, estimate_of
+
+VERBS = ("scan", "recommend", "estimate", "runs", "attach")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -23,7 +25,11 @@ class _Parser(argparse.ArgumentParser):
 class FtlabMagics(Magics):
     @line_magic
     def ftlab(self, line: str) -> Any:
-        """%ftlab shows the Workbench; so do scan FILE [--model M], runs and attach [RUN]."""
+        """%ftlab shows the Workbench; other verbs show what they find.
+
+        scan FILE [--model M], recommend MODEL [--data FILE] [--method dpo] [--full],
+        estimate SPEC.json [--probe], runs, attach [RUN].
+        """
         options = _parser().parse_args(shlex.split(line))
         return options.show(options)
 
@@ -37,6 +43,12 @@ def _parser() -> _Parser:
     scan.add_argument("--model")
     scan.add_argument("--max-seq-length", type=int)
     scan.set_defaults(show=_scan)
+    recommend = verbs.add_parser("recommend", add_help=False)
+    add_recommend_arguments(recommend)
+    recommend.set_defaults(show=_recommend)
+    estimate = verbs.add_parser("estimate", add_help=False)
+    add_estimate_arguments(estimate)
+    estimate.set_defaults(show=_estimate)
     verbs.add_parser("runs", add_help=False).set_defaults(show=_runs)
     attach = verbs.add_parser("attach", add_help=False)
     attach.add_argument("run", nargs="?")
@@ -54,6 +66,18 @@ def _scan(options: argparse.Namespace) -> Any:
     from ftlab.data.report import scan
 
     return scan(options.file, options.model, max_seq_length=options.max_seq_length)
+
+
+def _recommend(options: argparse.Namespace) -> Any:
+    from ftlab.advice.asked import recommend_for
+
+    found = recommend_for(options.model, options.data, options.method, full=options.full)
+    return found.as_dict() if options.json else found
+
+
+def _estimate(options: argparse.Namespace) -> Any:
+    found = estimate_of(options.spec, probed=options.probe).estimate
+    return found.as_dict() if options.json else found
 
 
 def _runs(_: argparse.Namespace) -> Any:

@@ -14,13 +14,17 @@ import ftlab
 PACKAGE = Path(ftlab.__file__).parent
 # A module may import those of its own line, and of all lines above.
 LAYERS = (
-    ("errors", "issues", "events", "files", "schedule", "processes", "html"),
-    ("spec",),
-    ("demo", "models"),
+    ("errors", "issues", "names", "events", "files", "schedule", "pieces", "processes", "html"),
+    ("spec", "limits", "course"),
+    ("demo", "model_files", "model_hub", "catalogue", "models"),
     ("data",),
-    ("base", "devices", "advice", "rulebook", "rules", "cost"),
+    ("base", "devices", "sizes", "recommendation", "rates", "advice", "presets"),
+    ("rulebook", "rules", "ties", "exchange"),
+    ("price_table", "prices", "service_estimate", "running_costs", "data_sizes"),
     ("eventlog", "job", "runs"),
+    ("memory", "timing", "measured", "local_plan", "fits", "cost"),
     ("providers",),
+    ("probing",),
     ("answers", "scores"),
     ("plots",),
     ("ui",),
@@ -39,6 +43,8 @@ APART = {
             "events",
             "eventlog",
             "schedule",
+            "course",
+            "pieces",
             "data",
             "models",
         ),
@@ -57,7 +63,7 @@ HEAVY = {
     "pandas": {"runs", "data"},
     "httpx": {"answers"},
     "IPython": {"ui", "magics"},
-    "huggingface_hub": {"models", "data"},
+    "huggingface_hub": {"models", "model_hub", "data"},
 }
 
 

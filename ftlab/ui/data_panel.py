@@ -10,6 +10,7 @@ from typing import Any
 import ipywidgets as widgets
 
 from ftlab.data.fixes import known_fixes
+from ftlab.data.report import DataReport
 from ftlab.html import escaped, progress_bar
 from ftlab.issues import SHAPES, Issue
 from ftlab.ui.convert_box import ConvertBox, needs_conversion
@@ -62,6 +63,7 @@ class DataPanel(widgets.VBox):
         super().__init__([*parts, self.failed, self.found, *boxes, self.viewer])
         self.add_class("ft-panel")
         self._listed: tuple[Any, ...] | None = None
+        self._drawn: tuple[DataReport, int | None] | None = None
         self._listen()
         self.refresh()
 
@@ -82,8 +84,7 @@ class DataPanel(widgets.VBox):
         self.use_demo.on_click(guarded(tell, self._demo))
         self.cancel.on_click(guarded(tell, lambda _: self.state.cancel_scan()))
         self.again.on_click(guarded(tell, lambda _: self._scan_again()))
-        watched = ["reports", "scanning", "scan_progress", "scan_failure", "preview"]
-        watched += ["values", "resolved"]
+        watched = ["reports", "scanning", "scan_progress", "scan_failure", "preview", "checked"]
         self.state.observe(guarded(tell, lambda _: self.refresh()), watched)
 
     def _demo(self, _: Any) -> None:
@@ -111,8 +112,15 @@ class DataPanel(widgets.VBox):
         wrong = f'<b class="ft-{level}">{SHAPES[level]}</b> {escaped(state.scan_failure)}'
         set_html(self.failure, f'<span role="alert">{wrong}</span>')
         if report is not None:
-            set_html(self.figures, figures_html(report, state.resolved.spec.max_seq_length))
+            self._show_figures(report)
             self._list_issues()
+
+    def _show_figures(self, report: DataReport) -> None:
+        """Drawn anew only where they change: this is called with every key that is pressed."""
+        drawn = report, self.state.resolved.spec.max_seq_length
+        if self._drawn is None or self._drawn[0] is not report or self._drawn[1] != drawn[1]:
+            self._drawn = drawn
+            set_html(self.figures, figures_html(*drawn))
 
     # --- issues ------------------------------------------------------------------------------
 

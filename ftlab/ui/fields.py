@@ -1,174 +1,139 @@
-"""One field of the spec as a person sees it: label, input, and what there is to say about it."""
+"""One field as a person sees it: label, control, what is recommended, what is wrong."""
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args, get_origin
+from typing import Any
 
 import ipywidgets as widgets
 
-from ftlab.html import escaped, rate
-from ftlab.issues import SHAPES, Issue
-from ftlab.spec import FIELDS, KNOBS, described, kinds, parse
+from ftlab.html import escaped
+from ftlab.issues import Issue
+from ftlab.ui.field_note import note_html, placeholder
+from ftlab.ui.form_state import FormState
 from ftlab.ui.guard import guarded
-from ftlab.ui.state import State
+from ftlab.ui.inputs import Input, make_input
+from ftlab.ui.issue_line import IssueLines
+from ftlab.ui.issue_line import fix_label as fix_label
+from ftlab.ui.knobs import FORM_KNOBS, NOT_GIVEN, written
+from ftlab.ui.offers import is_same, present, recommended_change
+from ftlab.ui.shown import set_html, show
 
-LEFT_OUT = "(left out)"
+WIDE = ("model", "training_file", "validation_file")
 
 
 class FieldRow(widgets.VBox):
-    """The input of a field, its message or its recommended value, and a button that fixes it."""
+    """Follows the state. Its parts are made when it is first shown; there are many fields."""
 
-    def __init__(self, state: State, name: str) -> None:
+    control: Input
+    input: Any
+    note: widgets.HTML
+
+    def __init__(self, state: FormState, name: str, *, visible: bool = True) -> None:
         self.state, self.name = state, name
-        self.input: Any = _make_input(name)
-        self.note = widgets.HTML()
-        self.note.add_class("ft-note")
-        self.fix = widgets.Button(tooltip="Apply this value")
-        self.fix.add_class("ft-fix")
-        self._issue: Issue | None = None
-        super().__init__([self.input, self.note])
-        self.add_class("ft-field")
-        if name.endswith("_file") or name == "model":
+        self.is_shown = self._is_made = self._writes = False
+        self._hears = 0
+        self.use: widgets.Button | None = None
+        super().__init__()
+        self.add_class("ft-field").add_class(f"ft-f-{name}")
+        if name in WIDE:
             self.add_class("ft-path")
-        self.refresh()
-        self.input.observe(guarded(state.tell, self._typed), "value")
-        self.fix.on_click(guarded(state.tell, self._fixed))
-        state.observe(guarded(state.tell, self._changed), ["values", "issues", "resolved"])
+        self.set_visible(visible)
+        state.observe(guarded(state.tell, lambda _: self.refresh()), "checked")
 
-    def _typed(self, change: Any) -> None:
-        self.state.set(self.name, read_input(self.name, self.input.value))
+    def set_visible(self, visible: bool) -> None:  # noqa: FBT001
+        """Show the field, or take it and its room away; its place among the others stays."""
+        show(self, visible=visible)
+        was, self.is_shown = self.is_shown, visible
+        if visible and not was:
+            self._make()
+            self.refresh()
 
-    def _fixed(self, _: Any) -> None:
-        if self._issue is not None:
-            self.state.apply(self._issue)
+    def _make(self) -> None:
+        if self._is_made:
+            return
+        self._is_made = True
+        self.control = make_input(self.name)
+        self.input = self.control.widget
+        self.note = widgets.HTML().add_class("ft-note")
+        self.lines = IssueLines(self.state)
+        parts, unit = self.control.row, FORM_KNOBS[self.name].unit
+        if unit:
+            parts = [*parts, widgets.HTML(escaped(unit)).add_class("ft-unit")]
+        self._top = widgets.HBox(parts).add_class("ft-top") if len(parts) > 1 else parts[0]
+        self.children = (self._top, self.note)
+        self.input.observe(guarded(self.state.tell, lambda _: self._typed()), "value")
 
-    def _changed(self, _: Any) -> None:
-        self.refresh()
+    def _typed(self) -> None:
+        """What stands in the control is what counts, also when another key came meanwhile."""
+        self._hears += 1
+        try:
+            with self.state.lock:
+                if not self._writes:  # otherwise it is this row that wrote, not a person
+                    self.state.set(self.name, self.control.read())
+        finally:
+            self._hears -= 1
 
     def refresh(self) -> None:
-        """Show the state: its value unless it is what stands there, then what is to be said."""
-        value = self.state.values.get(self.name)
-        if read_input(self.name, self.input.value) != value:
-            self.input.value = show_value(self.name, value, self.input)
-        self._issue = next((i for i in self.state.issues if i.where == self.name), None)
-        if isinstance(self.input, widgets.Text) and value is None:
-            self.input.placeholder = self._placeholder()
-        text = self._said()
-        if self.note.value != text:
-            self.note.value = text
-        has_fix = self._issue is not None and isinstance(self._issue.fix, dict)
-        if has_fix:
-            self.fix.description = fix_label(self._issue)
-        parts = (self.input, self.note, self.fix) if has_fix else (self.input, self.note)
-        if self.children != parts:
-            self.children = parts
+        """Show the state; a control is written to only where it says something else."""
+        if not self.is_shown:
+            return
+        value = self.state.given(self.name)
+        if not self._hears and not _is(self.control.read(), value):
+            self._show(value)
+        if value is NOT_GIVEN:
+            self.control.hint(placeholder(self.state, self.name))
+        set_html(self.note, note_html(self.state, self.name))
+        issues = self.issues()
+        self._mark(issues)
+        lines = self.lines.show_issues(issues)
+        wanted = (self._top, self.note, *([self.use] if self.use else []), *lines)
+        if self.children != wanted:
+            self.children = wanted
 
-    def _said(self) -> str:
-        if self._issue is not None:
-            level = self._issue.level
-            return (
-                f'<span class="ft-{level}" role="alert">{SHAPES[level]} '
-                f"{escaped(self._issue.message)}</span>"
-            )
-        filled = self.state.resolved
-        if filled is None or self.name not in filled.reasons or self.name in self.state.values:
-            return ""
-        return f'<span class="ft-dim">{escaped(filled.reasons[self.name])}</span>'
-
-    def _placeholder(self) -> str:
-        """What the field will be when nothing is typed."""
-        filled = self.state.resolved
-        value = FIELDS[self.name].default if filled is None else getattr(filled.spec, self.name)
-        if value in (None, ()):
-            return KNOBS[self.name].unit
-        shown = rate(value) if KNOBS[self.name].scale == "log" else str(value)
-        return f"{shown} {KNOBS[self.name].unit}".strip()
-
-
-def fix_label(issue: Issue | None) -> str:
-    """What the button of a fix says: "lora_alpha = 16", "leave dpo_beta out"."""
-    if issue is None or not isinstance(issue.fix, dict):
-        return ""
-    parts = [
-        f"leave {name} out" if value is None else f"{name} = {value}"
-        for name, value in issue.fix.items()
-    ]
-    return ", ".join(parts)
-
-
-def read_input(name: str, shown: Any) -> Any:
-    """What an input says as a value of the spec; None when it says nothing of its own."""
-    if not isinstance(shown, str):
-        return None if shown == FIELDS[name].default or shown is None else shown
-    text = shown.strip()
-    if not text or text == LEFT_OUT:
-        return None
-    if _is_list(name) and "," in text:
-        return tuple(part.strip() for part in text.split(",") if part.strip())
-    value = _as_number(text) if _takes_numbers(name) else text
-    if _is_list(name) and str not in kinds(name):
-        value = (text,)
-    return None if value == FIELDS[name].default and name in _CHOSEN else value
-
-
-def show_value(name: str, value: Any, shown_in: widgets.Widget) -> Any:
-    """A value as its input shows it."""
-    if isinstance(shown_in, widgets.Checkbox):
-        given, _ = parse({} if value is None else {name: value})  # "no" is False
-        return getattr(given, name)
-    if isinstance(shown_in, widgets.Dropdown):
-        known = [choice for _, choice in shown_in.options]
-        wanted = FIELDS[name].default if value is None else value
-        return wanted if wanted in known else known[0]
-    if value is None:
-        return ""
-    return ", ".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
-
-
-def _make_input(name: str) -> widgets.DOMWidget:
-    choices = _choices(name)
-    common = {"description": name, "tooltip": described(name), "style": {"description_width": ""}}
-    if choices is not None:
-        options = [(LEFT_OUT if c is None else str(c), c) for c in choices]
-        return widgets.Dropdown(options=options, value=FIELDS[name].default, **common)
-    if FIELDS[name].annotation is bool:
-        return widgets.Checkbox(value=FIELDS[name].default, indent=False, **common)
-    return widgets.Text(continuous_update=True, **common)
-
-
-def _choices(name: str) -> list[Any] | None:
-    """The values of a field that has only a few, None for fields that take free input."""
-    if FIELDS[name].annotation is bool:
-        return None
-    optional = type(None) in get_args(FIELDS[name].annotation)
-    choices: list[Any] = [None] if optional else []
-    for kind in kinds(name):
-        if kind is bool:
-            choices += [True, False]
-        elif get_origin(kind) is Literal:
-            choices += get_args(kind)
-        else:
-            return None
-    return choices
-
-
-def _takes_numbers(name: str) -> bool:
-    return any(kind in (int, float) for kind in kinds(name))
-
-
-def _is_list(name: str) -> bool:
-    return any(get_origin(kind) is tuple for kind in kinds(name))
-
-
-def _as_number(text: str) -> int | float | str:
-    """A number if it is one; otherwise the text, which then shows with its message."""
-    plain = text.replace("\u202f", "").replace(" ", "")
-    for kind in (int, float):
+    def _show(self, value: Any) -> None:
+        self._writes = True
         try:
-            return kind(plain)
-        except ValueError:
-            continue
-    return text
+            self.control.show(value)
+        finally:
+            self._writes = False
+
+    @property
+    def said(self) -> str:
+        """The messages that stand under the field, as HTML."""
+        lines = self.lines.lines if self._is_made else []
+        return "".join(line.text.value for line in lines if line.layout.display != "none")
+
+    def issues(self) -> list[Issue]:
+        """All that is to be said about this field."""
+        return [i for i in (*self.state.issues, *self.state.tips) if i.where == self.name]
+
+    def _mark(self, issues: list[Issue]) -> None:
+        """Where a field is not as recommended: a mark, and a button unless an issue has it."""
+        advice = self.state.recommended.get(self.name)
+        differs = advice is not None and not is_same(present(self.state, self.name), advice.value)
+        offered = advice is not None and any(i.fix == {self.name: advice.value} for i in issues)
+        self.control.learn(advice, self.state.info)
+        if differs and not offered and self.use is None:
+            self.use = widgets.Button(tooltip="Take the recommended value").add_class("ft-use")
+            self.use.on_click(guarded(self.state.tell, lambda _: self._use()))
+        if self.use is not None:
+            show(self.use, visible=differs and not offered)
+            if advice is not None and differs:
+                self.use.description = f"use {written(advice.value)}"
+        _set_class(self, "ft-differs", on=differs)
+
+    def _use(self) -> None:
+        change = recommended_change(self.state, self.name)
+        if change is not None:
+            self.state.update({self.name: change.entry}, typed=False)
 
 
-_CHOSEN = frozenset(name for name in FIELDS if _choices(name) is not None)
+def _is(shown: Any, given: Any) -> bool:
+    if shown is NOT_GIVEN or given is NOT_GIVEN:
+        return shown is given
+    return is_same(shown, given)
+
+
+def _set_class(widget: widgets.DOMWidget, name: str, *, on: bool) -> None:
+    if on != (name in widget._dom_classes):
+        (widget.add_class if on else widget.remove_class)(name)

@@ -1,4 +1,4 @@
-"""The Job panel: a form made from JobSpec's fields, with the estimate and the Train button."""
+"""The Job panel: a form made from the fields, with the estimate and the Train button."""
 
 from __future__ import annotations
 
@@ -6,62 +6,150 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from ftlab.cost import Estimate
-from ftlab.html import curves, escaped, facts
+from ftlab.html import curves, escaped
+from ftlab.presets import PRESETS
 from ftlab.schedule import lr_share
-from ftlab.spec import GROUPS, KNOBS, JobSpec
+from ftlab.spec import JobSpec
+from ftlab.ui.estimate_box import estimate_html
 from ftlab.ui.fields import FieldRow
 from ftlab.ui.guard import guarded
+from ftlab.ui.issue_line import IssueLine, IssueLines
+from ftlab.ui.knobs import FORM_FIELDS, FORM_GROUPS, FORM_KNOBS, NOT_GIVEN, matches
+from ftlab.ui.offers import preset_offer, recommended_offer
+from ftlab.ui.problems import Problems
 from ftlab.ui.pump import PUMP
+from ftlab.ui.review_box import ReviewBox
+from ftlab.ui.shown import set_html, show
 from ftlab.ui.state import State
 
 PREVIEW_POINTS = 60
+BASIC, ALL, CHANGED = "basic", "all", "changed"
+SHOWN = (("basic fields", BASIC), ("all fields", ALL), ("fields with a value", CHANGED))
+PROBLEMS_SHOWN = 8
 
 
-class JobPanel(widgets.HBox):
-    """Every field of the spec by group; what the job will take; and the button that starts it."""
+class JobPanel(widgets.VBox):
+    """Every field by group; what the job will take; and the button that starts it.
+
+    `preview` and `engines` are places for figures of others: beside the form, and below it.
+    """
 
     def __init__(self, state: State) -> None:
         self.state = state
         self._starting = False
-        self.rows: dict[str, FieldRow] = {}
-        self.all_fields = widgets.Checkbox(description="all fields", indent=False)
-        self.form = widgets.VBox()
-        self.form.add_class("ft-wide")
-        self.estimate = widgets.HTML()
-        self.train = widgets.Button(description="Train", button_style="primary")
-        self.why_not = widgets.HTML()
-        side = widgets.VBox([self.estimate, self.train, self.why_not])
-        side.add_class("ft-side")
-        super().__init__([self.form, side])
-        self.add_class("ft-panel").add_class("ft-row")
-        self.all_fields.observe(guarded(state.tell, lambda _: self._lay_out()), "value")
-        self.train.on_click(guarded(state.tell, self._train))
-        watched = ["estimate", "issues", "scanning", "reports"]
-        state.observe(guarded(state.tell, lambda _: self.refresh()), watched)
-        self._lay_out()
+        self.rows = {name: FieldRow(state, name, visible=False) for name in FORM_FIELDS}
+        self.groups = {group: self._group(group) for group in FORM_GROUPS}
+        self.strays = IssueLines(state)
+        self.stray_box = widgets.VBox()
+        self.nothing = widgets.HTML()
+        self.review = ReviewBox(state, self._review_closed)
+        form = [self._toolbar(), self.review, self.stray_box, *self.groups.values(), self.nothing]
+        self.form = widgets.VBox(form).add_class("ft-wide").add_class("ft-form")
+        self.engines = widgets.VBox().add_class("ft-engines")
+        columns = widgets.HBox([self.form, self._side()]).add_class("ft-row")
+        super().__init__([columns, self.engines])
+        self.add_class("ft-panel")
+        self._listen()
         self.refresh()
 
-    def _lay_out(self) -> None:
-        children: list[widgets.Widget] = [self.all_fields]
-        for group in GROUPS:
-            names = [n for n, knob in KNOBS.items() if knob.group == group and self._shows(n)]
-            if names:
-                heading = widgets.HTML(escaped(group))
-                fields = widgets.VBox([self._row(name) for name in names])
-                children += [heading.add_class("ft-group"), fields.add_class("ft-fields")]
-        self.form.children = children
+    def _group(self, group: str) -> widgets.VBox:
+        rows = [row for name, row in self.rows.items() if FORM_KNOBS[name].group == group]
+        heading = widgets.HTML(escaped(group)).add_class("ft-group")
+        return widgets.VBox([heading, widgets.VBox(rows).add_class("ft-fields")])
 
-    def _shows(self, name: str) -> bool:
-        knob, given = KNOBS[name], name in self.state.values
-        if self.all_fields.value or given:
+    def _toolbar(self) -> widgets.Widget:
+        self.search = widgets.Text(
+            description="find",
+            placeholder="a field: rank, warm-up, seed …",
+            tooltip="Find fields by name, by meaning, or by what other tools call them",
+            continuous_update=True,
+        ).add_class("ft-search")
+        self.shown = widgets.Dropdown(description="show", options=SHOWN)
+        titles = [(preset.title, name) for name, preset in PRESETS.items()]
+        self.preset = widgets.Dropdown(
+            description="preset",
+            options=[("look at one …", ""), *titles],
+            tooltip="See what a preset would set; nothing is set yet",
+        )
+        self.use_all = widgets.Button(
+            description="Use recommended …", tooltip="Look at what is recommended; then set it"
+        )
+        self.undo = widgets.Button(description="Undo", tooltip="Take the last change back")
+        self.redo = widgets.Button(description="Redo", tooltip="Make it again")
+        rows = [self.search, self.shown], [self.preset, self.use_all, self.undo, self.redo]
+        return widgets.VBox([widgets.HBox(row).add_class("ft-toolbar") for row in rows])
+
+    def _side(self) -> widgets.Widget:
+        self.problems = Problems(self.reveal, self.state.tell)
+        self.estimate = widgets.HTML()
+        self.advice = IssueLine(self.state)
+        self.schedule = widgets.HTML()
+        self.preview = widgets.VBox([self.schedule]).add_class("ft-preview")
+        self.train = widgets.Button(description="Train", button_style="primary")
+        self.why_not = widgets.HTML()
+        parts = [self.problems, self.estimate, self.advice, self.preview]
+        parts += [self.train, self.why_not]
+        return widgets.VBox(parts).add_class("ft-side").add_class("ft-stays")
+
+    def _listen(self) -> None:
+        state, tell = self.state, self.state.tell
+        for chooser in (self.search, self.shown):
+            chooser.observe(guarded(tell, lambda _: self._choose_rows()), "value")
+        self.preset.observe(guarded(tell, lambda _: self._offer_preset()), "value")
+        self.use_all.on_click(guarded(tell, lambda _: self._offer_recommended()))
+        self.undo.on_click(guarded(tell, lambda _: state.undo()))
+        self.redo.on_click(guarded(tell, lambda _: state.redo()))
+        self.train.on_click(guarded(tell, self._train))
+        watched = ["checked", "scanning", "reports"]
+        state.observe(guarded(tell, lambda _: self.refresh()), watched)
+
+    # --- which fields are shown --------------------------------------------------------------
+
+    def _choose_rows(self) -> None:
+        about = {issue.where for issue in self.state.issues if issue.level != "tip"}
+        seen = {name for name in FORM_FIELDS if self._shows(name, about)}
+        for name, row in self.rows.items():
+            row.set_visible(name in seen)
+        for group, box in self.groups.items():
+            show(box, visible=any(FORM_KNOBS[name].group == group for name in seen))
+        query = self.search.value.strip()
+        text = f"No field answers to “{query}”. Search for a part of its name or of its meaning."
+        set_html(self.nothing, "" if seen else f'<span class="ft-dim">{escaped(text)}</span>')
+
+    def _shows(self, name: str, about: set[str]) -> bool:
+        """A field that has a value or a problem is always there, unless one searches another."""
+        if query := self.search.value.strip():
+            return matches(name, query)
+        if name in about or self.state.given(name) is not NOT_GIVEN:
             return True
-        return not knob.advanced and self.state.provider in knob.providers
+        knob, spec = FORM_KNOBS[name], self.state.resolved.spec
+        if self.shown.value == CHANGED or spec.training_method not in knob.methods:
+            return False
+        basic = not knob.advanced and self.state.where.engine in knob.providers
+        return self.shown.value == ALL or basic
 
-    def _row(self, name: str) -> FieldRow:
-        if name not in self.rows:
-            self.rows[name] = FieldRow(self.state, name)
-        return self.rows[name]
+    def reveal(self, name: str) -> None:
+        """Make sure that a field can be seen."""
+        if name in self.rows and not self.rows[name].is_shown:
+            self.search.value = ""
+            if not self.rows[name].is_shown:
+                self.shown.value = ALL
+
+    # --- presets and recommended values ------------------------------------------------------
+
+    def _offer_preset(self) -> None:
+        if self.preset.value:
+            preset = PRESETS[self.preset.value]
+            self.review.open_offer(lambda: preset_offer(self.state, preset))
+
+    def _offer_recommended(self) -> None:
+        self.preset.value = ""
+        self.review.open_offer(lambda: recommended_offer(self.state))
+
+    def _review_closed(self) -> None:
+        self.preset.value = ""
+
+    # --- training ----------------------------------------------------------------------------
 
     def _train(self, _: Any) -> None:
         self._starting = True
@@ -79,29 +167,30 @@ class JobPanel(widgets.HBox):
         self.state.tell(level, text)
         self.refresh()
 
+    # --- what follows from the state ---------------------------------------------------------
+
     def refresh(self) -> None:
-        """Show the estimate, and why the button is off if it is."""
-        shown = estimate_html(self.state.estimate, self.state.resolved)
-        if self.estimate.value != shown:
-            self.estimate.value = shown
+        """Show the fields that count, what is wrong, what it takes, and why the button is off."""
+        self._choose_rows()
+        self._show_issues()
+        set_html(self.estimate, estimate_html(self.state.estimate))
+        self.advice.show_issue(self.state.estimate.advice)
+        resolved = self.state.resolved
+        set_html(self.schedule, "" if resolved is None else schedule_svg(resolved.spec))
+        self.undo.disabled = not self.state.history.can_undo
+        self.redo.disabled = not self.state.history.can_redo
         reason = self.state.why_not_train
         self.train.description = "Starting" if self._starting else "Train"
         self.train.disabled = self._starting or bool(reason)
-        self.why_not.value = f'<span class="ft-dim">{escaped(reason)}</span>' if reason else ""
+        set_html(self.why_not, f'<span class="ft-dim">{escaped(reason)}</span>' if reason else "")
 
-
-def estimate_html(found: Estimate | None, resolved: Any) -> str:
-    """What a job will take, with the basis one click away, and its learning rate as a curve."""
-    if found is None:
-        return ""
-    basis = "".join(f"<div>{escaped(line)}</div>" for line in found.basis)
-    partly = '<div class="ft-dim">Of the fields that are valid.</div>' if found.incomplete else ""
-    preview = "" if resolved is None else schedule_svg(resolved.spec)
-    return (
-        f"{facts(found.in_words())}{partly}"
-        "<details><summary>Where these figures come from</summary>"
-        f'<div class="ft-dim">{basis}</div></details>{preview}'
-    )
+    def _show_issues(self) -> None:
+        """Those of fields lead to them; those of what is no field stand above the form."""
+        found = [issue for issue in self.state.issues if issue.level != "tip"]
+        self.problems.show_issues([i for i in found if i.where in self.rows][:PROBLEMS_SHOWN])
+        lines = self.strays.show_issues([i for i in found if i.where not in self.rows])
+        if tuple(lines) != self.stray_box.children:
+            self.stray_box.children = lines
 
 
 def schedule_svg(spec: JobSpec) -> str:

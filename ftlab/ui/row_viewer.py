@@ -48,6 +48,7 @@ class RowViewer(widgets.VBox):
         self._edited = 0  # the line that stands in the editor
         self._places: list[int] = []
         self._is_loading = False
+        self._shaped_by: tuple[Any, ...] = ()
         super().__init__([self.counts, self.bar, self.off, self.view, self.editor])
         self._listen()
 
@@ -84,7 +85,16 @@ class RowViewer(widgets.VBox):
         self.file.observe(guarded(tell, lambda _: self._choose_file()), "value")
         for choice in (self.only, self.order):
             choice.observe(guarded(tell, lambda _: self._choose()), "value")
-        self.state.observe(guarded(tell, lambda _: self.refresh()), ["reports", "resolved"])
+        self.state.observe(guarded(tell, lambda _: self.refresh()), "reports")
+        self.state.observe(guarded(tell, lambda _: self._follow()), "resolved")
+
+    def _follow(self) -> None:
+        """Render anew where the row would look different; a long row takes its time."""
+        spec = self.state.resolved.spec
+        shaped_by = spec.max_seq_length, spec.train_on_inputs
+        if shaped_by != self._shaped_by:
+            self._shaped_by = shaped_by
+            self.refresh()
 
     @property
     def edits(self) -> dict[int, Any]:

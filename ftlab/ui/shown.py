@@ -30,3 +30,14 @@ def problems_html(problems: Iterable[Problem]) -> str:
         f"{escaped(problem.message)}</span>"
         for problem in problems
     )
+
+
+def opening_html(
+    headline: str, more: str, lines: Iterable[tuple[str, str]], about: str = ""
+) -> str:
+    """One line that opens to a list of names and texts."""
+    body = "".join(f"<dt>{escaped(label)}</dt><dd>{escaped(text)}</dd>" for label, text in lines)
+    return (
+        f'<details class="ft-advice"><summary><b>{escaped(headline)}</b> · {escaped(more)}'
+        f"</summary><div>{escaped(about)}</div><dl>{body}</dl></details>"
+    )

@@ -1,34 +1,22 @@
-"""State: what is loaded, typed, wrong, estimated and running. The panels share this and no more.
-
-Every change goes one way: `set()` → `check` → traits change → panels repaint. Invalid input
-stays in `values`; nothing typed is lost, not even with the kernel.
-"""
+"""State: what is loaded, typed, wrong, estimated and running. The panels share this and no more."""
 
 from __future__ import annotations
 
-import json
-import threading
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from traitlets import Any as AnyTrait
-from traitlets import Bool, Dict, Float, HasTraits, Int, Tuple, Unicode
+from traitlets import Bool, Float, Int, Tuple, Unicode
 
-from ftlab.cost import estimate
 from ftlab.data.report import DataReport
 from ftlab.errors import FtlabError
-from ftlab.issues import Issue, errors_for
-from ftlab.models import ModelInfo
-from ftlab.providers import examine, get_provider, model_of, submit
-from ftlab.rules import resolve
-from ftlab.runs import Run, Runs, RunState
-from ftlab.spec import FIELDS, JobSpec, parse, with_fix
+from ftlab.providers import submit
+from ftlab.runs import Run, RunState
+from ftlab.spec import JobSpec, parse
+from ftlab.ui.form_state import FormState
 from ftlab.ui.pump import PUMP
 from ftlab.ui.scanner import Scanner
 
-DRAFT = "draft.json"
 SCANNED = ("training_file", "validation_file")
 SCAN_DELAY = 0.4  # seconds without typing before the data is scanned anew
 CANCELLED = "The scan was cancelled; rows are checked before they train. Scan again."
@@ -36,30 +24,21 @@ NOT_SCANNED = "The data could not be scanned; it must be, before it trains. Chan
 SCAN_DEPENDS_ON = {*SCANNED, "model", "max_seq_length", "train_on_inputs"}
 
 
-class State(HasTraits):
-    """What the panels show. Change it by its methods; read and observe its traits."""
+class State(FormState):
+    """The form, the scans of its data, and the runs. Change it by its methods; read and observe its
+    traits."""
 
-    values = Dict(help="what was typed, by field, valid or not")
-    spec = AnyTrait(help="JobSpec, None while there are errors")
-    issues = Tuple(help="every issue of the spec for the chosen engine")
-    resolved = AnyTrait(help="Resolved: what the values become when the rest is filled in")
-    reports = Dict(help="field of a data file → its DataReport")
     scanning = Bool(help="a scan goes on, or will as soon as typing stops")
     scan_progress = Float(allow_none=True, help="0 to 1 while data is scanned, otherwise None")
     scan_failure = Unicode(help="why the last scan gave no report; empty when it did")
     preview = Unicode(help="first figures of a large file while it is scanned")
-    estimate = AnyTrait(help="Estimate")
     runs = Tuple(help="ids, the newest first")
     selected = Unicode(allow_none=True, help="id of the run that is shown")
     beat = Int(help="counts up when the selected run has news")
-    message = Tuple(("", ""), help="(level, text) of the last message")
     tab = Unicode("data", help="the panel that is open")
 
     def __init__(self, folder: Path | str | None = None, provider: str = "local") -> None:
-        super().__init__()
-        self.lock = threading.RLock()
-        self.folder = Runs(folder)
-        self.provider = provider
+        super().__init__(folder, provider)
         self.run: Run | None = None
         self._seen: tuple[Any, ...] = ()
         self._scanners: dict[str, Scanner] = {}
@@ -70,85 +49,13 @@ class State(HasTraits):
         self._scan_due: float | None = None
         self.selected = None
         self.scan_progress = None
-        self._refresh()
-
-    # --- values ------------------------------------------------------------------------------
-
-    def set(self, name: str, value: Any) -> None:
-        """Take what was typed into a field; None leaves the field out."""
-        self.update({name: value})
-
-    def update(self, changes: Mapping[str, Any]) -> None:
-        """Take several values at once; None leaves a field out."""
-        with self.lock:
-            before, after = self.values, with_fix(self.values, changes)
-            changed = {n for n in {*before, *after} if before.get(n) != after.get(n)}
-            if changed:
-                self._save_draft(after)  # first of all: what follows may go wrong
-                with self.hold_trait_notifications():
-                    self.values = after
-                    self._refresh()
-            if changed & SCAN_DEPENDS_ON:
-                self._scan_due = time.monotonic() + SCAN_DELAY
-                self.scanning = True
-
-    def apply(self, issue: Issue) -> None:
-        """Apply an issue's fix to the values."""
-        if isinstance(issue.fix, dict):
-            self.update(issue.fix)
-
-    def draft(self) -> dict[str, Any]:
-        """What was typed before the kernel went; empty when there is nothing to read."""
-        try:
-            draft = json.loads((self.folder.folder / DRAFT).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return draft if isinstance(draft, dict) else {}
-
-    def _save_draft(self, values: Mapping[str, Any]) -> None:
-        """What is typed outlives the kernel. A folder that can't be written costs only that.
-
-        Only fields of the spec are kept: anything else may be a secret in the wrong place.
-        """
-        kept = {name: value for name, value in values.items() if name in FIELDS}
-        try:
-            self.folder.folder.mkdir(parents=True, exist_ok=True)
-            staged = self.folder.folder / f".{DRAFT}.new"
-            staged.write_text(json.dumps(kept, default=str), encoding="utf-8")
-            staged.chmod(0o600)
-            staged.rename(self.folder.folder / DRAFT)
-        except OSError as exc:
-            self.tell("warning", f"What is typed can't be kept on disk ({exc}). Runs are not hurt.")
-
-    @property
-    def info(self) -> ModelInfo:
-        """What the chosen model's own files say."""
-        return model_of(parse(self.values)[0])[0]
-
-    @property
-    def report(self) -> DataReport | None:
-        """The scan of the training file."""
-        return self.reports.get("training_file")
-
-    def report_of(self, name: str) -> DataReport | None:
-        """The scan of the file that is named there now, not of one that was named before."""
-        report, file = self.reports.get(name), self.values.get(name)
-        if report is None or not file:
-            return None
-        return report if Path(report.path) == Path(str(file)).expanduser() else None
-
-    def _refresh(self) -> None:
-        """All that follows from the values and the reports."""
-        where, info = get_provider(self.provider), self.info
-        validation = self.reports.get("validation_file")
-        found = examine(self.values, where, self.report, validation)
-        given, _ = parse(self.values)
-        self.resolved = resolve(given, self.report, info, where.engine)
-        self.issues = tuple(i for i in found if not i.blocks or where.engine in i.blocks)
-        self.estimate = estimate(self.values, self.report, info, validation=validation)
-        self.spec = None if errors_for(found, where.engine) else given
 
     # --- data --------------------------------------------------------------------------------
+
+    def _entries_changed(self, names: set[str]) -> None:
+        if names & SCAN_DEPENDS_ON:
+            self._scan_due = time.monotonic() + SCAN_DELAY
+            self.scanning = True
 
     def scan(self) -> None:
         """Scan the data files in processes of their own; the reports appear when they end."""
@@ -242,6 +149,7 @@ class State(HasTraits):
         if kept != self.reports:
             self.reports = kept
             self._refresh()
+            self._tips_due = time.monotonic()  # another amount of data may ask for other values
 
     # --- runs --------------------------------------------------------------------------------
 
@@ -262,7 +170,7 @@ class State(HasTraits):
             report=self.report,
             validation=self.reports.get("validation_file"),
             folder=self.folder.folder,
-            **options,
+            **{**self.options, **options},
         )
         with self.lock:
             self.refresh_runs()
@@ -290,8 +198,9 @@ class State(HasTraits):
             self.select(latest.id)
 
     def tick(self) -> None:
-        """Scan what was changed a moment ago, and look for news of the selected run."""
+        """Look after what was changed a moment ago, and for news of the selected run."""
         with self.lock:
+            super().tick()
             if self._scan_due is not None and time.monotonic() > self._scan_due:
                 self.scan()
             if self.run is None:
@@ -313,10 +222,6 @@ class State(HasTraits):
             "cancelled": ("warning", "The run was cancelled; nothing was kept."),
         }
         self.tell(*ends.get(state.status, ("error", state.detail)))
-
-    def tell(self, level: str, text: str) -> None:
-        """Show a message at the foot of the workbench."""
-        self.message = (level, text)
 
     @property
     def why_not_train(self) -> str:

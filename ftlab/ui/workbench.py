@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import ipywidgets as widgets
+from traitlets import Any as AnyTrait
+from traitlets import TraitError, validate
 
 from ftlab.cost import Estimate
 from ftlab.html import escaped, issue_list, rate, short
@@ -17,6 +20,7 @@ from ftlab.ui.anchor import Anchor
 from ftlab.ui.data_panel import DataPanel
 from ftlab.ui.form import JobPanel
 from ftlab.ui.guard import guarded
+from ftlab.ui.keys import Keys
 from ftlab.ui.pump import PUMP
 from ftlab.ui.run_panel import RunPanel
 from ftlab.ui.state import State
@@ -25,13 +29,25 @@ from ftlab.ui.try_panel import TryPanel
 PANELS = {"data": DataPanel, "job": JobPanel, "run": RunPanel, "try": TryPanel}
 
 
+class SpecTrait(AnyTrait):
+    """A trait that asks before it becomes None too; traitlets' own take it unseen."""
+
+    allow_none = False
+
+
 class Workbench(widgets.VBox):
     """Check data, fill a form that answers, train, watch, and try the result.
+
+    `spec` can be read, observed and assigned: a JobSpec or keywords of one fill the form. It is
+    None while something in the form keeps the job from starting (`issues` says what); assigning
+    None changes nothing.
 
     `data` is a JSONL file, `model` a folder, a Hugging Face id or "demo"; `values` are fields of
     JobSpec. Without them, what was typed the last time in this folder comes back. A run that is
     alive, or the newest one, is shown whichever kernel started it.
     """
+
+    spec = SpecTrait(None, help="JobSpec, None while it has errors")
 
     def __init__(
         self,
@@ -45,12 +61,14 @@ class Workbench(widgets.VBox):
         given = {"training_file": None if data is None else str(data), "model": model, **values}
         given = {name: value for name, value in given.items() if value is not None}
         self._restore(given)
+        self.state.settle()
         self.head = widgets.HTML().add_class("ft-head")
         self.anchor = Anchor()
         self.foot = widgets.HTML().add_class("ft-foot")
         self.panels = {name: panel(self.state) for name, panel in PANELS.items()}
         self.tabs = widgets.Tab(list(self.panels.values()), titles=[n.title() for n in self.panels])
-        super().__init__([widgets.HTML(_style()), self.anchor, self.head, self.tabs, self.foot])
+        silent = [widgets.HTML(_style()), Keys(), self.anchor]
+        super().__init__([*silent, self.head, self.tabs, self.foot])
         self.add_class("ftlab")
         tell = self.state.tell
         self.tabs.observe(guarded(tell, self._tab_chosen), "selected_index")
@@ -58,6 +76,8 @@ class Workbench(widgets.VBox):
         self.state.observe(guarded(tell, lambda _: self._show_message()), "message")
         watched = ["values", "issues", "estimate", "reports", "beat", "selected"]
         self.state.observe(guarded(tell, lambda _: self._summarise()), watched)
+        self.spec = self.state.spec
+        self.state.observe(guarded(tell, lambda _: setattr(self, "spec", self.state.spec)), "spec")
         self.state.find_run()
         self._greet()
         self.state.observe(guarded(tell, lambda _: self._trace()), "beat")
@@ -86,9 +106,20 @@ class Workbench(widgets.VBox):
         PUMP.remove(self.state)
         super().close()
 
-    @property
-    def spec(self) -> JobSpec | None:
-        """The spec as it stands, None while it has errors."""
+    @validate("spec")
+    def _take_spec(self, proposal: Any) -> JobSpec | None:
+        """What is assigned goes into the form; what comes out of it is the spec."""
+        value = proposal["value"]
+        if value is None:  # from a form with errors that this one is linked with
+            return self.state.spec
+        if value is self.state.spec:
+            return value
+        if not isinstance(value, (JobSpec, Mapping)):
+            raise TraitError(
+                f"spec is {value!r}; it takes a JobSpec or a mapping of its fields. "
+                'Assign for example {"model": "demo", "n_epochs": 3}.'
+            )
+        self.state.replace(value)
         return self.state.spec
 
     @property
@@ -229,5 +260,5 @@ def static_html(state: State) -> str:
 
 @cache
 def _style() -> str:
-    css = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
-    return f"<style>{css}</style>"
+    sheets = (Path(__file__).with_name(name) for name in ("style.css", "form.css"))
+    return f"<style>{''.join(sheet.read_text(encoding='utf-8') for sheet in sheets)}</style>"

@@ -108,13 +108,13 @@ def test_a_report_of_another_file_is_not_shown(state, panel, files, tmp_path):
 def test_a_file_that_is_not_there_is_said_to_be_missing(state, panel, files, tmp_path, field):
     state.update({**files, field: str(tmp_path / "gone.jsonl")})
     scan(state)
-    assert "gone.jsonl is not a file" in panel.rows[field].note.value
-    assert "Correct the path" in panel.rows[field].note.value
+    assert "gone.jsonl is not a file" in panel.rows[field].said
+    assert "Correct the path" in panel.rows[field].said
     assert not any("refuses" in issue.message for issue in state.issues)
     (tmp_path / "empty.jsonl").write_text("")
     state.set(field, str(tmp_path / "empty.jsonl"))
     scan(state)
-    assert "empty.jsonl has no rows" in panel.rows[field].note.value
+    assert "empty.jsonl has no rows" in panel.rows[field].said
 
 
 # --- a scan that goes on ---------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
@@ -12,9 +11,7 @@ from ftlab.data.rows import Rows, split
 from ftlab.events import Log, Metrics, Status
 from ftlab.job import Job
 from ftlab.runs import Run
-from ftlab.spec import FIELDS, KNOBS, JobSpec
-from ftlab.ui.fields import FieldRow, fix_label, read_input
-from ftlab.ui.form import JobPanel, estimate_html
+from ftlab.spec import JobSpec
 from ftlab.ui.run_panel import RunPanel, seconds_left
 from ftlab.ui.try_panel import TryPanel
 from ftlab.ui.workbench import PANELS, Workbench, run_view
@@ -25,125 +22,7 @@ from tests.ui.test_state import make_run, scan
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
-# --- fields ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", FIELDS)
-def test_every_field_has_an_input_that_shows_its_default(name, state):
-    row = FieldRow(state, name)
-    assert read_input(name, row.input.value) is None
-    assert row.input.description == name
-    assert row.input.tooltip == FIELDS[name].description
-
-
-@pytest.mark.parametrize(
-    ("name", "typed", "value"),
-    [
-        ("learning_rate", "4e-3", 0.004),
-        ("learning_rate", " 1e-4 ", 1e-4),
-        ("learning_rate", "fast", "fast"),
-        ("n_epochs", "3", 3),
-        ("batch_size", "max", "max"),
-        ("batch_size", "16", 16),
-        ("training_file", "12", "12"),
-        ("lora_trainable_modules", "q_proj, v_proj", ("q_proj", "v_proj")),
-        ("lora_trainable_modules", "all-linear", "all-linear"),
-        ("lora_exclude_modules", "q_proj", ("q_proj",)),
-        ("max_seq_length", "2 048", 2048),
-        ("suffix", "  ", None),
-        ("lora", False, False),
-        ("use_dora", True, True),
-        ("use_dora", False, None),
-        ("lr_scheduler_type", "linear", "linear"),
-        ("lr_scheduler_type", "cosine", None),
-    ],
-)
-def test_what_is_typed_becomes_a_value(name, typed, value, state):
-    assert read_input(name, typed) == value
-
-
-def test_a_choice_of_three_has_three_choices(state):
-    row = FieldRow(state, "lora")
-    assert [choice for _, choice in row.input.options] == [None, True, False]
-    row.input.value = None
-    assert state.values == {}
-
-
-def test_a_message_stands_under_its_field_and_the_text_stays(state, files):
-    state.update(files)
-    row = FieldRow(state, "n_epochs")
-    row.input.value = "many"
-    assert state.values["n_epochs"] == "many"
-    assert "n_epochs is &#x27;many&#x27;" in row.note.value
-    assert row.input.value == "many"
-    row.input.value = "2"
-    assert "alert" not in row.note.value
-    assert state.spec.n_epochs == 2
-
-
-def test_a_fix_button_changes_the_field(state, files):
-    state.update(files)
-    row = FieldRow(state, "lora_alpha")
-    row.input.value = "900"
-    assert row.fix in row.children
-    assert row.fix.description == "lora_alpha = 32"
-    row.fix.click()
-    assert row.input.value == "32"
-    assert row.fix not in row.children
-
-
-def test_what_is_left_out_shows_what_it_will_be(state, files):
-    state.update(files)
-    row = FieldRow(state, "learning_rate")
-    assert row.input.placeholder == "1.3e-2"
-    assert "Tinker" in row.note.value
-
-
-def test_typing_is_not_disturbed_by_its_own_change(state):
-    row = FieldRow(state, "learning_rate")
-    row.input.value = "4.0e-3"
-    assert row.input.value == "4.0e-3"
-
-
-def test_fix_labels_say_what_will_change():
-    from ftlab.issues import Issue
-
-    assert fix_label(Issue("error", fix={"a": 1, "b": None})) == "a = 1, leave b out"
-    assert fix_label(None) == ""
-
-
-# --- job -------------------------------------------------------------------------------------
-
-
-def test_the_form_has_every_field_behind_all_fields(state):
-    panel = JobPanel(state)
-    basic = set(panel.rows)
-    assert basic == {n for n, k in KNOBS.items() if not k.advanced and "local" in k.providers}
-    panel.all_fields.value = True
-    assert set(panel.rows) == set(FIELDS)
-
-
-def test_the_train_button_says_why_it_is_off(state, files):
-    panel = JobPanel(state)
-    assert panel.train.disabled
-    assert "No model is given" in panel.why_not.value
-    state.update(files)
-    scan(state)
-    assert not panel.train.disabled
-    assert panel.why_not.value == ""
-    state.set("n_epochs", 0)
-    assert panel.train.disabled
-    assert "n_epochs is 0" in panel.why_not.value
-
-
-def test_the_estimate_follows_what_is_typed(state, files):
-    panel = JobPanel(state)
-    state.update(files)
-    scan(state)
-    before = panel.estimate.value
-    state.set("n_epochs", 7)
-    assert panel.estimate.value != before
-    assert "<svg" in panel.estimate.value
+# --- job ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -158,41 +37,6 @@ def test_the_estimate_follows_what_is_typed(state, files):
 )
 def test_a_time_is_a_range_in_units_one_can_read(duration, text):
     assert duration_in_words(duration) == text
-
-
-def test_an_estimate_without_data_says_unknown(state):
-    assert "unknown" in estimate_html(state.estimate, None)
-
-
-@pytest.mark.slow
-def test_train_starts_a_run_and_opens_it(state, files):
-    panel, view = JobPanel(state), RunPanel(state)
-    state.update({**files, "max_steps": 3})
-    scan(state)
-    panel.train.click()
-    assert panel.train.disabled
-    end = time.monotonic() + 60
-    while state.run is None or not state.run.state.ended:
-        assert time.monotonic() < end
-        time.sleep(0.05)
-    state.tick()
-    assert state.tab == "run"
-    assert "completed" in view.head.value
-    assert view._figure is not None
-    assert len(view._figure.data[0].x) == 3
-
-
-def test_a_start_that_fails_is_told_and_the_button_comes_back(state, files, monkeypatch):
-    panel = JobPanel(state)
-    state.update(files)
-    scan(state)
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    panel.train.click()
-    end = time.monotonic() + 10
-    while panel.train.disabled:
-        assert time.monotonic() < end
-        time.sleep(0.02)
-    assert "pip install" in state.message[1]
 
 
 # --- run -------------------------------------------------------------------------------------

@@ -1,0 +1,257 @@
+"""FormState: what was given for a job, and all that follows from it.
+
+Every change goes one way: `set()` → `check` → traits change → panels repaint. Invalid input
+stays in `values`; nothing typed is lost, not even with the kernel.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from traitlets import Any as AnyTrait
+from traitlets import Dict, HasTraits, Int, Tuple
+
+from ftlab.advice import recommend
+from ftlab.cost import estimate
+from ftlab.data.report import DataReport
+from ftlab.issues import Issue, errors_for, from_validation
+from ftlab.model_files import ModelInfo
+from ftlab.model_hub import look_up
+from ftlab.providers import examine, get_provider, model_of
+from ftlab.rules import resolve
+from ftlab.runs import Runs
+from ftlab.spec import JobSpec, parse, with_fix
+from ftlab.ui.draft import read_draft, write_draft
+from ftlab.ui.history import History, Moment
+from ftlab.ui.knobs import NOT_GIVEN, OPTIONS, takes_none
+from ftlab.ui.pump import PUMP
+from ftlab.ui.tips import Tips
+
+TIP_DELAY = 0.6  # seconds without typing before tips are looked for: half a number is no change
+
+
+class FormState(HasTraits):
+    """What stands in the form. Change it by its methods; read and observe its traits."""
+
+    values = Dict(help="what was given for the spec's fields, valid or not")
+    options = Dict(help="what was given for the provider's own options, valid or not")
+    typed = AnyTrait(frozenset(), help="fields that a person typed, or gave in code")
+    spec = AnyTrait(help="JobSpec, None while there are errors")
+    issues = Tuple(help="every issue of the spec for the chosen engine")
+    tips = Tuple(help="issues with a fix: what the last changes entail in other fields")
+    resolved = AnyTrait(help="Resolved: what the values become when the rest is filled in")
+    recommended = Dict(help="field → Recommendation")
+    estimate = AnyTrait(help="Estimate")
+    reports = Dict(help="field of a data file → its DataReport")
+    checked = Int(help="counts up when any of the above was looked at anew")
+    message = Tuple(("", ""), help="(level, text) of the last message")
+
+    def __init__(self, folder: Path | str | None = None, provider: str = "local") -> None:
+        super().__init__()
+        self.lock = threading.RLock()
+        self.folder = Runs(folder)
+        self.provider = provider
+        self.where = get_provider(provider)
+        self.info = ModelInfo(name="")
+        """What is known of the chosen model."""
+        self.history = History()
+        self._moment = Moment()
+        self._tips_due: float | None = None
+        self._asked_for: set[str] = set()
+        self._refresh()
+
+    # --- what was given ----------------------------------------------------------------------
+
+    def given(self, name: str) -> Any:
+        """What was given for a field, valid or not; NOT_GIVEN where it was left out."""
+        return self._moment.entries.get(name, NOT_GIVEN)
+
+    def set(self, name: str, value: Any) -> None:
+        """Take what was typed into a field; NOT_GIVEN leaves it out, and so does None, except where
+        None is a value of its own."""
+        if value is None and takes_none(name):
+            self._take({**self._moment.entries, name: None}, typed={name})
+        else:
+            self.update({name: None if value is NOT_GIVEN else value})
+
+    def update(self, changes: Mapping[str, Any], *, typed: bool = True) -> None:
+        """Take several values at once; None leaves a field out. `typed` are a person's own."""
+        with self.lock:
+            self._take(with_fix(self._moment.entries, changes), typed=changes if typed else ())
+
+    def replace(self, values: JobSpec | Mapping[str, Any]) -> None:
+        """Take these values for the whole spec; what they don't name is left out."""
+        with self.lock:
+            options = {n: v for n, v in self._moment.entries.items() if n in OPTIONS}
+            given = _as_values(values)
+            self._take({**options, **given}, typed=given)
+
+    def _take(self, entries: Mapping[str, Any], typed: Iterable[str]) -> None:
+        """The one way in which something new comes to stand in the form."""
+        with self.lock:
+            before = self._moment
+            changed = replace(before, entries=dict(entries)).changed(before)
+            if not changed:
+                return
+            mine = (before.typed - changed | changed & {*typed}) & entries.keys()
+            self.history.record(before, after := replace(before, entries=entries, typed=mine))
+            self._show(after)
+            self._tips_due = time.monotonic() + TIP_DELAY
+
+    def _show(self, moment: Moment) -> None:
+        before, self._moment = self._moment, moment
+        self._save_draft()  # first of all: what follows may go wrong
+        with self.hold_trait_notifications():
+            self.values = {n: v for n, v in moment.entries.items() if n not in OPTIONS}
+            self.options = {n: v for n, v in moment.entries.items() if n in OPTIONS}
+            self.typed = moment.typed
+            self._refresh()
+        self._entries_changed(moment.changed(before))
+
+    def _entries_changed(self, names: set[str]) -> None:
+        """For what follows from them later."""
+
+    def new_errors(self, changes: Mapping[str, Any]) -> list[Issue]:
+        """What would keep a job from starting after these changes, and does not now."""
+        values = with_fix(self.values, changes)
+        validation = self.reports.get("validation_file")
+        found = examine(values, self.where, self.report, validation)
+        return [i for i in errors_for(found, self.where.engine) if i not in self.issues]
+
+    def undo(self) -> None:
+        """Go back by one step; nothing happens where there is none."""
+        with self.lock:
+            if self.history.can_undo:
+                self._go_to(self.history.undo(self._moment))
+
+    def redo(self) -> None:
+        """Take an undo back."""
+        with self.lock:
+            if self.history.can_redo:
+                self._go_to(self.history.redo(self._moment))
+
+    def _go_to(self, moment: Moment) -> None:
+        self._show(moment)
+        self._find_tips()
+
+    # --- tips --------------------------------------------------------------------------------
+
+    def apply(self, issue: Issue) -> None:
+        """Apply an issue's fix to the values."""
+        if isinstance(issue.fix, dict):
+            with self.lock:
+                self.update(issue.fix)
+                if issue in self.tips:
+                    self.wave_off(issue)
+
+    def settle(self) -> None:
+        """Let changes count from here: tips are about what a person changes after this."""
+        with self.lock:
+            self._moment = replace(self._moment, tips=Tips(self.values))
+            self._find_tips()
+
+    def wave_off(self, tip: Issue) -> None:
+        """Show a tip no more."""
+        with self.lock:
+            others = self._moment.tips.without(tip, self.tips, self.values)
+            self._moment = replace(self._moment, tips=others)
+            self._find_tips()
+
+    def _find_tips(self) -> None:
+        self._tips_due = None
+        report = self.report_of("training_file")
+        found = self._moment.tips.found(self.values, report, self.info)
+        if found != self.tips:
+            with self.hold_trait_notifications():
+                self.tips = found
+                self.checked += 1
+
+    def _ask_hub(self) -> None:
+        """Ask for a model that is not known here; its figures appear when the hub has answered."""
+        name = self.info.name
+        is_there = any(issue.code == "model_not_here" for issue in self.issues)
+        if is_there and self.info.n_params is None and name not in self._asked_for:
+            self._asked_for.add(name)
+            PUMP.work(
+                lambda: look_up(name),
+                lambda _: self._learned(name),
+                lambda _, text: self.tell("tip", text),
+            )
+
+    def _learned(self, name: str) -> None:
+        with self.lock:
+            if self.info.name == name:
+                self._refresh()
+
+    def tick(self) -> None:
+        """Look after what was changed a moment ago."""
+        with self.lock:
+            is_due = self._tips_due is not None and time.monotonic() > self._tips_due
+            if is_due and not self.estimate.incomplete:  # half a value is no change either
+                self._find_tips()
+                self._ask_hub()
+
+    # --- what follows ------------------------------------------------------------------------
+
+    def draft(self) -> dict[str, Any]:
+        """What was typed before the kernel went; empty when there is nothing to read."""
+        return read_draft(self.folder.folder)
+
+    def _save_draft(self) -> None:
+        """What is typed outlives the kernel. A folder that can't be written costs only that."""
+        try:
+            write_draft(self.folder.folder, self._moment.entries)
+        except OSError as exc:
+            self.tell("warning", f"What is typed can't be kept on disk ({exc}). Runs are not hurt.")
+
+    @property
+    def report(self) -> DataReport | None:
+        """The scan of the training file."""
+        return self.reports.get("training_file")
+
+    def report_of(self, name: str) -> DataReport | None:
+        """The scan of the file that is named there now, not of one that was named before."""
+        report, file = self.reports.get(name), self.values.get(name)
+        if report is None or not file:
+            return None
+        return report if Path(report.path) == Path(str(file)).expanduser() else None
+
+    def _refresh(self) -> None:
+        """All that follows from the values and the reports."""
+        with self.hold_trait_notifications():
+            engine, given = self.where.engine, parse(self.values)[0]
+            self.info = info = model_of(given)[0]
+            validation = self.reports.get("validation_file")
+            found = examine(self.values, self.where, self.report, validation)
+            found += self._option_issues()
+            self.resolved = resolve(given, self.report, info, engine)
+            self.recommended = recommend(given, self.report, info, engine)
+            self.issues = tuple(i for i in found if not i.blocks or engine in i.blocks)
+            self.estimate = estimate(
+                self.values, self.report, info, validation=validation, options=self.options
+            )
+            self.spec = None if errors_for(found, engine) else given
+            self.checked += 1
+
+    def _option_issues(self) -> list[Issue]:
+        try:
+            self.where.options(**self.options)
+        except ValidationError as error:
+            return from_validation(error, self.where.options, (self.where.engine,), {})
+        return []
+
+    def tell(self, level: str, text: str) -> None:
+        """Show a message at the foot of the workbench."""
+        self.message = (level, text)
+
+
+def _as_values(spec: JobSpec | Mapping[str, Any]) -> dict[str, Any]:
+    """What was given for a spec; a None that only says "left out" is left out."""
+    given = spec.model_dump(exclude_unset=True) if isinstance(spec, JobSpec) else dict(spec)
+    return {name: v for name, v in given.items() if v is not None or takes_none(name)}
