@@ -61,7 +61,8 @@ class Encoded(NamedTuple):
 
 
 class TokenCounter:
-    """Counts tokens with one tokenizer; not for two threads at once."""
+    """Counts tokens with one tokenizer. Two threads may `encode` at once where `name` is that of
+    the standard library; the fast one is for one thread."""
 
     def __init__(self, tokenizer: Tokenizer, max_seq_length: int | None) -> None:
         self._tokenizer, self._limit = tokenizer, max_seq_length

@@ -42,6 +42,8 @@ from ftlab.data.tokens import Tokenizer
 from ftlab.data.typed import DECODERS, UNDECODABLE, Clean, n_quotes_of, of_row
 from ftlab.issues import LINES_KEPT, Issue
 
+STANDARD = "tokenizers"
+"""The library that counts tokens where no faster one can."""
 LONGEST_SAMPLE = 100_000  # characters of a row that is looked at token by token
 
 Progress = Callable[[int], None]
@@ -86,7 +88,9 @@ class Scan:
 
     def run(self, blocks: Iterable[Block], progress: Progress | None = None) -> None:
         """Read all blocks. Raises OSError."""
-        with ThreadPoolExecutor(1, thread_name_prefix="ftlab-scan") as pool, _quick_turns():
+        # The standard library's tokens take a while to become numbers, in which it can go on.
+        n_threads = 2 if self.tokens is not None and self.tokens.counter.name == STANDARD else 1
+        with ThreadPoolExecutor(n_threads, "ftlab-scan") as pool, _quick_turns():
             before: _Read | None = None
             for block in blocks:
                 matches = pool.submit(self.screen.matches, block.data)
