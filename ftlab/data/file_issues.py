@@ -10,7 +10,9 @@ from ftlab.issues import LINES_KEPT, Issue
 
 def no_file(path: str | Path) -> Issue:
     return _no_data(
-        "no_file", f"{path} is not a file; the path of a JSONL file is needed. Correct the path."
+        "no_file",
+        f"{path} is not a file; a file of rows (JSONL, JSON, CSV, Parquet) is needed. Correct the "
+        "path.",
     )
 
 
