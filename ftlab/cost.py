@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ftlab.data.guess import SPREAD
 from ftlab.data.report import DataReport
 from ftlab.data_sizes import data_sizes
 from ftlab.devices import Device, detect
@@ -24,6 +25,7 @@ from ftlab.memory import Parts, two_digits
 from ftlab.models import ModelInfo, read_info
 from ftlab.prices import Price, hosted_price
 from ftlab.rules import resolve
+from ftlab.running_costs import endpoint_price, local_price
 from ftlab.spec import JobSpec, module_names, parse
 from ftlab.timing import (
     Range,
@@ -58,6 +60,11 @@ class Estimate:
     adapter_bytes: int | None = None
     price: Range | None = None
     """US dollars on the hosted service; None when no rate is known."""
+    local_price: Range | None = None
+    """US dollars on this machine; None without `usd_per_hour` among the options."""
+    answers_per_hour: Range | None = None
+    """US dollars for an hour of answers of the tuned model from the hosted service, whose dedicated
+    endpoint bills while it runs, used or not; None when the model's size is unknown."""
     duration: Range | None = None
     """Seconds on `device`."""
     memory: Range | None = None
@@ -65,6 +72,8 @@ class Estimate:
     device: Device | None = None
     incomplete: bool = False
     """Some fields are wrong; the figures are those of the valid ones."""
+    guessed: bool = False
+    """Tokens, and what follows from them, are a guess by the number of characters."""
     basis: tuple[str, ...] = ()
     """What the figures rest on; a line about one figure begins with its name."""
     parts: Parts | None = None
@@ -85,11 +94,12 @@ class Estimate:
         """What a person reads: each figure with its unit."""
         return {
             "steps": _count(self.n_steps),
-            "tokens": _count(self.train_tokens),
+            "tokens": _tokens_in_words(self),
             "adapter": _adapter_in_words(self),
             "time": duration_in_words(self.duration),
             "memory": _memory_in_words(self),
             "price": _price_in_words(self),
+            "answers": _answers_in_words(self),
         }
 
     def as_dict(self) -> dict[str, Any]:
@@ -135,6 +145,7 @@ def estimate(
         adapter_bytes=None if trained is None else 4 * trained,
         device=where,
         incomplete=bool(issues),
+        guessed=sizes.guessed,
         basis=(*sizes.basis, _adapter_basis(spec, trained)),
     )
     plan = local_plan(spec, info, where, chosen, report, validation)
@@ -142,7 +153,8 @@ def estimate(
         found = _with_duration(
             _with_memory(replace(found, measured=find(plan.settings)), plan), plan
         )
-    return _with_price(found, given, spec, info, sizes.once, report, validation)
+    found = _with_price(found, given, spec, info, sizes.once, report, validation)
+    return _with_running_costs(found, info, chosen)
 
 
 def _options(given: LocalOptions | Mapping[str, Any] | None) -> LocalOptions:
@@ -190,7 +202,7 @@ def _with_memory(found: Estimate, plan: LocalPlan) -> Estimate:
     parts, measured = plan.parts, found.measured
     largest = max(plan.pieces, key=lambda piece: piece.tokens)
     what = f"{parts.in_words()}, for {largest.rows} × {largest.length:,} tokens at once"
-    ranged = partial(_range_of, spread=MEMORY_SPREAD[plan.setup.kind])
+    ranged = partial(_range_of, spread=_guess(MEMORY_SPREAD[plan.setup.kind], found))
     if measured is not None:
         seen = max(measured.peak_bytes - parts.certain, 0.0) / (parts.total - parts.certain)
         low, high = MEASURED_MEMORY
@@ -215,8 +227,10 @@ def _with_duration(found: Estimate, plan: LocalPlan) -> Estimate:
     if found.train_tokens is None or not found.n_steps or found.device is None:
         return found
     seconds, spread, why = _duration(found, plan, found.train_tokens, found.n_steps)
-    duration = (seconds * spread[0], seconds * spread[1])
-    return replace(found, duration=duration, basis=(*found.basis, f"Time: {why}"))
+    low, high = _guess(spread, found)
+    return replace(
+        found, duration=(seconds * low, seconds * high), basis=(*found.basis, f"Time: {why}")
+    )
 
 
 def _duration(
@@ -275,7 +289,7 @@ def _with_price(
     validation: DataReport | None,
 ) -> Estimate:
     """What the hosted service takes for the same spec; it packs rows unless the spec says no."""
-    held_out = None if validation is None or validation.tokens is None else validation.tokens
+    held_out = None if validation is None else validation.sizes
     hosted = spec.model_copy(update={"packing": given.packing})
     price = hosted_price(
         hosted,
@@ -284,10 +298,34 @@ def _with_price(
         None if held_out is None else held_out.total_within(spec.max_seq_length),
         n_rows=None if report is None else report.n_rows,
     )
-    known = price.low is not None and price.high is not None
-    dollars = (price.low or 0.0, price.high or 0.0) if known else None
     lines = tuple(f"Price: {line.removeprefix('No price: ')}" for line in price.basis)
-    return replace(found, price=dollars, basis=(*found.basis, *lines))
+    dollars = _range(price)
+    return replace(found, price=dollars and _guess(dollars, found), basis=(*found.basis, *lines))
+
+
+def _with_running_costs(found: Estimate, info: ModelInfo, options: LocalOptions) -> Estimate:
+    """What this machine costs meanwhile, and what hosted answers cost afterwards."""
+    here = Price()
+    if found.duration is not None and options.usd_per_hour is not None:
+        here = local_price(found.duration, usd_per_hour=options.usd_per_hour)
+    answers = endpoint_price(info)
+    lines = tuple(f"Price: here {line}" for line in here.basis)
+    lines += tuple(f"Answers: {line.removeprefix('No price: ')}" for line in answers.basis)
+    return replace(
+        found,
+        local_price=_range(here),
+        answers_per_hour=_range(answers),
+        basis=(*found.basis, *lines),
+    )
+
+
+def _guess(ends: Range, found: Estimate) -> Range:
+    """A range, wider where it rests on guessed tokens."""
+    return (ends[0] * SPREAD[0], ends[1] * SPREAD[1]) if found.guessed else ends
+
+
+def _range(price: Price) -> Range | None:
+    return None if price.low is None or price.high is None else (price.low, price.high)
 
 
 # --- words -----------------------------------------------------------------------------------
@@ -295,6 +333,12 @@ def _with_price(
 
 def _count(value: int | None) -> str:
     return "unknown" if value is None else short(value)
+
+
+def _tokens_in_words(found: Estimate) -> str:
+    if found.train_tokens is None or not found.guessed:
+        return _count(found.train_tokens)
+    return f"about {short(float(f'{found.train_tokens:.2g}'))}"
 
 
 def _adapter_in_words(found: Estimate) -> str:
@@ -328,8 +372,16 @@ def _in_unit(seconds: float) -> tuple[float, str]:
 
 
 def _price_in_words(found: Estimate) -> str:
-    low, high = found.price or (None, None)
-    return f"none on this machine; hosted {Price(low, high).in_words()}"
+    here = Price(*found.local_price).in_words() if found.local_price else "none"
+    hosted = Price(*(found.price or (None, None))).in_words()
+    return f"{here} on this machine; hosted {hosted}"
+
+
+def _answers_in_words(found: Estimate) -> str:
+    if found.answers_per_hour is None:
+        return "none on this machine; hosted unknown"
+    per_hour = Price(*found.answers_per_hour).in_words()
+    return f"none on this machine; hosted {per_hour} per hour"
 
 
 def _memory_in_words(found: Estimate) -> str:

@@ -9,6 +9,8 @@ from ftlab.data.report import DataReport
 from ftlab.schedule import total_steps
 from ftlab.spec import JobSpec
 
+GUESSED = "Tokens are a guess by the characters of the rows until the model's tokenizer is here"
+
 
 @dataclass(frozen=True, slots=True)
 class DataSizes:
@@ -21,6 +23,8 @@ class DataSizes:
     """Over all epochs, without padding."""
     eval_tokens: int | None = None
     """Over all evaluations."""
+    guessed: bool = False
+    """Tokens follow from the number of characters, without the model's tokenizer."""
     basis: tuple[str, ...] = ()
 
 
@@ -34,9 +38,11 @@ def data_sizes(
     per_step = int(spec.batch_size) * (spec.gradient_accumulation_steps or 1)
     n_steps = total_steps(n_rows, per_step, spec.n_epochs, spec.max_steps)
     basis = [f"{n_rows:,} rows ÷ {per_step} per step × {spec.n_epochs} epochs → {n_steps:,} steps"]
-    if report.tokens is None:
+    if report.sizes is None:
         return DataSizes(n_steps, basis=(*basis, "Tokens are not counted without the model."))
-    once = report.tokens.total_within(spec.max_seq_length)
+    if report.tokens is None:
+        basis.append(GUESSED)
+    once = report.sizes.total_within(spec.max_seq_length)
     per_row = once / max(report.n_rows, 1)
     rows_seen = min(n_rows * spec.n_epochs, n_steps * per_step)
     basis.append(f"{per_row:,.0f} tokens per row × {rows_seen:,} rows seen")
@@ -45,7 +51,8 @@ def data_sizes(
         once,
         round(per_row * rows_seen),
         _eval_tokens(spec, report, validation, per_row, basis),
-        tuple(basis),
+        guessed=report.tokens is None,
+        basis=tuple(basis),
     )
 
 
@@ -61,8 +68,8 @@ def _eval_tokens(
         return 0
     if spec.validation_split:
         tokens = report.n_rows * spec.validation_split * per_row
-    elif validation is not None and validation.tokens is not None:
-        tokens = validation.tokens.total_within(spec.max_seq_length)
+    elif validation is not None and validation.sizes is not None:
+        tokens = validation.sizes.total_within(spec.max_seq_length)
     else:
         basis.append("The validation file is not scanned, so its tokens are not counted.")
         return None

@@ -91,8 +91,19 @@ def histogram(
     return plot.drawn(bars, f"Histogram of {unit} per row")
 
 
-def curves(series: Mapping[str, Points], width: int = 560, height: int = 230) -> str:
-    """An SVG of named curves over the same axes; points that are no numbers are left out."""
+def curves(
+    series: Mapping[str, Points],
+    width: int = 560,
+    height: int = 230,
+    *,
+    floor: float | None = None,
+    marks: Mapping[str, Sequence[float]] | None = None,
+) -> str:
+    """An SVG of named curves over the same axes; points that are no numbers are left out.
+
+    The y axis starts at `floor` if given. `marks` are characters with the places on the x axis
+    where each of them stands.
+    """
     kept = {
         name: [(x, y) for x, y in points if math.isfinite(x) and math.isfinite(y)]
         for name, points in series.items()
@@ -101,7 +112,8 @@ def curves(series: Mapping[str, Points], width: int = 560, height: int = 230) ->
     if not every:
         return ""
     xs, ys = [x for x, _ in every], [y for _, y in every]
-    plot = _Plot((min(xs), max(xs)), (min(ys), max(ys)), width, height)
+    low = min(ys) if floor is None else floor
+    plot = _Plot((min(xs), max(xs)), (low, max(ys)), width, height)
     drawn = [
         _one_curve(plot, points, color) + _legend(name, color, place)
         for place, ((name, points), color) in enumerate(
@@ -109,7 +121,16 @@ def curves(series: Mapping[str, Points], width: int = 560, height: int = 230) ->
         )
         if points
     ]
+    drawn += [_marked(plot, char, places) for char, places in (marks or {}).items()]
     return plot.drawn("".join(drawn), "Curves of " + ", ".join(kept))
+
+
+def _marked(plot: _Plot, char: str, places: Sequence[float]) -> str:
+    return "".join(
+        f'<text x="{plot.x(place):.1f}" y="{plot.y(plot.y_range[0]) + 3:.1f}" font-size="9" '
+        f'text-anchor="middle" fill="currentColor">{escaped(char)}</text>'
+        for place in places
+    )
 
 
 def _one_curve(plot: _Plot, points: Points, color: str) -> str:
@@ -189,6 +210,11 @@ class _Plot:
 def _not_empty(limits: tuple[float, float]) -> tuple[float, float]:
     low, high = limits
     return (low, high) if high > low else (low, low + 1)
+
+
+def counted(n: int, what: str) -> str:
+    """A number with its noun: "1 step", "2,400 steps"."""
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
 
 
 def rate(value: float | None) -> str:

@@ -31,6 +31,11 @@ class LocalOptions(BaseModel):
     """Rows that go through the model at once; by default as many as 4,096 tokens hold."""
     gradient_checkpointing: Annotated[bool, Knob(WHERE, advanced=True, providers=LOCAL)] = False
     """Compute activations twice and keep fewer: less memory, a third more time."""
+    usd_per_hour: Annotated[float | None, Knob(WHERE, advanced=True, providers=LOCAL)] = Field(
+        None, ge=0, allow_inf_nan=False
+    )
+    """What an hour of this machine costs, in US dollars, for the estimate alone: its rent, or
+    kilowatts × the price of a kilowatt-hour."""
 
 
 class Job(BaseModel):

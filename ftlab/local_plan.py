@@ -162,8 +162,8 @@ def _modules(spec: JobSpec, info: ModelInfo) -> frozenset[str]:
 def _rows(spec: JobSpec, options: LocalOptions, report: DataReport | None) -> Typical:
     """The rows of a step; of the longest length that is allowed while the data is unknown."""
     per_step = int(spec.batch_size) * (spec.gradient_accumulation_steps or 1)
-    tokens = report.tokens if report is not None else None
-    if report is None or tokens is None or not tokens.lengths:
+    tokens = report.sizes if report is not None else None
+    if tokens is None or not tokens.lengths:
         lengths = {spec.max_seq_length or PIECE_TOKENS: 1}
         return Typical(lengths, per_step, options.micro_batch_size)
     lengths = _cut(tokens.lengths, spec.max_seq_length)
@@ -181,8 +181,8 @@ def _validation(
     spec: JobSpec, report: DataReport | None, validation: DataReport | None
 ) -> TokenStats | None:
     if spec.validation_file:
-        return validation.tokens if validation is not None else None
-    return report.tokens if spec.validation_split and report is not None else None
+        return validation.sizes if validation is not None else None
+    return report.sizes if spec.validation_split and report is not None else None
 
 
 def _cut(lengths: Mapping[int, int], longest: int | None) -> Mapping[int, int]:

@@ -8,6 +8,7 @@ import json
 import pytest
 
 from ftlab.cli import main
+from ftlab.exchange import FORMS
 from tests.small import chat_rows, save_model, save_tokenizer, write_rows
 
 
@@ -73,6 +74,12 @@ def verbs(folder):
     strange = write_rows(folder / f"{name}-strange.jsonl", [{STEERS: 1}] * 30)
     spec = folder / f"{name}.json"
     spec.write_text(json.dumps({"model": STEERS, "training_file": str(file), STEERS: 1}))
+    steering = folder / f"{name}-steering.json"
+    steering.write_text(json.dumps({"model": STEERS, "training_file": str(file), "lora_r": 4}))
+    written = folder / f"{name}-written.yaml"
+    written.write_text(json.dumps({"base_model": STEERS, "lr_scheduler": STEERS, STEERS: 1}))
+    toml = folder / f"{name}.toml"
+    toml.write_text(f'"{STEERS}" = 1')
     listed = folder / f"{name}-list.json"
     listed.write_text("[]")
     missing = folder / f"{name}-missing"
@@ -85,6 +92,15 @@ def verbs(folder):
     yield from (["split", path, "0.3"] for path in (file, strange, missing))
     yield from (["check", path, *more] for path in (spec, listed) for more in ([], ["--json"]))
     yield from (["estimate", path] for path in (spec, listed))
+    yield from (["export", steering, form] for form in FORMS)
+    yield from (["export", path, "json"] for path in (spec, listed, toml))
+    yield from (["export", steering, "json", "--to", path] for path in (file, folder / f"{name}-"))
+    yield ["export", steering, name]
+    yield from (["import", path] for path in (written, steering, listed, file, missing))
+    yield from (["import", written, "--to", path] for path in (file, folder / f"{name}-new"))
+    yield from (
+        ["engines", path, *more] for path in (spec, steering, listed) for more in ([], ["--json"])
+    )
     yield from (["train", path] for path in (spec, listed))
     yield from ([verb, name] for verb in ("attach", "stop"))
     yield ["ask", name, name]

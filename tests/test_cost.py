@@ -9,6 +9,7 @@ import pytest
 
 from ftlab import demo
 from ftlab.cost import GIB, estimate
+from ftlab.data.guess import SPREAD
 from ftlab.data.report import DataReport, scan
 from ftlab.data.stats import TokenStats
 from ftlab.devices import Device
@@ -145,6 +146,39 @@ def test_a_small_device_gets_advice_and_a_large_one_none():
     assert found.fits in ("tight", "does not fit")
     assert found.advice is not None
     assert "0.5 GiB" in found.advice.message
+
+
+def test_what_the_machine_and_the_answers_cost_stands_beside_it():
+    without = estimate(SPEC, REPORT, MODEL, device=CPU)
+    assert without.local_price is None
+    assert without.in_words()["price"].startswith("none on this machine")
+    low, high = without.duration
+    found = estimate(SPEC, REPORT, MODEL, device=CPU, options={"usd_per_hour": 7200})
+    assert found.local_price == pytest.approx((2 * low, 2 * high))
+    assert "on this machine" in found.in_words()["price"]
+    assert any("$7200 per hour" in line for line in found.basis)
+    hourly = found.answers_per_hour
+    assert hourly[0] == hourly[1] > 0
+    assert "per hour" in found.in_words()["answers"]
+    unknown = estimate(SPEC, REPORT, ModelInfo(name="m"), device=CPU)
+    assert unknown.answers_per_hour is None
+    assert "unknown" in unknown.in_words()["answers"]
+
+
+def test_guessed_tokens_widen_every_range_that_rests_on_them():
+    guessed = REPORT.model_copy(update={"tokens": None, "guess": REPORT.tokens})
+    exact = estimate(SPEC, REPORT, MODEL, device=CPU)
+    found = estimate(SPEC, guessed, MODEL, device=CPU)
+    assert found.guessed
+    assert not exact.guessed
+    assert found.train_tokens == exact.train_tokens
+    assert found.in_words()["tokens"].startswith("about ")
+    for name in ("duration", "price"):
+        low, high = getattr(exact, name)
+        assert getattr(found, name) == pytest.approx((low * SPREAD[0], high * SPREAD[1]), rel=0.01)
+    assert found.memory[0] < exact.memory[0]
+    assert found.memory[1] > exact.memory[1]
+    assert any("guess" in line for line in found.basis)
 
 
 def test_the_hosted_price_stands_beside_the_local_time():

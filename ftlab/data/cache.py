@@ -12,7 +12,7 @@ from ftlab.data.asked import Asked
 from ftlab.data.tokens import Tokenizer
 from ftlab.files import existing, sha256_of
 
-VERSION = 1
+VERSION = 2
 """To be raised whenever a scan would say something else about the same file."""
 SMALLEST = 4 << 20
 """Bytes; a smaller file is scanned again sooner than its report is worth keeping."""

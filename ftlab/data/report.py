@@ -21,6 +21,7 @@ from ftlab.data.file_issues import (
     unreadable,
 )
 from ftlab.data.formats import BOTH, Problem
+from ftlab.data.guess import guessed
 from ftlab.data.hub import hub_rows, is_hub_id
 from ftlab.data.purposes import PURPOSES, for_purpose
 from ftlab.data.repeats import blocks_of, repeats, to_compare
@@ -70,6 +71,8 @@ class DataReport(BaseModel):
     model: str | None = None
     """Whose tokenizer and chat template counted; None when none did."""
     tokens: TokenStats | None = None
+    guess: TokenStats | None = None
+    """By the number of characters, where no tokenizer counted."""
     loss_tokens: int = 0
     """Tokens that train, within max_seq_length or else the model's context."""
     max_seq_length: int | None = None
@@ -78,6 +81,11 @@ class DataReport(BaseModel):
     issues: tuple[Issue, ...] = ()
     _source: Source | None = PrivateAttr(None)
     """The rows themselves, where they stand in no file."""
+
+    @property
+    def sizes(self) -> TokenStats | None:
+        """`tokens`, or a guess at them where the model's tokenizer is not here."""
+        return self.guess if self.tokens is None else self.tokens
 
     @property
     def n_truncated(self) -> int:
@@ -276,6 +284,7 @@ def _read_rows(
         turns=dict(scanned.rows.turns),
         scripts=dict(columns.scripts),
         tokens=scanned.tokens.stats() if scanned.tokens else None,
+        guess=None if scanned.tokens else guessed(columns, scanned.rows.turns),
         tokens_exact=scanned.tokens is not None and scanned.tokens.is_exact,
         loss_tokens=scanned.tokens.loss_tokens if scanned.tokens else 0,
         issues=tuple(raised(found, scanned.n_rows)),

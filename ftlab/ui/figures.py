@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ftlab.data.report import DataReport
 from ftlab.data.stats import TokenStats
-from ftlab.html import escaped, histogram, table
+from ftlab.html import escaped, histogram, short, table
 
 KINDS_SHOWN = 6
 NARROW = 310  # pixels, the width of the side column
@@ -28,6 +28,8 @@ def headline(report: DataReport) -> str:
         parts.append(f"{report.tokens.total:,} tokens")
         parts.append(f"{report.loss_tokens:,} trained ({share:.0%})")
         parts.append("exact" if report.tokens_exact else "estimated")
+    elif report.guess is not None:
+        parts.append(f"about {short(float(f'{report.guess.total:.2g}'))} tokens, guessed by length")
     name = f"<b>{escaped(Path(report.path).name)}</b>"
     return f'<div class="ft-headline">{name} · {" · ".join(parts)}</div>'
 

@@ -6,33 +6,31 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from ftlab.html import curves, escaped
+from ftlab.html import escaped
 from ftlab.presets import PRESETS
-from ftlab.schedule import lr_share
-from ftlab.spec import JobSpec
+from ftlab.ui.course_svg import course_html
+from ftlab.ui.engines_box import EnginesBox
 from ftlab.ui.estimate_box import estimate_html
+from ftlab.ui.exchange_box import ExchangeBox
 from ftlab.ui.fields import FieldRow
 from ftlab.ui.guard import guarded
 from ftlab.ui.issue_line import IssueLine, IssueLines
 from ftlab.ui.knobs import FORM_FIELDS, FORM_GROUPS, FORM_KNOBS, NOT_GIVEN, matches
 from ftlab.ui.offers import preset_offer, recommended_offer
+from ftlab.ui.probe_box import ProbeBox
 from ftlab.ui.problems import Problems
 from ftlab.ui.pump import PUMP
 from ftlab.ui.review_box import ReviewBox
 from ftlab.ui.shown import set_html, show
 from ftlab.ui.state import State
 
-PREVIEW_POINTS = 60
 BASIC, ALL, CHANGED = "basic", "all", "changed"
 SHOWN = (("basic fields", BASIC), ("all fields", ALL), ("fields with a value", CHANGED))
 PROBLEMS_SHOWN = 8
 
 
 class JobPanel(widgets.VBox):
-    """Every field by group; what the job will take; and the button that starts it.
-
-    `preview` and `engines` are places for figures of others: beside the form, and below it.
-    """
+    """Every field by group; what the job will take; and the button that starts it."""
 
     def __init__(self, state: State) -> None:
         self.state = state
@@ -45,9 +43,10 @@ class JobPanel(widgets.VBox):
         self.review = ReviewBox(state, self._review_closed)
         form = [self._toolbar(), self.review, self.stray_box, *self.groups.values(), self.nothing]
         self.form = widgets.VBox(form).add_class("ft-wide").add_class("ft-form")
-        self.engines = widgets.VBox().add_class("ft-engines")
+        self.engines = EnginesBox(state)
+        self.exchange = ExchangeBox(state, self.review.open_offer)
         columns = widgets.HBox([self.form, self._side()]).add_class("ft-row")
-        super().__init__([columns, self.engines])
+        super().__init__([columns, self.engines, self.exchange])
         self.add_class("ft-panel")
         self._listen()
         self.refresh()
@@ -83,11 +82,11 @@ class JobPanel(widgets.VBox):
         self.problems = Problems(self.reveal, self.state.tell)
         self.estimate = widgets.HTML()
         self.advice = IssueLine(self.state)
-        self.schedule = widgets.HTML()
-        self.preview = widgets.VBox([self.schedule]).add_class("ft-preview")
+        self.probe = ProbeBox(self.state)
+        self.course = widgets.HTML()
         self.train = widgets.Button(description="Train", button_style="primary")
         self.why_not = widgets.HTML()
-        parts = [self.problems, self.estimate, self.advice, self.preview]
+        parts = [self.problems, self.estimate, self.advice, self.probe, self.course]
         parts += [self.train, self.why_not]
         return widgets.VBox(parts).add_class("ft-side").add_class("ft-stays")
 
@@ -176,7 +175,8 @@ class JobPanel(widgets.VBox):
         set_html(self.estimate, estimate_html(self.state.estimate))
         self.advice.show_issue(self.state.estimate.advice)
         resolved = self.state.resolved
-        set_html(self.schedule, "" if resolved is None else schedule_svg(resolved.spec))
+        engine, n_steps = self.state.where.engine, self.state.estimate.n_steps
+        set_html(self.course, course_html(resolved.spec, n_steps, engine))
         self.undo.disabled = not self.state.history.can_undo
         self.redo.disabled = not self.state.history.can_redo
         reason = self.state.why_not_train
@@ -191,24 +191,3 @@ class JobPanel(widgets.VBox):
         lines = self.strays.show_issues([i for i in found if i.where not in self.rows])
         if tuple(lines) != self.stray_box.children:
             self.stray_box.children = lines
-
-
-def schedule_svg(spec: JobSpec) -> str:
-    """The learning rate over the run, by the function that the trainer uses."""
-    peak = spec.learning_rate or 0.0
-    shares = [i / PREVIEW_POINTS for i in range(PREVIEW_POINTS + 1)]
-    points = [
-        (
-            share * 100,
-            peak
-            * lr_share(
-                share,
-                spec.lr_scheduler_type,
-                warmup_ratio=spec.warmup_ratio,
-                min_lr_ratio=spec.min_lr_ratio,
-                scheduler_num_cycles=spec.scheduler_num_cycles,
-            ),
-        )
-        for share in shares
-    ]
-    return curves({"learning rate, by % of the run": points}, width=310, height=120)

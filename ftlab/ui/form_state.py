@@ -185,9 +185,8 @@ class FormState(HasTraits):
             )
 
     def _learned(self, name: str) -> None:
-        with self.lock:
-            if self.info.name == name:
-                self._refresh()
+        if self.info.name == name:
+            self.look_again()
 
     def tick(self) -> None:
         """Look after what was changed a moment ago."""
@@ -238,6 +237,11 @@ class FormState(HasTraits):
             )
             self.spec = None if errors_for(found, engine) else given
             self.checked += 1
+
+    def look_again(self) -> None:
+        """Find anew what follows, after something else than the values has changed."""
+        with self.lock:
+            self._refresh()
 
     def _option_issues(self) -> list[Issue]:
         try:

@@ -41,6 +41,8 @@ class Offer:
     title: str
     why: str
     changes: tuple[Change, ...]
+    is_own: bool = False
+    """Whether what it sets counts as typed: values that a person brought along."""
 
     def entries(self, names: Iterable[str]) -> dict[str, Any]:
         """What to enter for the chosen fields."""
@@ -95,6 +97,17 @@ def preset_offer(state: FormState, preset: Preset) -> Offer:
         if not is_same(present(state, name), value)
     )
     return Offer(preset.title, f"{preset.why} Source: {preset.source}.", tuple(changes))
+
+
+def imported_offer(state: FormState, values: Mapping[str, Any]) -> Offer:
+    """What a job that was read would set; other fields stay as they are."""
+    changes = (
+        Change(name, present(state, name), value, "as in the text", is_typed=name in state.typed)
+        for name, value in values.items()
+        if not is_same(state.given(name), value)
+    )
+    why = "Fields that it does not name stay as they are."
+    return Offer("Set what was read", why, tuple(changes), is_own=True)
 
 
 def present(state: FormState, name: str) -> Any:

@@ -93,9 +93,9 @@ class ReviewBox(widgets.VBox):
 
     def _apply(self) -> None:
         if self._offer is not None:
-            entries = self._offer.entries(self.ticked)
+            entries, is_own = self._offer.entries(self.ticked), self._offer.is_own
             self.close_offer()
-            self.state.update(entries, typed=False)
+            self.state.update(entries, typed=is_own)
             self.state.settle()
 
 

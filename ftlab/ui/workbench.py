@@ -11,9 +11,11 @@ import ipywidgets as widgets
 from traitlets import Any as AnyTrait
 from traitlets import TraitError, validate
 
-from ftlab.cost import Estimate
+from ftlab.cost import GIB, Estimate, duration_in_words
+from ftlab.fits import in_gib
 from ftlab.html import escaped, issue_list, rate, short
 from ftlab.issues import SHAPES, Issue
+from ftlab.prices import Price
 from ftlab.runs import Run
 from ftlab.spec import JobSpec
 from ftlab.ui.anchor import Anchor
@@ -238,7 +240,16 @@ def _counts(issue: Issue) -> bool:
 def _cost_part(found: Estimate | None) -> str:
     if found is None or found.n_steps is None:
         return ""
-    return f"{found.n_steps:,} steps"
+    parts = [f"{found.n_steps:,} steps"]
+    if found.price is not None:
+        parts.append(f"{Price(*found.price).in_words()} hosted")
+    if found.duration is not None:
+        parts.append(f"{duration_in_words(found.duration)} here")
+    if found.memory is not None and found.device is not None:
+        level = {"tight": "warning", "does not fit": "error"}.get(found.fits or "", "dim")
+        there = f"{found.device.memory_bytes / GIB:.3g} GiB"
+        parts.append(f'<span class="ft-{level}">{in_gib(found.memory)} of {there}</span>')
+    return " · ".join(parts)
 
 
 def _run_part(run: Run | None) -> str:

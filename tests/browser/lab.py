@@ -16,6 +16,8 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+from playwright.sync_api import TimeoutError
+
 SETTINGS = {
     "@jupyterlab/apputils-extension:notification": {
         "fetchNews": "false",
@@ -37,10 +39,15 @@ READY = """async () => {
   return true;
 }"""
 RUN_ALL = """async () => {
-  window.finished = false;
+  window.finished = '';
   window.jupyterapp.commands.execute('notebook:run-all-cells')
-    .then(() => { window.finished = true });
+    .then(() => { window.finished = 'done' }, error => { window.finished = String(error) });
   return true;
+}"""
+CELLS = """() => {
+  const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+  return {kernel: kernel.status, connection: kernel.connectionStatus,
+          prompts: [...document.querySelectorAll('.jp-InputPrompt')].map(e => e.textContent)};
 }"""
 EXECUTE = """async ([code, expression]) => {
   const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
@@ -191,8 +198,29 @@ class NotebookPage:
         return NotebookPage(self.lab, browser, self.file, width)
 
     def run_all(self) -> None:
+        """Run all cells, and wait for the last one to end.
+
+        A request that JupyterLab or the kernel lost on the way (cells wait, and the kernel has
+        nothing to do) is made once more, as a person would.
+        """
+        if self._ran_all() != "done":
+            found = self.page.evaluate(CELLS)
+            assert found["kernel"] == "idle", self._stuck(found)
+            assert self._ran_all() == "done", self._stuck(self.page.evaluate(CELLS))
+
+    def _ran_all(self) -> str:
+        """'done', what went wrong with the request, or nothing when it did not end."""
         self.page.evaluate(RUN_ALL)
-        self.page.wait_for_function("window.finished === true")
+        with contextlib.suppress(TimeoutError):
+            self.page.wait_for_function("window.finished !== ''")
+        return self.page.evaluate("window.finished")
+
+    def _stuck(self, found: dict[str, Any]) -> str:
+        """What a kernel was doing that does not end; it writes its threads down as it dies."""
+        for kernel in self.lab.kernel_processes():
+            os.kill(kernel, signal.SIGABRT)
+        self.page.wait_for_timeout(2_000)
+        return f"{found}\n{self.lab.log.read_text()[-8000:]}"
 
     def kernel(self, code: str, expression: str) -> str:
         """The repr of an expression in the kernel, after some code."""

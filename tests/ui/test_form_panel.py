@@ -273,7 +273,7 @@ def test_the_estimate_follows_what_is_typed(panel, state, files):
     before = panel.estimate.value
     state.set("n_epochs", 7)
     assert panel.estimate.value != before
-    assert "<svg" in panel.schedule.value
+    assert "<svg" in panel.course.value
 
 
 def test_an_estimate_without_data_says_unknown(state):

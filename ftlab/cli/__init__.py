@@ -1,0 +1,37 @@
+"""`ftlab`: the verbs of the library in a terminal.
+
+Each command is a function whose docstring is its help; what it prints is for people unless
+--json is given.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from ftlab.cli.parser import add_estimate_arguments, add_recommend_arguments, make_parser
+from ftlab.cli.printing import print_issues, say
+from ftlab.cli.specs import estimate_of
+from ftlab.errors import FtlabError, InvalidSpec
+
+__all__ = ["add_estimate_arguments", "add_recommend_arguments", "estimate_of", "main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status: 0 done, 1 refused or failed, 2 wrong usage."""
+    options = make_parser().parse_args(arguments)
+    try:
+        return options.command(options)
+    except InvalidSpec as exc:
+        print_issues(exc.issues)
+    except BrokenPipeError:
+        # The reader of our output has gone, as `| head` does; Python would tell it at exit too.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (FtlabError, ValueError) as exc:
+        say(exc, to=sys.stderr)
+    except OSError as exc:
+        say(f"{exc}. The path must be one that you can read and write; correct it.", to=sys.stderr)
+    except KeyboardInterrupt:
+        say("Interrupted. A run that was started goes on: see `ftlab runs`.", to=sys.stderr)
+    return 1

@@ -1,0 +1,160 @@
+"""The arguments of the verbs."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import ftlab
+from ftlab.cli import data, forms, runs, specs
+from ftlab.cli.printing import visible
+
+Command = Callable[[argparse.Namespace], int]
+Add = Callable[[str, Command], argparse.ArgumentParser]
+SPEC_HELP = "a JSON or TOML file with the values of a spec"
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what was typed without what it could do to the terminal."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(visible(message))
+
+
+class _Forms:
+    """The forms of a spec by name, loaded when one is asked for: most verbs do without them."""
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names())
+
+    def _names(self) -> Collection[str]:
+        from ftlab.exchange import FORMS
+
+        return FORMS
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Of the whole command line; the chosen verb is the `command` of what it parses."""
+    whole = _Parser(prog="ftlab", description="A fine-tuning workbench.")
+    whole.add_argument("--version", action="version", version=f"ftlab {ftlab.__version__}")
+    verbs = whole.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, command: Command) -> argparse.ArgumentParser:
+        text = command.__doc__ or ""
+        verb = verbs.add_parser(name, help=text.splitlines()[0], description=text)
+        verb.set_defaults(command=command)
+        return verb
+
+    _add_data_verbs(add)
+    _add_spec_verbs(add)
+    _add_form_verbs(add)
+    _add_run_verbs(add)
+    return whole
+
+
+def _add_data_verbs(add: Add) -> None:
+    _add_scan_arguments(add("scan", data.scan))
+    repair = add("repair", data.repair)
+    repair.add_argument("file", type=Path)
+    repair.add_argument("--to", type=Path, help="the new file, or its folder")
+    convert = add("convert", data.convert)
+    convert.add_argument("file", type=Path)
+    convert.add_argument("to", type=Path, help="the new JSONL file")
+    convert.add_argument(
+        "--column",
+        action="append",
+        default=[],
+        metavar="PART=COLUMN",
+        help="what a column stands for, such as user=question and assistant=answer",
+    )
+    split = add("split", data.split)
+    split.add_argument("file", type=Path)
+    split.add_argument("share", type=float, help="of the rows, for validation, such as 0.05")
+
+
+def _add_scan_arguments(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("file", type=Path)
+    verb.add_argument("--model", help="count tokens with this model's tokenizer")
+    verb.add_argument("--max-seq-length", type=_positive, metavar="TOKENS")
+    verb.add_argument(
+        "--for",
+        dest="engine",
+        choices=("local", "together"),
+        default="together",
+        help="whose rules decide: the embedded trainer's or the hosted service's (the default)",
+    )
+    verb.add_argument(
+        "--purpose",
+        choices=("fine-tune", "eval"),
+        default="fine-tune",
+        help="what the file is uploaded for (the service takes other files for evaluations)",
+    )
+    verb.add_argument("--against", type=Path, help="the training file, when FILE is for validation")
+    verb.add_argument("--json", action="store_true")
+
+
+def _add_spec_verbs(add: Add) -> None:
+    add_recommend_arguments(add("recommend", specs.recommend))
+    check = add("check", specs.check)
+    check.add_argument("spec", type=Path, help=SPEC_HELP)
+    check.add_argument("--json", action="store_true")
+    # Among these because it reads a spec too; the help lists the verbs in this order.
+    add("train", runs.train).add_argument("spec", type=Path, help=SPEC_HELP)
+    add_estimate_arguments(add("estimate", specs.estimate))
+
+
+def add_recommend_arguments(verb: argparse.ArgumentParser) -> None:
+    """MODEL [--data FILE] [--method sft|dpo] [--full], as in the notebook too."""
+    verb.add_argument("model", help='a folder, a Hugging Face id, or "demo"')
+    verb.add_argument("--data", metavar="FILE", help="advice for this much data")
+    verb.add_argument(
+        "--method",
+        choices=("sft", "dpo"),
+        help="how to train; otherwise what the data is for, or sft",
+    )
+    verb.add_argument("--full", action="store_true", help="train all weights, without an adapter")
+    verb.add_argument("--json", action="store_true")
+
+
+def add_estimate_arguments(verb: argparse.ArgumentParser) -> None:
+    """SPEC [--probe] [--json], as in the notebook too."""
+    verb.add_argument("spec", type=Path, help=SPEC_HELP)
+    verb.add_argument(
+        "--probe", action="store_true", help="run a few steps first, and measure memory and time"
+    )
+    verb.add_argument("--json", action="store_true")
+
+
+def _add_form_verbs(add: Add) -> None:
+    export = add("export", forms.export)
+    export.add_argument("spec", type=Path, help=SPEC_HELP)
+    export.add_argument("form", choices=_Forms(), metavar="FORM", help="%(choices)s")
+    export.add_argument("--to", type=Path, metavar="FILE", help="a new file, instead of stdout")
+    read = add("import", forms.import_)
+    read.add_argument("file", type=Path)
+    read.add_argument("--to", type=Path, metavar="SPEC", help="a new JSON file, instead of stdout")
+    engines = add("engines", forms.engines)
+    engines.add_argument("spec", type=Path, help=SPEC_HELP)
+    engines.add_argument("--json", action="store_true")
+
+
+def _add_run_verbs(add: Add) -> None:
+    add("runs", runs.runs)
+    ask = add("ask", runs.ask)
+    ask.add_argument("run", nargs="?", help="id or folder; or the newest")
+    ask.add_argument("prompt")
+    for name, command in {"stop": runs.stop, "attach": runs.attach}.items():
+        add(name, command).add_argument("run", nargs="?", help="id or folder; or the newest")
+    add("demo", runs.demo)
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is no length; give 1 or more tokens")
+    return value

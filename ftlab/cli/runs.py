@@ -1,0 +1,128 @@
+"""The verbs about runs: train, runs, attach, stop, ask, demo."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
+from ftlab.cli.files import read_values
+from ftlab.cli.printing import print_table, say, teller, visible
+from ftlab.issues import SHAPES
+
+
+def train(options: argparse.Namespace) -> int:
+    """Train on this machine and show the progress; Ctrl-C leaves the run going."""
+    from ftlab.providers import submit
+
+    run = submit(read_values(options.spec))
+    return _show(run)
+
+
+def runs(options: argparse.Namespace) -> int:
+    """List the runs of this folder, the newest first."""
+    from ftlab.runs import Runs
+
+    here = Runs()
+    found = [repr(run)[1:-1] for run in here]
+    say("\n".join(found) or f"There is no run in {here.folder}. `ftlab train SPEC` starts one.")
+    return 0
+
+
+def attach(options: argparse.Namespace) -> int:
+    """Show a run's progress, from its beginning to its end."""
+    from ftlab.runs import attach as find
+
+    return _show(find(options.run))
+
+
+def stop(options: argparse.Namespace) -> int:
+    """End a run after its present step and keep what it has learned."""
+    from ftlab.runs import attach as find
+
+    run = find(options.run)
+    run.stop()
+    return _show(run)
+
+
+def ask(options: argparse.Namespace) -> int:
+    """Answers of the base model and of a run's tuned model to one prompt."""
+    from ftlab.answers import ask as answers_of
+    from ftlab.runs import attach as find
+
+    _print_answers([answers_of(find(options.run), options.prompt, told=teller())])
+    return 0
+
+
+def demo(options: argparse.Namespace) -> int:
+    """Tune the model inside ftlab on its own data: about a minute, no network."""
+    from ftlab import demo as brought
+    from ftlab.answers import ask as answers_of
+    from ftlab.data.rows import Rows
+    from ftlab.providers import submit
+    from ftlab.scores import exact_matches
+
+    say("Tuning a tiny chat model to turn customer messages into JSON.")
+    run = submit(brought.JOB)
+    if _show(run):
+        return 1
+    rows = Rows(brought.HELD_OUT)
+    questions = [rows[i]["messages"][0]["content"] for i in (0, 1, 2)]
+    tell = teller()
+    _print_answers([answers_of(run, question, told=tell) for question in questions])
+    files = {"held-out rows": brought.HELD_OUT, "new patterns": brought.NEW_PATTERNS}
+    for title, file in files.items():
+        before, after = (exact_matches(run, file, tuned=tuned) for tuned in (False, True))
+        say(f"Exactly right on {title}: base {before}, tuned {after}")
+    return 0
+
+
+def _show(run: Any) -> int:
+    """A progress bar until the run ends, then how it ended; 0 when it completed."""
+    _follow(run)
+    state = run.state
+    say(f"{run.id}: {state.status}" + (f", {state.detail}" if state.detail else ""))
+    for log in _warnings(run):
+        say(f"{SHAPES['warning']} {log}")
+    if state.status == "completed":
+        say(f'The adapter is in {run.adapter}; `ftlab ask {run.id} "a prompt"` tries it.')
+    return 0 if state.status == "completed" else 1
+
+
+def _follow(run: Any) -> None:
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.fields[steps]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns) as progress:
+        task = progress.add_task(visible(run.id), total=None, steps="")
+        for _ in run.follow():
+            history = run.history
+            progress.update(
+                task,
+                total=history.n_steps,
+                completed=history.last_step,
+                steps=f"{history.last_step} of {history.n_steps} steps" if history.n_steps else "",
+                description=visible(_losses(history) or run.state.detail or run.status),
+            )
+
+
+def _warnings(run: Any) -> list[str]:
+    """What the run's process warned of."""
+    return [log.text for log in run.history.logs if log.level == "warning"]
+
+
+def _losses(history: Any) -> str:
+    parts = {
+        "loss": history.latest("train_loss"),
+        "validation": history.latest("eval_loss"),
+    }
+    return "  ".join(f"{name} {value:.3g}" for name, value in parts.items() if value is not None)
+
+
+def _print_answers(comparisons: Sequence[Sequence[str]]) -> None:
+    print_table(("prompt", "base", "tuned"), comparisons)

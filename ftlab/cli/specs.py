@@ -1,0 +1,99 @@
+"""The verbs about a spec: recommend, check, estimate."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from ftlab.cli.files import read_values
+from ftlab.cli.printing import plain, print_issues, print_json, say, teller
+from ftlab.issues import errors_for
+
+if TYPE_CHECKING:
+    from ftlab.cost import Estimate
+
+
+def recommend(options: argparse.Namespace) -> int:
+    """Recommended values for a model: range, source, reason, and what others say.
+
+    With --json an object: field → {"value", "low", "high", "source", "why", "others"}. low and
+    high are numbers or null; others is a list of {"value", "source"}, each value in words.
+    """
+    from ftlab.advice.asked import recommend_for
+
+    found = recommend_for(options.model, options.data, options.method, full=options.full)
+    if options.json:
+        print_json(found.as_dict())
+    else:
+        say(found)
+    return 0
+
+
+def check(options: argparse.Namespace) -> int:
+    """Check a spec, its model and its data; exit 1 when the embedded trainer would refuse."""
+    from ftlab.providers import examine, get_provider, scan_data
+    from ftlab.spec import parse
+
+    values = read_values(options.spec)
+    where = get_provider("local")
+    found = examine(values, where, *scan_data(parse(values)[0]))
+    issues = [issue for issue in found if not issue.blocks or where.engine in issue.blocks]
+    if options.json:
+        print_json([plain(issue) for issue in issues])
+    else:
+        print_issues(issues)
+        say("Nothing to say." if not issues else "")
+    return 1 if any("local" in issue.blocks for issue in issues) else 0
+
+
+def estimate(options: argparse.Namespace) -> int:
+    """Tokens, steps, adapter, time, memory and hosted price of a job.
+
+    With --json an object; what is unknown is null, and a range is [low, high]: train_tokens,
+    eval_tokens and n_steps over the whole job; trainable_params, trainable_share (0 to 1) and
+    adapter_bytes; price in US dollars when hosted; duration in seconds and memory in bytes on
+    device {name, title, memory_bytes, free_bytes, n_cores}; fits ("fits", "tight" or "does not
+    fit"); parts, the bytes of the formula by what they are for; advice, an issue with a fix, when
+    the memory is tight; measured, what a probe of this job found; incomplete, true while some
+    fields are wrong; basis, lines of what the figures rest on.
+    """
+    found, is_refused = estimate_of(options.spec, probed=options.probe)
+    if options.json:
+        print_json(found.as_dict())
+        return 0
+    for name, text in found.in_words().items():
+        say(f"{name}: {text}")
+    say("\n".join(found.basis))
+    if found.advice is not None:
+        print_issues([found.advice])
+    if is_refused:
+        say("As it stands the job would be refused: `ftlab check` says why.", to=sys.stderr)
+    return 0
+
+
+class EstimateOfFile(NamedTuple):
+    estimate: Estimate
+    is_refused: bool
+    """Whether the embedded trainer would refuse the job."""
+
+
+def estimate_of(file: Path, *, probed: bool = False) -> EstimateOfFile:
+    """The estimate of a file with the values of a spec, after a probe if asked for.
+
+    Raises FtlabError when the file can't be read, and as `probe` does.
+    """
+    from ftlab.cost import estimate as estimate_job
+    from ftlab.probing import probe
+    from ftlab.providers import examine, get_provider, scan_data
+    from ftlab.spec import parse
+
+    values = read_values(file)
+    report, validation = scan_data(parse(values)[0])
+    if probed:
+        tell = teller()
+        probe(values, report=report, validation=validation, told=lambda _, what: tell(what))
+    found = estimate_job(values, report, validation=validation)
+    refused = errors_for(examine(values, get_provider("local"), report, validation), "local")
+    return EstimateOfFile(found, bool(refused))

@@ -1,0 +1,76 @@
+"""One spec, two engines: what the job becomes here and on the hosted service."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+import ipywidgets as widgets
+
+from ftlab.exchange.engines import FieldUse, SideBySide, Use, side_by_side
+from ftlab.html import escaped, issue_list, table
+from ftlab.issues import SHAPES
+from ftlab.ui.fold import Fold
+from ftlab.ui.form_state import FormState
+from ftlab.ui.knobs import written
+from ftlab.ui.shown import set_html
+
+TITLE = "Here and hosted: one spec, two engines"
+TOOLTIP = "What each field becomes on this machine and on Together, and the request for it"
+HEADER = ("field", "on this machine", "on Together")
+NOT_TAKEN = f"{SHAPES['warning']} not taken"
+ALIKE = "What this job asks for means the same on both."
+
+
+class EnginesBox(Fold):
+    """The fields that differ first, then the others, what would be lost, and the request."""
+
+    def __init__(self, state: FormState) -> None:
+        self.table = widgets.HTML().add_class("ft-engines")
+        super().__init__(state, TITLE, TOOLTIP, [self.table])
+
+    def refresh(self) -> None:
+        """Compare the engines anew."""
+        state = self.state
+        found = side_by_side(state.values, state.report, state.info, state.info.hosted)
+        set_html(self.table, engines_html(found))
+
+
+def engines_html(found: SideBySide) -> str:
+    """A table for people, of what concerns this job; the rest, and the request, one click away."""
+    alike = [field for field in found.fields if not field.differs]
+    alone = [field for field in found.different if not field.given and _is_alone(field)]
+    first = [field for field in found.different if field not in alone]
+    request = escaped(json.dumps(found.body, indent=2, ensure_ascii=False))
+    return (
+        f"{_rows(first) if first else f'<div>{ALIKE}</div>'}{issue_list(found.lost)}"
+        f"{_more(f'{len(alone)} fields that only one of them has', _rows(alone))}"
+        f"{_more(f'{len(alike)} fields with the same value on both', _rows(alike))}"
+        f"{_more('the request that would be sent to Together', f'<pre>{request}</pre>')}"
+    )
+
+
+def _is_alone(field: FieldUse) -> bool:
+    return not all(use.honoured for use in field.uses.values())
+
+
+def _rows(fields: Iterable[FieldUse]) -> str:
+    return table(HEADER, ([_name(f), *(_use(f, use) for use in f.uses.values())] for f in fields))
+
+
+def _name(field: FieldUse) -> str:
+    given = ' <span class="ft-dim">given</span>' if field.given else ""
+    return f"<code>{escaped(field.name)}</code>{given}"
+
+
+def _use(field: FieldUse, use: Use) -> str:
+    """What nobody asked for is no loss where an engine has no such setting."""
+    note = f'<div class="ft-dim">{escaped(use.note)}</div>' if use.note else ""
+    if not use.honoured:
+        return f'<span class="ft-warning">{NOT_TAKEN}</span>{note}' if field.given else note
+    value = "" if use.value is None else f"<b>{escaped(written(use.value))}</b>"
+    return f"{value}{note}" or '<span class="ft-dim">left out</span>'
+
+
+def _more(title: str, body: str) -> str:
+    return f"<details><summary>{escaped(title)}</summary>{body}</details>"

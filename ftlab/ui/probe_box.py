@@ -1,0 +1,78 @@
+"""The button that turns the estimate into a measurement."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ipywidgets as widgets
+
+from ftlab.html import escaped
+from ftlab.measured import Measurement
+from ftlab.memory import GIB, two_digits
+from ftlab.probing import Probe
+from ftlab.ui.guard import guarded
+from ftlab.ui.shown import show
+from ftlab.ui.state import State
+from ftlab.ui.task import Task
+
+WHAT = "Measuring a few steps"
+CANCELLED = "Cancelled; the figures stay estimates."
+
+
+class ProbeBox(widgets.VBox):
+    """Runs a few real steps of the job, the longest rows among them, in a process of its own."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self.measure = widgets.Button(
+            description="Measure here",
+            tooltip="Run a few real steps, the longest rows first, and measure memory and time",
+        )
+        self.cancel = widgets.Button(description="Cancel", tooltip="End the measurement")
+        self.task = Task(state, self.refresh)
+        self._probe: Probe | None = None
+        buttons = widgets.HBox([self.measure, self.cancel]).add_class("ft-buttons")
+        super().__init__([buttons, self.task.said])
+        self.measure.on_click(guarded(state.tell, lambda _: self._start()))
+        self.cancel.on_click(guarded(state.tell, lambda _: self._cancel()))
+        state.observe(guarded(state.tell, lambda _: self.refresh()), ["checked", "scanning"])
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Nothing is measured of a job that could not start, or whose weights alone are too much
+        for the device."""
+        estimate, busy = self.state.estimate, self.task.is_busy
+        ready = self.state.spec is not None and not self.state.why_not_train
+        known = estimate.memory is not None and self.state.where.engine == "local"
+        show(self.measure, visible=known and not busy)
+        show(self.cancel, visible=busy)
+        self.measure.disabled = not ready or estimate.fits == "does not fit"
+        again = estimate.measured is not None
+        self.measure.description = "Measure again" if again else "Measure here"
+
+    def _start(self) -> None:
+        state = self.state
+        self._probe = Probe(
+            state.values,
+            report=state.report,
+            validation=state.reports.get("validation_file"),
+            told=lambda share, _: self.task.progress(round(100 * share), 100),
+            **state.options,
+        )
+        self.task.start(WHAT, self._probe.measure, self._measured)
+
+    def _cancel(self) -> None:
+        if self._probe is not None:
+            self._probe.cancel()
+
+    def _measured(self, found: Measurement | None) -> Any:
+        self.state.look_again()
+        return CANCELLED if found is None else escaped(in_words(found))
+
+
+def in_words(found: Measurement) -> str:
+    """The result in one line."""
+    return (
+        f"Measured: {two_digits(found.step_seconds)} s per step, "
+        f"{found.peak_bytes / GIB:.3g} GiB at the peak."
+    )
