@@ -10,6 +10,7 @@ import difflib
 import types
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from reprlib import Repr
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -166,10 +167,17 @@ def _bad_value(name: str, value: Any, field: FieldInfo, engines: tuple[str, ...]
     )
 
 
+LONGEST_SHOWN = 60  # characters of a value in a message
+_BRIEFLY = Repr()
+_BRIEFLY.maxlevel, _BRIEFLY.maxlist, _BRIEFLY.maxtuple, _BRIEFLY.maxdict = 3, 20, 20, 20
+_BRIEFLY.maxstring = _BRIEFLY.maxother = _BRIEFLY.maxlong = 2 * LONGEST_SHOWN
+
+
 def shown(value: Any) -> str:
     """A value in a message, cut where it is long."""
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "…"
+    # A few kilobytes of YAML can stand for gigabytes of lists in lists.
+    text = _BRIEFLY.repr(value) if isinstance(value, (list, tuple, dict)) else repr(value)
+    return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 3] + "…"
 
 
 def alternatives(annotation: Any) -> list[Any]:

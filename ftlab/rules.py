@@ -128,7 +128,9 @@ def _fillings(
             2 * rank if has_adapter and rank else None,
             "twice the rank, as on Together",
         ),
-        "gradient_accumulation_steps": (1, "a step is one batch"),
+        "gradient_accumulation_steps": (1, "a step is one batch")
+        if engine == "local"
+        else (None, ""),
         "train_on_inputs": (
             "auto" if spec.training_method == "sft" else None,
             "only answers train, or all of plain text",

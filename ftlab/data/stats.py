@@ -2,13 +2,38 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import Counter
+from collections.abc import Mapping
 from functools import cached_property
+from itertools import accumulate
 
 from pydantic import BaseModel, ConfigDict, Field
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
+
+
+class Places:
+    """Places with how often each occurs, asked again and again for what lies beyond a limit."""
+
+    def __init__(self, counts: Mapping[int, int]) -> None:
+        self._sorted = sorted(counts)
+        self._n = [0, *accumulate(counts[place] for place in self._sorted)]
+        self._sum = [0, *accumulate(place * counts[place] for place in self._sorted)]
+
+    def beyond(self, limit: int | None) -> int:
+        """How many lie above it; none above None."""
+        return 0 if limit is None else self._n[-1] - self._n[bisect_right(self._sorted, limit)]
+
+    def below(self, limit: int | None) -> int:
+        """How many lie under it; all under None."""
+        return self._n[-1 if limit is None else bisect_left(self._sorted, limit)]
+
+    def reach(self, limit: int | None) -> int:
+        """The sum of all places, those above the limit taken as the limit."""
+        if limit is None:
+            return self._sum[-1]
+        return self._sum[bisect_right(self._sorted, limit)] + limit * self.beyond(limit)
 
 
 class TokenStats(BaseModel):
@@ -41,42 +66,45 @@ class TokenStats(BaseModel):
     def longest(self) -> int:
         return max(self.lengths, default=0)
 
+    @cached_property
+    def _lengths(self) -> Places:
+        return Places(self.lengths)
+
+    @cached_property
+    def _starts(self) -> Places:
+        return Places(self.run_starts)
+
+    @cached_property
+    def _ends(self) -> Places:
+        return Places(self.run_ends)
+
+    @cached_property
+    def _first(self) -> Places:
+        return Places(self.first_trained)
+
+    @cached_property
+    def _last(self) -> Places:
+        return Places(self.last_trained)
+
     def total_within(self, max_seq_length: int | None) -> int:
         """Tokens left when sequences are cut at that length."""
-        if max_seq_length is None:
-            return self.total
-        return sum(min(length, max_seq_length) * n for length, n in self.lengths.items())
+        return self._lengths.reach(max_seq_length)
 
     def n_longer(self, max_seq_length: int | None) -> int:
         """Sequences above that length."""
-        if max_seq_length is None:
-            return 0
-        return sum(n for length, n in self.lengths.items() if length > max_seq_length)
+        return self._lengths.beyond(max_seq_length)
 
     def trained_within(self, max_seq_length: int | None) -> int:
         """Trained tokens left when sequences are cut at that length."""
-
-        def reach(places: dict[int, int]) -> int:
-            if max_seq_length is None:
-                return sum(place * n for place, n in places.items())
-            return sum(min(place, max_seq_length) * n for place, n in places.items())
-
-        return reach(self.run_ends) - reach(self.run_starts)
+        return self._ends.reach(max_seq_length) - self._starts.reach(max_seq_length)
 
     def n_untrained(self, max_seq_length: int | None) -> int:
         """Sequences of which no token trains within that length."""
-        trains = sum(
-            n
-            for place, n in self.first_trained.items()
-            if max_seq_length is None or place < max_seq_length
-        )
-        return self.n_sequences - trains
+        return self.n_sequences - self._first.below(max_seq_length)
 
     def n_answer_cut(self, max_seq_length: int | None) -> int:
         """Sequences that lose trained tokens at that length."""
-        if max_seq_length is None:
-            return 0
-        return sum(n for place, n in self.last_trained.items() if place > max_seq_length)
+        return self._last.beyond(max_seq_length)
 
     def recommended_length(self, share: float = 0.999) -> int:
         """The smallest multiple of 64 that keeps `share` of the trained tokens whole."""

@@ -15,6 +15,7 @@ from ftlab.data.report import DataReport
 from ftlab.exchange import huggingface_run as run
 from ftlab.exchange.intervals import SCAN, n_steps_of
 from ftlab.exchange.ledger import Imported, Keys
+from ftlab.issues import shown
 from ftlab.names import FOREIGN_NAMES, OTHER_UNITS
 from ftlab.spec import FIELDS
 
@@ -82,6 +83,7 @@ def from_arguments(
         values |= read(keys, values, report)
     n_steps = n_steps_of(values, report)
     values |= run.warmup(keys, n_steps) | run.counts(keys, values, n_steps)
+    _tell_twice(keys, arguments, values)
     _tell_defaults(keys, arguments, values)
     _set_aside(keys, arguments)
     return keys.done(values)
@@ -178,6 +180,25 @@ def _quantization(keys: Keys) -> dict[str, Any]:
     if own == "nf4" and kind != "nf4":
         keys.lose("bnb_4bit_quant_type", "ftlab has nf4. Use nf4.")
     return {} if own is None else {"quantization": own}
+
+
+def _tell_twice(keys: Keys, arguments: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+    """One field under two names with two values: the one that does not count is lost."""
+    named: dict[str, list[str]] = {}
+    for name, value in arguments.items():
+        ours = name if name in FIELDS else RENAMED.get(name)
+        if ours and value is not None:
+            named.setdefault(ours, []).append(name)
+    for ours, names in named.items():
+        kept = next((name for name in names if arguments[name] == values.get(ours)), names[0])
+        for name in names:
+            if arguments[name] != arguments[kept]:
+                keys.lose(
+                    name,
+                    f"{kept} is given too, and one job has one {ours}, here "
+                    f"{shown(arguments[kept])}. Give one of the two.",
+                    ours=ours,
+                )
 
 
 def _tell_defaults(keys: Keys, arguments: Mapping[str, Any], values: Mapping[str, Any]) -> None:

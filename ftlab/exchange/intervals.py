@@ -15,7 +15,7 @@ from ftlab.data.report import DataReport
 from ftlab.schedule import total_steps
 from ftlab.spec import JobSpec, parse
 
-SCAN = "Scan the training file first, and hand the report over."
+SCAN = "Name a training_file that is here (in code: give a report of its scan), or set max_steps."
 
 NO_END = 1_000_000_000
 """An interval in steps that no run reaches: only at the end."""

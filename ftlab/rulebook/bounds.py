@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from ftlab.data.report import DataReport
 from ftlab.issues import Issue
 from ftlab.limits import Limits
-from ftlab.rulebook.registry import error, rule
+from ftlab.rulebook.registry import advice, error, rule
 from ftlab.spec import JobSpec
 
 Bounds = tuple[float | None, float | None]
@@ -24,11 +25,11 @@ def within_limits(spec: JobSpec, limits: Limits, report: DataReport | None) -> I
         if is_low or is_high:
             nearest = low if is_low else high
             choice = f'{nearest} or "max"' if name == "batch_size" else nearest
-            yield error(
+            yield _outside(
+                limits,
                 name,
                 f"{name} is {value}; {_who(spec)} takes {_span(low, high)}{_source(limits)}. "
                 f"Use {choice}.",
-                limits.engines,
                 fix={name: nearest},
             )
 
@@ -58,18 +59,18 @@ def kind_of_training_is_offered(
 ) -> Iterator[Issue]:
     """Some models train only adapters, a few only all weights."""
     if spec.lora is False and limits.full is False:
-        yield error(
+        yield _outside(
+            limits,
             "lora",
             f"lora is False; {_who(spec)} trains adapters only{_source(limits)}. Set lora to True.",
-            limits.engines,
             fix={"lora": True},
         )
     if spec.lora and limits.lora is False:
-        yield error(
+        yield _outside(
+            limits,
             "lora",
             f"lora is True; {_who(spec)} trains only all weights{_source(limits)}. "
             "Set lora to False.",
-            limits.engines,
             fix={"lora": False},
         )
 
@@ -80,13 +81,21 @@ def vision_needs_a_vision_model(
 ) -> Iterator[Issue]:
     """There must be an encoder of images to train."""
     if spec.train_vision and limits.vision is False:
-        yield error(
+        yield _outside(
+            limits,
             "train_vision",
             f"train_vision is True; {_who(spec)} sees no images{_source(limits)}. Leave it out, "
             "or choose a vision model.",
-            limits.engines,
             fix={"train_vision": None},
         )
+
+
+def _outside(limits: Limits, name: str, message: str, fix: dict[str, Any]) -> Issue:
+    """Refused by limits that were read just now; limits that somebody wrote down once may have
+    changed since, so that they only warn."""
+    if limits.as_of:
+        return advice("warning", name, message, fix)
+    return error(name, message, limits.engines, fix)
 
 
 def _who(spec: JobSpec) -> str:

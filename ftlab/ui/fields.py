@@ -104,8 +104,12 @@ class FieldRow(widgets.VBox):
         return "".join(line.text.value for line in lines if line.layout.display != "none")
 
     def issues(self) -> list[Issue]:
-        """All that is to be said about this field."""
-        return [i for i in (*self.state.issues, *self.state.tips) if i.where == self.name]
+        """All that is to be said about this field; a tip that asks for what an issue asks for
+        already says nothing new."""
+        issues = [i for i in self.state.issues if i.where == self.name]
+        fixes = [i.fix for i in issues if i.fix]
+        tips = (i for i in self.state.tips if i.where == self.name and i.fix not in fixes)
+        return [*issues, *tips]
 
     def _mark(self, issues: list[Issue]) -> None:
         """Where a field is not as recommended: a mark, and a button unless an issue has it."""

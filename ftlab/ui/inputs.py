@@ -128,6 +128,14 @@ class RateInput(TextInput):
             self.widget.value = written(change.new)
 
 
+NONE = object()
+"""Stands for None among the values of a dropdown, to which None means that nothing is chosen."""
+
+
+def _selectable(value: Any) -> Any:
+    return NONE if value is None else value
+
+
 class ChoiceInput(Input):
     """One of a few values."""
 
@@ -142,20 +150,21 @@ class ChoiceInput(Input):
 
     def _options(self) -> list[tuple[str, Any]]:
         left_out = [(LEFT_OUT, NOT_GIVEN)] if self._default is None else []
-        return [*left_out, *((str(choice), choice) for choice in self._choices)]
+        return [*left_out, *((str(choice), _selectable(choice)) for choice in self._choices)]
 
     def read(self) -> Any:
-        value = self.widget.value
+        value = None if self.widget.value is NONE else self.widget.value
         return NOT_GIVEN if _is(value, self._default) else value
 
     def show(self, value: Any) -> None:
         options = self._options()
         if value is NOT_GIVEN and self._default is not None:
             value = self._default
-        label = next((text for text, choice in options if _is(choice, value)), None)
+        wanted = _selectable(value)
+        label = next((text for text, choice in options if _is(choice, wanted)), None)
         if label is None:
             label = NOT_A_CHOICE.format(written(value))
-            options.append((label, value))
+            options.append((label, wanted))
         if tuple(options) != tuple(self.widget.options):
             self.widget.options = options
         self.widget.label = label

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import statistics
+import time
 
 import nbformat
 import pytest
 from playwright.sync_api import expect
 
+from ftlab import demo
 from tests.browser.lab import Lab, NotebookPage
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -36,10 +39,14 @@ OVERFLOW = """() => [...document.querySelectorAll(".ftlab, .ftlab .ft-form, .ftl
   .map(box => box.scrollWidth - box.clientWidth)"""
 
 
-def notebook(folder):
+EMPTY = "import ftlab\nwb = ftlab.Workbench(folder='runs')\nwb"
+N_ROWS = 10_000
+
+
+def notebook(folder, cell=CELL):
     file = folder / "form.ipynb"
     known = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    cells = [nbformat.v4.new_code_cell(CELL)]
+    cells = [nbformat.v4.new_code_cell(cell)]
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=known), file)
     return file
 
@@ -196,6 +203,50 @@ def test_a_change_entails_a_tip_and_the_spec_goes_both_ways(page):
     assert page.kernel("", "seen") == "[3, 1]"
     page.kernel("wb.spec = {**wb.spec.model_dump(exclude_unset=True), 'n_epochs': 9}", "None")
     expect(page.field("n_epochs")).to_have_value("9")
+
+
+def tickets(folder):
+    """A file of 10,000 chats."""
+    lines = demo.TRAIN.read_text().splitlines()
+    file = folder / "tickets.jsonl"
+    file.write_text("".join(f"{lines[i % len(lines)]}\n" for i in range(N_ROWS)))
+    return file
+
+
+def test_from_an_empty_form_to_price_time_and_memory(lab, chromium, tmp_path, pictures):
+    """A large model of the catalogue that is not on this machine, and no network."""
+    page = NotebookPage(lab, chromium, notebook(tmp_path, EMPTY))
+    began = time.monotonic()
+    page.run_all()
+    page.field("training_file").fill(str(tickets(lab.root)))
+    page.field("model").fill("Qwen/Qwen3-8B")
+    page.see("10,000 rows")
+    page.click("Job", role="tab")
+    side = page.page.locator(".ft-side .ft-figures")
+    expect(side).to_contain_text(re.compile(r"hosted \$\d"))
+    expect(side).to_contain_text(re.compile(r"GiB of .*does not fit|GiB of .*fits|GiB of .*tight"))
+    expect(side).to_contain_text(re.compile(r"time.*\d (h|days|min)"))
+    print(f"to a price, a time and a memory figure: {time.monotonic() - began:.0f} s")
+    page.picture(pictures / "first-figures.png")
+    page.close()
+
+
+def test_measure_the_job_and_write_it_for_another_tool(page, lab):
+    page.click("Measure here")
+    page.see("GiB at the peak")
+    expect(page.page.locator(".ft-side .ft-figures")).to_contain_text("measured on")
+    page.outputs.get_by_role("button", name="Here and hosted").click()
+    page.see("the request that would be sent to Together")
+    page.outputs.get_by_role("button", name="Write the job").click()
+    page.field("write as").select_option("NeMo AutoModel recipe")
+    page.outputs.get_by_role("button", name="Save", exact=True).click()
+    page.see("job-nemo.yaml")
+    assert "recipe:" in (lab.root / "job-nemo.yaml").read_text()
+    page.outputs.get_by_placeholder("Paste a spec").fill('{"num_train_epochs": 6}')
+    page.click("Look at it")
+    page.see("ftlab calls it n_epochs")
+    page.outputs.get_by_role("button", name="Set 1 field").click()
+    expect(page.field("n_epochs")).to_have_value("6")
 
 
 @pytest.mark.parametrize(("theme", "width"), [("JupyterLab Dark", 1280), ("JupyterLab Light", 520)])

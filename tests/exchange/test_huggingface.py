@@ -267,3 +267,12 @@ def test_nonsense_is_left_to_the_checks(arguments, knows_rows):
     spec, issues = parse(found.values)
     assert isinstance(spec, JobSpec)
     assert {issue.code for issue in issues} <= {"bad_value"}
+
+
+def test_one_field_under_two_names_is_told():
+    found = from_arguments({"num_train_epochs": 3, "n_epochs": 5})
+    (lost,) = found.lost
+    assert lost.where == "n_epochs"
+    assert found.values["n_epochs"] in (3, 5)
+    assert "one job has one n_epochs" in lost.message
+    assert not from_arguments({"num_train_epochs": 3, "n_epochs": 3}).lost

@@ -303,3 +303,13 @@ def test_fix_labels_say_what_will_change():
 def test_a_field_is_found_by_its_meaning_and_by_what_others_call_it(query, name):
     assert matches(name, query)
     assert not matches("training_file", query)
+
+
+def test_none_is_a_choice_that_can_be_seen():
+    control = make_input("lora")
+    for value in (True, None, False):
+        control.show(value)
+        assert control.widget.label == str(value)
+        assert control.read() is (NOT_GIVEN if value is True else value)
+    control.widget.label = "None"  # as a person chooses it
+    assert control.read() is None
