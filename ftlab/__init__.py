@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ftlab.advice import recommend as recommend
     from ftlab.answers import ask as ask
-    from ftlab.cost import Estimate as Estimate
     from ftlab.cost import estimate as estimate
     from ftlab.data.foreign import convert as convert
     from ftlab.data.repair import repair as repair
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from ftlab.data.report import scan as scan
     from ftlab.data.splits import split_file as split_file
     from ftlab.errors import FtlabError as FtlabError
+    from ftlab.estimated import Estimate as Estimate
     from ftlab.issues import Issue as Issue
     from ftlab.job import Job as Job
     from ftlab.probing import probe as probe
@@ -44,7 +44,7 @@ _HOMES = {
     "check": "ftlab.rules",
     "convert": "ftlab.data.foreign",
     "DataReport": "ftlab.data.report",
-    "Estimate": "ftlab.cost",
+    "Estimate": "ftlab.estimated",
     "estimate": "ftlab.cost",
     "FtlabError": "ftlab.errors",
     "Issue": "ftlab.issues",

@@ -51,6 +51,15 @@ def find(model: str) -> ModelInfo | None:
     return _by_name(*_stamp())[1].get(model.lower())
 
 
+def known(model: str) -> ModelInfo | None:
+    """The same; nothing is known by a damaged file, which is told where models are chosen and must
+    not stop what is typed."""
+    try:
+        return find(model)
+    except UnreadableData:
+        return None
+
+
 def _stamp() -> tuple[Path, int]:
     file = path()
     return file, file.stat().st_mtime_ns if file.exists() else 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any
 
@@ -14,9 +14,9 @@ from ftlab.data.guess import SPREAD
 from ftlab.data.report import DataReport
 from ftlab.data_sizes import data_sizes
 from ftlab.devices import Device, detect
-from ftlab.fits import Verdict, in_gib, memory_advice, verdict
-from ftlab.html import escaped, facts, issue_list, short
-from ftlab.issues import Issue
+from ftlab.estimated import Estimate
+from ftlab.fits import memory_advice
+from ftlab.html import short
 from ftlab.job import LocalOptions
 from ftlab.local_plan import LocalPlan, local_plan, trained_params
 from ftlab.measured import Measurement, find, slowness
@@ -36,6 +36,7 @@ from ftlab.timing import (
     typical_work,
 )
 
+LOCAL_AMOUNTS = ("validation_split", "max_train_rows", "max_steps")
 LOOK_EVERY = 5  # seconds between two looks at the devices
 # Ends of a range as shares of the estimate. CPU: the runs of tests/benchmarks/estimates.py lie
 # within; GPU: not measured.
@@ -44,74 +45,6 @@ MEASURED_MEMORY: Range = (0.98, 1.09)  # a run's memory falls to pieces with its
 MEASURED_TIME: Range = (0.88, 1.15)
 SAME_MODEL_TIME: Range = (0.7, 1.45)
 SAME_MACHINE_TIME: Range = (0.5, 2.0)
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """What a job will take; None is unknown. Ranges are (low, high)."""
-
-    train_tokens: int | None = None
-    """Tokens that go through the model for training, over all epochs."""
-    eval_tokens: int | None = None
-    n_steps: int | None = None
-    trainable_params: int | None = None
-    trainable_share: float | None = None
-    """Of the model's own parameters, 0 to 1."""
-    adapter_bytes: int | None = None
-    price: Range | None = None
-    """US dollars on the hosted service; None when no rate is known."""
-    local_price: Range | None = None
-    """US dollars on this machine; None without `usd_per_hour` among the options."""
-    answers_per_hour: Range | None = None
-    """US dollars for an hour of answers of the tuned model from the hosted service, whose dedicated
-    endpoint bills while it runs, used or not; None when the model's size is unknown."""
-    duration: Range | None = None
-    """Seconds on `device`."""
-    memory: Range | None = None
-    """Bytes on `device`, peak."""
-    device: Device | None = None
-    incomplete: bool = False
-    """Some fields are wrong; the figures are those of the valid ones."""
-    guessed: bool = False
-    """Tokens, and what follows from them, are a guess by the number of characters."""
-    basis: tuple[str, ...] = ()
-    """What the figures rest on; a line about one figure begins with its name."""
-    parts: Parts | None = None
-    """Bytes at the peak by the formula, part by part."""
-    advice: Issue | None = None
-    """What to change when the memory is tight or does not suffice; its fix may name options."""
-    measured: Measurement | None = None
-    """The probe of exactly this job, if there was one."""
-
-    @property
-    def fits(self) -> Verdict | None:
-        """Whether the memory suffices on `device`."""
-        if self.memory is None or self.device is None:
-            return None
-        return verdict(self.memory, self.device)
-
-    def in_words(self) -> dict[str, str]:
-        """What a person reads: each figure with its unit."""
-        return {
-            "steps": _count(self.n_steps),
-            "tokens": _tokens_in_words(self),
-            "adapter": _adapter_in_words(self),
-            "time": duration_in_words(self.duration),
-            "memory": _memory_in_words(self),
-            "price": _price_in_words(self),
-            "answers": _answers_in_words(self),
-        }
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data for JSON: every field by its name, and `fits`."""
-        advice = None if self.advice is None else self.advice.as_dict()
-        return {**asdict(self), "fits": self.fits, "advice": advice}
-
-    def _repr_html_(self) -> str:
-        lines = "".join(f"<div>{escaped(line)}</div>" for line in self.basis)
-        advice = issue_list([self.advice]) if self.advice is not None else ""
-        title = "<summary>Where these figures come from</summary>"
-        return f"{facts(self.in_words())}{advice}<details>{title}{lines}</details>"
 
 
 def estimate(
@@ -150,9 +83,8 @@ def estimate(
     )
     plan = local_plan(spec, info, where, chosen, report, validation)
     if plan is not None:
-        found = _with_duration(
-            _with_memory(replace(found, measured=find(plan.settings)), plan), plan
-        )
+        found = _with_memory(replace(found, measured=find(plan.settings)), plan)
+        found = _with_duration(found, plan, sizes.reference_tokens)
     found = _with_price(found, given, spec, info, sizes.once, report, validation)
     return _with_running_costs(found, info, chosen)
 
@@ -223,10 +155,14 @@ def _range_of(parts: Parts, spread: Range) -> Range:
     return (parts.certain + spread[0] * open_part, parts.certain + spread[1] * open_part)
 
 
-def _with_duration(found: Estimate, plan: LocalPlan) -> Estimate:
+def _with_duration(found: Estimate, plan: LocalPlan, reference_tokens: int) -> Estimate:
     if found.train_tokens is None or not found.n_steps or found.device is None:
         return found
-    seconds, spread, why = _duration(found, plan, found.train_tokens, found.n_steps)
+    passed = _forward_work(plan, plan.rows.lengths, reference_tokens)
+    seconds, spread, why = _duration(found, plan, found.train_tokens, found.n_steps, passed)
+    rate = found.measured and found.measured.reference_tokens_per_second
+    if rate:
+        seconds += reference_tokens / rate
     low, high = _guess(spread, found)
     return replace(
         found, duration=(seconds * low, seconds * high), basis=(*found.basis, f"Time: {why}")
@@ -234,13 +170,16 @@ def _with_duration(found: Estimate, plan: LocalPlan) -> Estimate:
 
 
 def _duration(
-    found: Estimate, plan: LocalPlan, train_tokens: int, n_steps: int
+    found: Estimate, plan: LocalPlan, train_tokens: int, n_steps: int, reference: Work
 ) -> tuple[float, Range, str]:
-    """Seconds, the ends of the range as shares of them, and what they rest on."""
+    """Seconds, the ends of the range as shares of them, and what they rest on.
+
+    The `reference` is a part of what is worked out, not of what was measured.
+    """
     speed = speed_of(plan.setup.kind, plan.device.n_cores)
     training = typical_work(plan.decoder, plan.setup, plan.rows) * train_tokens
     training += Work(steps=n_steps)
-    evaluating = _evaluation(plan, found.eval_tokens or 0)
+    evaluating = _forward_work(plan, plan.validation, found.eval_tokens or 0)
     measured = found.measured
     if measured is not None:
         total = measured.start_seconds + measured.end_seconds
@@ -249,9 +188,9 @@ def _duration(
         per_eval = (measured.slowness or 1) * speed.seconds(evaluating)
         total += (found.eval_tokens or 0) / rate if rate else per_eval
         return total, MEASURED_TIME, f"{_measured_on(measured)}, {_pace(measured)}"
-    seconds = speed.seconds(training + evaluating)
-    operations = training.operations + evaluating.operations
-    what = f"{operations:.2g} operations on {plan.device.title}"
+    work = training + evaluating + reference
+    seconds = speed.seconds(work)
+    what = f"{work.operations:.2g} operations on {plan.device.title}"
     ratio = slowness(plan.settings)
     if ratio is None:
         return seconds + speed.start, speed.spread, f"{what}, not measured on this machine yet"
@@ -261,10 +200,10 @@ def _duration(
     return share * seconds + speed.start, spread, f"{what}, as fast as a probe of {of} was"
 
 
-def _evaluation(plan: LocalPlan, tokens: int) -> Work:
-    if not tokens or not plan.validation:
+def _forward_work(plan: LocalPlan, rows: Mapping[int, int], tokens: int) -> Work:
+    """So many tokens of rows of these lengths, without training."""
+    if not tokens or not rows:
         return Work()
-    rows = plan.validation
     mean = sum(length * n for length, n in rows.items()) / max(sum(rows.values()), 1)
     return evaluation_work(plan.decoder, plan.setup, even_pieces(tokens, mean))
 
@@ -299,6 +238,9 @@ def _with_price(
         n_rows=None if report is None else report.n_rows,
     )
     lines = tuple(f"Price: {line.removeprefix('No price: ')}" for line in price.basis)
+    alone = [n for n in LOCAL_AMOUNTS if getattr(given, n) is not None]
+    if price.low is not None and alone:
+        lines += (f"Price: of all rows; a hosted job knows no {' and no '.join(alone)}",)
     dollars = _range(price)
     return replace(found, price=dollars and _guess(dollars, found), basis=(*found.basis, *lines))
 
@@ -326,66 +268,3 @@ def _guess(ends: Range, found: Estimate) -> Range:
 
 def _range(price: Price) -> Range | None:
     return None if price.low is None or price.high is None else (price.low, price.high)
-
-
-# --- words -----------------------------------------------------------------------------------
-
-
-def _count(value: int | None) -> str:
-    return "unknown" if value is None else short(value)
-
-
-def _tokens_in_words(found: Estimate) -> str:
-    if found.train_tokens is None or not found.guessed:
-        return _count(found.train_tokens)
-    return f"about {short(float(f'{found.train_tokens:.2g}'))}"
-
-
-def _adapter_in_words(found: Estimate) -> str:
-    if found.trainable_params is None or found.adapter_bytes is None:
-        return "unknown"
-    share = f" ({found.trainable_share:.2%} of the model)" if found.trainable_share else ""
-    return f"{short(found.trainable_params)} parameters{share}, {_bytes(found.adapter_bytes)}"
-
-
-def _bytes(n: float) -> str:
-    for unit, size in {"GiB": 2**30, "MiB": 2**20}.items():
-        if n >= size:
-            return f"{n / size:.3g} {unit}"
-    return f"{n / 1024:.3g} KiB"
-
-
-def duration_in_words(duration: tuple[float, float] | None) -> str:
-    """A range of time, each end in its own unit: "26 s to 2.7 min", "38 to 46 min"."""
-    if duration is None:
-        return "unknown"
-    (low, low_unit), (high, high_unit) = map(_in_unit, duration)
-    unit = "" if low_unit == high_unit else f" {low_unit}"
-    return f"{two_digits(low)}{unit} to {two_digits(high)} {high_unit}"
-
-
-def _in_unit(seconds: float) -> tuple[float, str]:
-    for unit, size in {"days": 86400, "h": 3600, "min": 60}.items():
-        if seconds >= 1.5 * size:
-            return seconds / size, unit
-    return seconds, "s"
-
-
-def _price_in_words(found: Estimate) -> str:
-    here = Price(*found.local_price).in_words() if found.local_price else "none"
-    hosted = Price(*(found.price or (None, None))).in_words()
-    return f"{here} on this machine; hosted {hosted}"
-
-
-def _answers_in_words(found: Estimate) -> str:
-    if found.answers_per_hour is None:
-        return "none on this machine; hosted unknown"
-    per_hour = Price(*found.answers_per_hour).in_words()
-    return f"none on this machine; hosted {per_hour} per hour"
-
-
-def _memory_in_words(found: Estimate) -> str:
-    if found.memory is None or found.device is None:
-        return "unknown"
-    there = f"{found.device.memory_bytes / GIB:.3g} on the {found.device.title}"
-    return f"{in_gib(found.memory)} of {there}: {found.fits}"

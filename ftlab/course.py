@@ -57,7 +57,8 @@ def course(spec: JobSpec, n_steps: int, engine: Engine = "local") -> Course:
         evaluations = [0, *evaluations]
     saved = evaluation_steps(n_steps, spec.n_checkpoints) if engine == "together" else [n_steps]
     warmup = min(math.ceil(spec.warmup_ratio * n_steps), n_steps)
-    steps = sorted(_spread(n_steps) | {warmup + 1, *evaluations, *saved} & {*range(1, n_steps + 1)})
+    marked = {step for step in (warmup + 1, *evaluations, *saved) if 1 <= step <= n_steps}
+    steps = sorted(_spread(n_steps) | {*_thinned(sorted(marked))})
     return Course(
         n_steps,
         tuple(steps),
@@ -66,6 +67,11 @@ def course(spec: JobSpec, n_steps: int, engine: Engine = "local") -> Course:
         tuple(evaluations),
         tuple(saved),
     )
+
+
+def _thinned(steps: list[int]) -> list[int]:
+    """At most `POINTS` of them, evenly, the last with them."""
+    return steps[:: -(-len(steps) // POINTS)] + steps[-1:] if steps else []
 
 
 def _spread(n_steps: int) -> set[int]:

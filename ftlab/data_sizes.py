@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ftlab.advice import training_rows
 from ftlab.data.report import DataReport
+from ftlab.html import counted
 from ftlab.schedule import total_steps
 from ftlab.spec import JobSpec
 
@@ -23,6 +24,8 @@ class DataSizes:
     """Over all epochs, without padding."""
     eval_tokens: int | None = None
     """Over all evaluations."""
+    reference_tokens: int = 0
+    """That the model before training sees, once, for methods that compare with it."""
     guessed: bool = False
     """Tokens follow from the number of characters, without the model's tokenizer."""
     basis: tuple[str, ...] = ()
@@ -37,7 +40,10 @@ def data_sizes(
         return DataSizes(basis=("The data is not scanned yet.",))
     per_step = int(spec.batch_size) * (spec.gradient_accumulation_steps or 1)
     n_steps = total_steps(n_rows, per_step, spec.n_epochs, spec.max_steps)
-    basis = [f"{n_rows:,} rows ÷ {per_step} per step × {spec.n_epochs} epochs → {n_steps:,} steps"]
+    epochs, steps = counted(spec.n_epochs, "epoch"), counted(n_steps, "step")
+    ended = spec.max_steps == n_steps
+    until = f", ended by max_steps after {steps}" if ended else f" → {steps}"
+    basis = [f"{n_rows:,} rows ÷ {per_step:,} per step × {epochs}{until}"]
     if report.sizes is None:
         return DataSizes(n_steps, basis=(*basis, "Tokens are not counted without the model."))
     if report.tokens is None:
@@ -46,14 +52,25 @@ def data_sizes(
     per_row = once / max(report.n_rows, 1)
     rows_seen = min(n_rows * spec.n_epochs, n_steps * per_step)
     basis.append(f"{per_row:,.0f} tokens per row × {rows_seen:,} rows seen")
+    measured = _eval_tokens(spec, report, validation, per_row, basis)
     return DataSizes(
         n_steps,
         once,
         round(per_row * rows_seen),
-        _eval_tokens(spec, report, validation, per_row, basis),
+        measured,
+        _reference_tokens(spec, per_row * min(rows_seen, n_rows), measured, basis),
         guessed=report.tokens is None,
         basis=tuple(basis),
     )
+
+
+def _reference_tokens(spec: JobSpec, trained: float, measured: int | None, basis: list[str]) -> int:
+    """Each row that trains, and each validation row, once."""
+    if not spec.needs_reference:
+        return 0
+    tokens = round(trained + (measured or 0) / ((spec.n_evals or 0) + 1))
+    basis.append(f"{tokens:,} tokens once by the model before training, to compare with")
+    return tokens
 
 
 def _eval_tokens(
@@ -74,5 +91,8 @@ def _eval_tokens(
         basis.append("The validation file is not scanned, so its tokens are not counted.")
         return None
     times = (spec.n_evals or 0) + 1
-    basis.append(f"{tokens:,.0f} validation tokens × {times} evaluations")
+    basis.append(
+        f"{tokens:,.0f} validation tokens × {counted(times, 'evaluation')}: n_evals, and one "
+        "before the first step"
+    )
     return round(tokens * times)

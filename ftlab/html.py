@@ -54,6 +54,21 @@ def issue_list(issues: Iterable[Issue]) -> str:
     return f'<ul style="margin:0;padding-left:0">{items}</ul>' if items else ""
 
 
+class Issues(list[Issue]):
+    """Issues that say themselves one per line, in a terminal and in a notebook."""
+
+    def __repr__(self) -> str:
+        return "\n".join(map(_in_a_line, self)) or "no issues"
+
+    def _repr_html_(self) -> str:
+        return issue_list(self) or "no issues"
+
+
+def _in_a_line(issue: Issue) -> str:
+    refusing = f" [{issue.blocks[0]} refuses]" if len(issue.blocks) == 1 else ""
+    return f"{SHAPES[issue.level]} {issue.message}{refusing}"
+
+
 def facts(values: Mapping[str, str]) -> str:
     """Name and value pairs in one line each."""
     return table((), ((f"<b>{escaped(k)}</b>", escaped(v)) for k, v in values.items()))
@@ -232,6 +247,10 @@ def short(value: float) -> str:
     if not math.isfinite(value):
         return str(value)
     size = abs(value)
+    if size >= 1e15:
+        return f"{value:.3g}"
+    if size >= 1e12:
+        return f"{value / 1e12:.3g} T"
     if size >= 1e9:
         return f"{value / 1e9:.3g} G"
     if size >= 1e6:

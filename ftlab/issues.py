@@ -7,6 +7,7 @@ only differ in how they draw them.
 from __future__ import annotations
 
 import difflib
+import math
 import types
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -159,7 +160,7 @@ def _bad_value(name: str, value: Any, field: FieldInfo, engines: tuple[str, ...]
     advice = "Leave it out or give such a value." if nearest is None else f"Use {nearest!r}."
     return Issue(
         "error",
-        f"{name} is {shown(value)}; it takes {allowed(field)}. {advice}",
+        f"{name} is {shown(value)}; it takes {_bounds(value, field)}. {advice}",
         code="bad_value",
         where=name,
         blocks=engines,
@@ -167,16 +168,38 @@ def _bad_value(name: str, value: Any, field: FieldInfo, engines: tuple[str, ...]
     )
 
 
+def _bounds(value: Any, field: FieldInfo) -> str:
+    """What the field takes; the bound that all numbers have is named to who goes beyond it."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    beyond = is_number and value > LARGEST
+    return allowed(field) + (f", below {LARGEST:,}" if beyond else "")
+
+
 LONGEST_SHOWN = 60  # characters of a value in a message
-_BRIEFLY = Repr()
-_BRIEFLY.maxlevel, _BRIEFLY.maxlist, _BRIEFLY.maxtuple, _BRIEFLY.maxdict = 3, 20, 20, 20
-_BRIEFLY.maxstring = _BRIEFLY.maxother = _BRIEFLY.maxlong = 2 * LONGEST_SHOWN
+SAFE_BITS = 1024  # Python refuses to write out whole numbers of more than 4,300 digits
+
+
+class _Brief(Repr):
+    """What a message shows of a value, without building more of it: a few kilobytes of YAML can
+    stand for gigabytes of lists in lists."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel, self.maxlist, self.maxtuple, self.maxdict = 3, 20, 20, 20
+        self.maxstring = self.maxother = self.maxlong = 2 * LONGEST_SHOWN
+
+    def repr_int(self, x: int, level: int) -> str:
+        if x.bit_length() <= SAFE_BITS:
+            return super().repr_int(x, level)
+        return f"a whole number of about {math.log10(abs(x)):,.0f} digits"
+
+
+_BRIEFLY = _Brief()
 
 
 def shown(value: Any) -> str:
     """A value in a message, cut where it is long."""
-    # A few kilobytes of YAML can stand for gigabytes of lists in lists.
-    text = _BRIEFLY.repr(value) if isinstance(value, (list, tuple, dict)) else repr(value)
+    text = _BRIEFLY.repr(value)
     return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 3] + "…"
 
 
@@ -232,12 +255,15 @@ def _nearest(value: Any, field: FieldInfo) -> Any:
         for choice in get_args(kind)
     ]
     if isinstance(value, str) and choices:
-        close = difflib.get_close_matches(value.lower(), [str(c) for c in choices], n=1)
-        return close[0] if close else None
+        texts, given = [str(choice) for choice in choices], value.lower()
+        begun = [text for text in texts if given.startswith(text)]  # adamw_torch is an adamw
+        close = begun or difflib.get_close_matches(given, texts, n=1)
+        return max(close, key=len) if close else None
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         for rule in field.metadata:
             if (low := getattr(rule, "ge", None)) is not None and value < low:
                 return low
-            if (high := getattr(rule, "le", None)) is not None and value > high:
+            high = getattr(rule, "le", None)
+            if high not in (None, LARGEST) and value > high:  # nobody means 9 × 10^15
                 return high
     return None

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from ftlab.spec import LOCAL, JobSpec, Knob
+from ftlab.spec import LOCAL, JobSpec, Knob, no_switch_for_a_number
 
 WHERE = "Where it runs"
 
@@ -16,6 +16,8 @@ class LocalOptions(BaseModel):
     """How the embedded trainer uses this machine; nothing here changes what is learned."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    _numbers = field_validator("*", mode="before")(classmethod(no_switch_for_a_number))
 
     device: Annotated[str, Knob(WHERE, providers=LOCAL)] = Field(
         "auto", pattern=r"^(auto|cpu|cuda:\d+)$"

@@ -15,14 +15,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter
 
 from ftlab.data.cache import folder as cache_folder
 from ftlab.devices import Device
 
-VERSION = 1
+VERSION = 2
 """To be raised when the trainer changes so that older measurements mislead."""
 KEPT = 200
+ALIKE = 30  # times as many parameters
 DISTURBED = 0.55  # of the cores; undisturbed steps on 2 cores got 0.8 and more
 
 
@@ -38,13 +41,15 @@ class Measurement:
     """Most that was in memory: of the process on a CPU, of torch's allocator on a GPU."""
     start_seconds: float
     """From the start of the process to the first step."""
-    step_seconds: float
+    step_seconds: Annotated[float, Field(gt=0)]
     """Mean of the timed steps."""
-    step_tokens: float
+    step_tokens: Annotated[float, Field(gt=0)]
     """Mean of the timed steps, without padding."""
     end_seconds: float = 0.0
     """To save the adapter."""
     eval_tokens_per_second: float | None = None
+    reference_tokens_per_second: float | None = None
+    """Of the model before training, which looks at each pair once; None without a reference."""
     cpu_share: float | None = None
     """Of all cores' time, what the timed steps got on a CPU, 0 to 1."""
     expected: float | None = None
@@ -93,16 +98,24 @@ def find(wanted: Mapping[str, Any]) -> Measurement | None:
 
 def slowness(wanted: Mapping[str, Any]) -> tuple[float, bool] | None:
     """How this machine compares to the formula, by the newest measurement that tells: of the same
-    model (True), or of any (False)."""
+    model (True), or of another that is not much smaller or larger (False)."""
     here = [
         (known["shape"] == wanted["shape"], place, measured.slowness)
         for place, (known, measured) in enumerate(_entries().values())
-        if known["machine"] == wanted["machine"] and measured.slowness
+        if known["machine"] == wanted["machine"]
+        and measured.slowness
+        and _is_alike(known["shape"], wanted["shape"])
     ]
     if not here:
         return None
     same_model, _, ratio = max(here, key=lambda entry: entry[:2])
     return (ratio, same_model) if ratio else None
+
+
+def _is_alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether the one says something of the other: in a tiny model other things take the time."""
+    sizes = one["n_params"], other["n_params"]
+    return max(sizes) <= ALIKE * min(sizes)
 
 
 def remember(wanted: Mapping[str, Any], measured: Measurement) -> None:
@@ -150,13 +163,19 @@ def _read_as_of(_file_read: Path, _changed_at: int) -> Entries:
     return _read()
 
 
+_MEASUREMENT = TypeAdapter(Measurement)  # anybody may have written to the file
+
+
 def _read() -> Entries:
     try:
         saved = json.loads(_file().read_text(encoding="utf-8"))
         if saved["version"] != VERSION:
             return {}
         return {
-            _key(entry["settings"]): (entry["settings"], Measurement(**entry["measured"]))
+            _key(entry["settings"]): (
+                entry["settings"],
+                _MEASUREMENT.validate_python(entry["measured"]),
+            )
             for entry in saved["entries"]
         }
     except (OSError, ValueError, LookupError, TypeError):

@@ -161,20 +161,18 @@ def memory(
 def _fixed(decoder: Decoder, setup: Setup) -> Parts:
     """What does not depend on the rows.
 
-    An adapter is held in float32. All weights train in their own format, in bfloat16 beside a
-    float32 copy; DPO with all weights keeps the model that it started from.
+    What trains is held in float32, and so are its gradients: an adapter, or all weights, which in
+    bfloat16 are computed with as copies.
     """
     own = WEIGHT_BYTES[setup.quantization]
     weights = setup.value_bytes * decoder.n_params
     if own is not None:
         weights += (own - setup.value_bytes) * decoder.n_linear
-    copies = FLOAT * decoder.n_params if setup.is_full and setup.value_bytes < FLOAT else 0.0
-    if setup.is_full and setup.method == "dpo":
-        copies += setup.value_bytes * decoder.n_params
+    masters = FLOAT * decoder.n_params if setup.is_full and setup.value_bytes < FLOAT else 0.0
     return Parts(
-        weights=weights + copies,
+        weights=weights + masters,
         adapter=0.0 if setup.is_full else FLOAT * setup.trained,
-        gradients=(setup.value_bytes if setup.is_full else FLOAT) * setup.trained,
+        gradients=FLOAT * setup.trained,
         optimizer=STATE_BYTES[setup.optimizer] * setup.trained,
         process=PROCESS_BYTES[setup.kind],
     )
@@ -290,4 +288,4 @@ def logit_bytes(setup: Setup, piece: Piece) -> float:
 
 def two_digits(value: float) -> str:
     """The two leading digits of a figure, or all before the point where these are more."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.2g}"
+    return f"{value:,.0f}" if value >= 99.5 else f"{value:.2g}"

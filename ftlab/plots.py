@@ -7,7 +7,6 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ftlab.course import Course
 from ftlab.html import SERIES
 
 if TYPE_CHECKING:
@@ -55,44 +54,6 @@ def run_figure(figure: go.Figure) -> None:
         figure.update_yaxes(
             gridcolor=GREY.format(0.2), zeroline=False, title_text=title, row=row, col=1
         )
-
-
-def schedule_figure(figure: go.Figure, course: Course) -> None:
-    """Draw the learning rate over a run that has not begun, with its warm-up, and marks for
-    evaluations and checkpoints on the curve where they happen."""
-    rate_at = dict(zip(course.steps, course.rates, strict=True))
-    figure.add_scatter(
-        x=course.steps,
-        y=course.rates,
-        name="learning rate",
-        mode="lines",
-        line={"color": SERIES[2], "width": 1.8},
-    )
-    marks = {"evaluation": (course.evaluations, SERIES[1], "circle")}
-    marks["checkpoint"] = (course.checkpoints, SERIES[0], "diamond-open")
-    for name, (steps, color, symbol) in marks.items():
-        if steps:
-            figure.add_scatter(
-                x=steps,
-                y=[rate_at.get(step, course.rates[0]) for step in steps],
-                name=name,
-                mode="markers",
-                marker={"color": color, "symbol": symbol, "size": 8},
-            )
-    if course.warmup_steps:
-        figure.add_vrect(
-            x0=0,
-            x1=course.warmup_steps,
-            fillcolor=GREY.format(0.15),
-            line_width=0,
-            annotation_text="warm-up",
-            annotation_position="bottom right",
-        )
-    figure.update_layout(height=200, showlegend=True, **PAGE)
-    figure.update_xaxes(gridcolor=GREY.format(0.15), zeroline=False, title_text="step")
-    figure.update_yaxes(
-        gridcolor=GREY.format(0.2), zeroline=False, title_text="rate", tickformat=".1e", nticks=4
-    )
 
 
 def trace_points(points: dict[int, float]) -> tuple[list[int], list[float]]:

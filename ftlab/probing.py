@@ -6,6 +6,7 @@ What was measured is remembered (`measured.py`), and `estimate()` uses it from t
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -134,10 +135,21 @@ class Probe:
                     said = (said + line)[-LAST_WORDS:]
         if self._cancelled:
             return None
-        raise RunError(
-            "The probe ended without a result; it may have been killed because the memory did not "
-            f"suffice. Lower micro_batch_size or max_seq_length. Its last words: {said.strip()}"
+        raise RunError(_why_it_ended(process.wait(), said.strip()))
+
+
+def _why_it_ended(status: int, last_words: str) -> str:
+    """What to say of a probe that gave no result; a status below 0 is a signal."""
+    if status == -signal.SIGKILL:
+        return (
+            "The probe was killed, as the system does when the memory does not suffice; the job "
+            "needs less. Lower micro_batch_size or max_seq_length, or turn gradient_checkpointing "
+            "on."
         )
+    return (
+        f"The probe ended with status {status} and without a result; a run would end the same way. "
+        f"Its last words: {last_words or 'none'}"
+    )
 
 
 def _message(line: str) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 from ftlab.advice import EVALUATIONS, recommend
 from ftlab.data.report import DataReport
+from ftlab.errors import InvalidSpec
+from ftlab.html import Issues, escaped, table
 from ftlab.issues import Issue, by_gravity
 from ftlab.limits import Limits
 from ftlab.models import ModelInfo, read_info
@@ -49,13 +51,13 @@ def check(
         for issue in refused_data("validation_file", validation, report)
     ]
     issues.sort(key=lambda issue: PLACES.get(issue.where, -1))
-    return by_gravity([*bad, *issues])
+    return Issues(by_gravity([*bad, *issues]))
 
 
 def _without_options(
     values: JobSpec | Mapping[str, Any],
 ) -> tuple[JobSpec | Mapping[str, Any], list[Issue]]:
-    if isinstance(values, JobSpec):
+    if not isinstance(values, Mapping):
         return values, []
     given = {name: value for name, value in values.items() if name not in HOSTED_OPTIONS}
     return given, list(option_issues(values))
@@ -79,6 +81,14 @@ class Resolved(NamedTuple):
     reasons: dict[str, str]
     """Field → why it has this value, for every field that was filled in."""
 
+    def _repr_html_(self) -> str:
+        rows = (
+            (escaped(name), escaped(value), escaped(self.reasons.get(name, "")))
+            for name, value in self.spec.model_dump(exclude_none=True).items()
+            if name in self.reasons or name in self.spec.model_fields_set
+        )
+        return table(("field", "value", "why, where it was left out"), rows)
+
 
 def resolve(
     values: JobSpec | Mapping[str, Any],
@@ -89,9 +99,11 @@ def resolve(
     """Fill what was left out, with a reason per value; nothing that was given changes.
 
     `batch_size="max"` becomes a number on the local engine; the service resolves it itself.
-    Raises pydantic's ValidationError when a given value is no value for its field.
+    Raises InvalidSpec when a given value is no value for its field.
     """
-    spec = values if isinstance(values, JobSpec) else JobSpec(**values)
+    spec, wrong = parse(values)
+    if wrong:
+        raise InvalidSpec(wrong)
     info = info or (read_info(spec.model) if spec.model else ModelInfo(name=""))
     fillings = {
         name: filling
@@ -115,7 +127,8 @@ def _fillings(
         name: (advice.value, f"{advice.source}: {advice.why}")
         for name, advice in recommend(spec, report, info, engine).items()
     }
-    has_validation = spec.validation_file is not None or spec.validation_split is not None
+    held_back = spec.validation_split is not None and engine == "local"
+    has_validation = spec.validation_file is not None or held_back
     # Without an adapter its settings would be refused; left to the service, it brings its own.
     has_adapter = spec.lora or (spec.lora is None and engine == "local")
     rank = spec.lora_r or (advised["lora_r"][0] if has_adapter else None)

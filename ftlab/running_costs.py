@@ -54,7 +54,7 @@ def _endpoint_basis(count: int, machine: Hardware, table: Rates) -> str:
     hourly = count * machine.usd_per_hour
     per_gpu = ", taken per GPU" if count > 1 else ""
     return (
-        f"{count} × {machine.name} at ${hourly / MINUTES_PER_HOUR:.3f} per minute{per_gpu} while "
+        f"{count} × {machine.name} at ${hourly / MINUTES_PER_HOUR:.3g} per minute{per_gpu} while "
         f"the endpoint runs, used or not (rates of {table.hardware_as_of}, {table.hardware_source})"
     )
 

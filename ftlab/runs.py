@@ -102,8 +102,9 @@ class Run:
 
     @property
     def adapter(self) -> Path:
-        """The tuned adapter in peft's format; exists once the run has saved it."""
-        return self.path / "adapter"
+        """What was tuned: the adapter in peft's format, or the whole model where all weights
+        train. It exists once the run has saved it."""
+        return self.path / ("model" if self.job.spec.lora is False else "adapter")
 
     @cached_property
     def job(self) -> Job:

@@ -12,11 +12,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar, cast, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 
 from ftlab.errors import FtlabError
-from ftlab.issues import LARGEST, Issue, allowed, alternatives, from_validation
+from ftlab.issues import LARGEST, Issue, allowed, alternatives, from_validation, shown
 from ftlab.names import FOREIGN_NAMES as FOREIGN_NAMES
 from ftlab.names import OTHER_UNITS
 
@@ -55,6 +64,29 @@ GROUPS = (
 MODEL, METHOD, DATA, LENGTH, OPTIMISER, LORA, EVALUATION = GROUPS
 
 
+def no_switch_for_a_number(cls: type[BaseModel], value: Any, info: ValidationInfo) -> Any:
+    """Python takes True for 1; who gives it where a number belongs means something else."""
+    if not isinstance(value, bool):
+        return value
+    kinds = bare_kinds(cls.model_fields[info.field_name or ""])
+    if not {int, float}.isdisjoint(kinds) and bool not in kinds:
+        raise ValueError("a switch is no number")
+    return value
+
+
+def bare_kinds(field: FieldInfo) -> tuple[Any, ...]:
+    """The types that a field takes: int, float, bool, str, a Literal or a tuple; None left out."""
+    return tuple(
+        get_args(kind)[0] if get_origin(kind) is Annotated else kind
+        for kind in alternatives(field.annotation)
+    )
+
+
+def none_is_value(field: FieldInfo) -> bool:
+    """Whether None is a value of its own, other than leaving the field out."""
+    return field.default is not None and type(None) in get_args(field.annotation)
+
+
 class JobSpec(BaseModel):
     """What to train. Frozen; a field that is left out is None or holds Together's default.
 
@@ -68,6 +100,8 @@ class JobSpec(BaseModel):
         use_attribute_docstrings=True,
         hide_input_in_errors=True,
     )
+
+    _numbers = field_validator("*", mode="before")(classmethod(no_switch_for_a_number))
 
     @model_validator(mode="before")
     @classmethod
@@ -103,25 +137,19 @@ class JobSpec(BaseModel):
         StrictBool | Literal["auto"] | None, Knob(METHOD, advanced=True, methods=SFT)
     ] = None
     """Whether prompts are trained too. "auto" trains only answers, and all of plain text."""
-    dpo_beta: Annotated[float | None, Knob(METHOD, methods=DPO, providers=HOSTED)] = Field(
-        None, gt=0
-    )
+    dpo_beta: Annotated[float | None, Knob(METHOD, methods=DPO)] = Field(None, gt=0)
     """How strongly DPO holds the model to the reference; 0.05 to 0.9 is usual."""
-    dpo_normalize_logratios_by_length: Annotated[
-        bool, Knob(METHOD, advanced=True, methods=DPO, providers=HOSTED)
-    ] = False
+    dpo_normalize_logratios_by_length: Annotated[bool, Knob(METHOD, advanced=True, methods=DPO)] = (
+        False
+    )
     """Divide each answer's log-probability by its length, so that size does not win."""
-    dpo_reference_free: Annotated[
-        bool, Knob(METHOD, advanced=True, methods=DPO, providers=HOSTED)
-    ] = False
+    dpo_reference_free: Annotated[bool, Knob(METHOD, advanced=True, methods=DPO)] = False
     """Compare the answers without a reference model."""
-    rpo_alpha: Annotated[
-        float | None, Knob(METHOD, advanced=True, methods=DPO, providers=HOSTED)
-    ] = Field(None, ge=0)
+    rpo_alpha: Annotated[float | None, Knob(METHOD, advanced=True, methods=DPO)] = Field(None, ge=0)
     """Weight of the preferred answer's own loss beside the preference loss (RPO)."""
-    simpo_gamma: Annotated[
-        float | None, Knob(METHOD, advanced=True, methods=DPO, providers=HOSTED)
-    ] = Field(None, ge=0)
+    simpo_gamma: Annotated[float | None, Knob(METHOD, advanced=True, methods=DPO)] = Field(
+        None, ge=0
+    )
     """Margin of SimPO; above 0 it makes the loss reference-free and length-normalised."""
 
     # Data
@@ -260,6 +288,13 @@ class JobSpec(BaseModel):
     sample_prompts: Annotated[tuple[str, ...], Knob(EVALUATION, advanced=True, providers=())] = ()
     """Prompts that the model answers at each evaluation."""
 
+    @property
+    def needs_reference(self) -> bool:
+        """Whether training compares with the model that it starts from: DPO does, unless it is
+        reference-free, as SimPO is."""
+        free = self.dpo_reference_free or bool(self.simpo_gamma)
+        return self.training_method == "dpo" and not free
+
     def changed(self, **values: Any) -> JobSpec:
         """A copy with other values, validated again; what was left out stays left out."""
         return type(self)(**{**self.model_dump(exclude_unset=True), **values})
@@ -294,18 +329,20 @@ def _is_same(value: Any, mark: Any) -> bool:
 
 def kinds(name: str) -> tuple[Any, ...]:
     """The types that a field takes: int, float, bool, str, a Literal or a tuple; None left out."""
-    bare = (
-        get_args(kind)[0] if get_origin(kind) is Annotated else kind
-        for kind in alternatives(FIELDS[name].annotation)
-    )
-    return tuple(bare)
+    return bare_kinds(FIELDS[name])
 
 
 def parse(values: JobSpec | Mapping[str, Any]) -> tuple[JobSpec, list[Issue]]:
     """The spec of the valid fields, and one issue for each of the others."""
     if isinstance(values, JobSpec):
         return values, []
-    given = {str(name): value for name, value in values.items()}
+    try:
+        given = {str(name): value for name, value in values.items()}
+    except AttributeError:
+        raise TypeError(
+            f"The values are {shown(values)}; they are a JobSpec or a mapping of its fields. Give "
+            'for example {"model": "demo", "training_file": "train.jsonl"}.'
+        ) from None
     try:
         return JobSpec(**given), []
     except ValidationError as error:

@@ -117,3 +117,22 @@ def chat_rows(n: int, start: int = 0) -> list[dict]:
         }
         for i in range(start, start + n)
     ]
+
+
+def preference_rows(n: int, start: int = 0) -> list[dict]:
+    """Different questions with a better and a worse answer of unequal length."""
+    return [
+        {
+            "input": {"messages": [{"role": "user", "content": f"Where is order {i}?"}]},
+            "preferred_output": [
+                {
+                    "role": "assistant",
+                    "content": f"Order {i} left us on Monday." * (1 + i % 2),
+                }
+            ],
+            "non_preferred_output": [
+                {"role": "assistant", "content": "I don't know" + ", sorry" * (i % 3) + "."}
+            ],
+        }
+        for i in range(start, start + n)
+    ]

@@ -8,11 +8,12 @@ import time
 import pytest
 
 from ftlab import demo
-from ftlab.cost import GIB, estimate
+from ftlab.cost import estimate
 from ftlab.data.guess import SPREAD
 from ftlab.data.report import DataReport, scan
 from ftlab.data.stats import TokenStats
 from ftlab.devices import Device
+from ftlab.memory import GIB
 from ftlab.models import ModelInfo
 from tests.small import save_model
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import plotly.graph_objects as go
 import pytest
 
 from ftlab.course import POINTS, course, rate_at
 from ftlab.errors import FtlabError
-from ftlab.plots import schedule_figure
 from ftlab.providers import submit
 from ftlab.spec import JobSpec
 from tests.small import chat_rows, save_model, write_rows
@@ -55,17 +53,6 @@ def test_a_rate_that_was_left_out_is_said():
         course(JobSpec(), 10)
 
 
-def test_the_figure_marks_warm_up_evaluations_and_the_checkpoint():
-    figure = go.Figure()
-    schedule_figure(figure, course(HELD_OUT, 40))
-    traces = {trace.name: trace for trace in figure.data}
-    assert traces["learning rate"].y[0] == 0
-    assert tuple(traces["evaluation"].x) == (0, 20, 40)
-    assert traces["evaluation"].y[1] == rate_at(HELD_OUT, 19, 40)
-    assert tuple(traces["checkpoint"].x) == (40,)
-    assert (figure.layout.shapes[0].x0, figure.layout.shapes[0].x1) == (0, 4)
-
-
 @pytest.mark.slow
 def test_a_run_takes_the_course_that_was_shown(tmp_path):
     values = {
@@ -81,3 +68,13 @@ def test_a_run_takes_the_course_that_was_shown(tmp_path):
     assert list(run.history.series["learning_rate"]) == list(shown.steps)
     assert list(run.history.series["learning_rate"].values()) == pytest.approx(shown.rates)
     assert tuple(run.history.series["eval_loss"]) == shown.evaluations
+
+
+def test_a_course_of_any_length_costs_the_same():
+    spec = JobSpec(
+        model="m", training_file="t", validation_file="v", learning_rate=1e-4, n_evals=5000
+    )
+    found = course(spec, 10**12)
+    assert len(found.steps) <= 2 * POINTS + 1
+    assert found.steps[-1] == 10**12
+    assert len(found.evaluations) == 5001

@@ -22,7 +22,7 @@ LAYERS = (
     ("rulebook", "rules", "ties", "exchange"),
     ("price_table", "prices", "service_estimate", "running_costs", "data_sizes"),
     ("eventlog", "job", "runs"),
-    ("memory", "timing", "measured", "local_plan", "fits", "cost"),
+    ("memory", "timing", "measured", "local_plan", "fits", "estimated", "cost"),
     ("providers",),
     ("probing",),
     ("answers", "scores"),

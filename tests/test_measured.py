@@ -21,7 +21,8 @@ def own_cache(tmp_path, monkeypatch):
 
 
 def wanted(hidden: int = 64, rank: int = 8, device: Device = CPU) -> dict:
-    return settings(device, {"hidden": hidden}, {"rank": rank}, {"per_step": 4})
+    shape = {"hidden": hidden, "n_params": 1000 * hidden**2}
+    return settings(device, shape, {"rank": rank}, {"per_step": 4})
 
 
 def test_a_measurement_is_found_by_all_that_it_depends_on():
@@ -41,6 +42,8 @@ def test_a_newer_one_replaces_an_older():
 
 def test_how_slow_a_machine_is_follows_from_the_nearest_measurement():
     assert slowness(wanted()) is None
+    remember(wanted(hidden=1024), Measurement("2026-11-20", 5, 1, 1.0, 7.0, 10.0, expected=0.1))
+    assert slowness(wanted()) is None  # 256 times as large: that says nothing
     remember(wanted(hidden=128), Measurement("2026-11-20", 5, 1, 1.0, 1.0, 10.0, expected=0.1))
     assert slowness(wanted()) == (10.0, False)
     remember(wanted(rank=4), FOUND)

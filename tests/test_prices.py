@@ -274,7 +274,7 @@ def test_an_endpoint_costs_by_the_minute():
     found = endpoint_price(EIGHT, minutes=60)
     assert (found.low, found.high) == pytest.approx((3.99, 3.99))
     assert endpoint_price(EIGHT, minutes=10).low == pytest.approx(0.665)
-    assert found.basis[0].startswith("1 × H100 80GB at $0.067 per minute while the endpoint runs")
+    assert found.basis[0].startswith("1 × H100 80GB at $0.0665 per minute while the endpoint runs")
 
 
 def test_a_larger_model_takes_what_costs_least():

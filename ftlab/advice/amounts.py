@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from ftlab.advice.case import ENOUGH_STEPS, NEMO, SMALL_BATCH, TINKER, TOGETHER, TRL, UNSLOTH, Case
+from ftlab.data.guess import SPREAD
 from ftlab.recommendation import Other, Recommendation
 
 MOST_EPOCHS = 5
@@ -58,15 +59,17 @@ def _enough(case: Case, usual: int) -> int:
 
 def max_seq_length(case: Case) -> Recommendation | None:
     """Long enough for every row, within the model's context."""
-    context, tokens = case.info.context_length, case.report and case.report.tokens
+    context, tokens = case.info.context_length, case.report and case.report.sizes
     if tokens is None or not tokens.longest:
         return Recommendation(context, "the model", "its whole context") if context else None
-    longest = tokens.longest
+    longest, about = tokens.longest, ""
+    if case.report is not None and case.report.tokens is None:
+        longest, about = round(longest * SPREAD[1]), "at most about "
     value = max(-(-longest // LENGTH_UNIT) * LENGTH_UNIT, LENGTH_UNIT)
+    has = f"the longest row has {about}{longest:,} tokens"
     if context is not None and value > context:
-        why = f"its context; the longest row has {longest:,} tokens"
-        return Recommendation(context, "the model", why)
-    return Recommendation(value, "the data", f"the longest row has {longest:,} tokens")
+        return Recommendation(context, "the model", f"its context; {has}")
+    return Recommendation(value, "the data", has)
 
 
 def n_evals(case: Case) -> Recommendation | None:

@@ -8,6 +8,7 @@ thread could not.
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import time
 from typing import Any
@@ -24,6 +25,8 @@ REPORT_EVERY = 0.2  # seconds
 
 
 def main() -> None:
+    # An interrupt of the notebook's kernel is meant for a cell, and reaches its children too.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     request = json.loads(sys.argv[1])
     limit_memory()
     _tell_preview(request["data"], request.get("model"))

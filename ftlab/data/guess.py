@@ -23,20 +23,30 @@ SPREAD = (0.75, 1.35)
 
 def guessed(columns: Columns, turns: dict[int, int]) -> TokenStats | None:
     """Lengths in tokens, guessed; `turns` are rows by their number of messages. None without
-    rows. The two sequences of a preference row get half of its characters each."""
-    n_rows = len(columns.n_chars)
-    if not n_rows:
+    rows."""
+    sequences = _characters(columns)
+    if not len(sequences):
         return None
     per_row = sum(n * rows for n, rows in turns.items()) / max(sum(turns.values()), 1)
-    n_sequences = 2 if columns.format == "preference" else 1
-    tokens = columns.n_chars / _chars_per_token(columns) + PER_MESSAGE * per_row
-    rounded = np.ceil(tokens / n_sequences / ROUNDED_TO).astype(np.int64) * ROUNDED_TO
+    tokens = sequences * _tokens_per_char(columns) + PER_MESSAGE * per_row
+    rounded = np.ceil(tokens / ROUNDED_TO).astype(np.int64) * ROUNDED_TO
     lengths, counts = np.unique(rounded, return_counts=True)
-    found = zip(lengths.tolist(), (counts * n_sequences).tolist(), strict=True)
+    found = zip(lengths.tolist(), counts.tolist(), strict=True)
     return TokenStats(lengths=dict(found), by_role={})
 
 
-def _chars_per_token(columns: Columns) -> float:
-    written = columns.scripts.total() - columns.scripts[NONE]
-    is_latin = 2 * columns.scripts[LATIN] >= written
-    return CHARS_PER_TOKEN if is_latin else CHARS_PER_TOKEN_ELSEWHERE
+def _characters(columns: Columns) -> np.ndarray:
+    """Of each sequence; a preference row is two, each the input with one of its answers."""
+    chosen, rejected = columns.chosen_chars, columns.rejected_chars
+    if columns.format != "preference" or len(chosen) != len(columns.n_chars):
+        return columns.n_chars
+    return np.concatenate((columns.n_chars - rejected, columns.n_chars - chosen))
+
+
+def _tokens_per_char(columns: Columns) -> float:
+    """By the share of each kind of script among answers, and questions in another one than theirs
+    counted as half of their row."""
+    written = max(columns.scripts.total() - columns.scripts[NONE], 1)
+    others = written - columns.scripts[LATIN] + columns.n_other_script / 2
+    share = min(others / written, 1.0)
+    return (1 - share) / CHARS_PER_TOKEN + share / CHARS_PER_TOKEN_ELSEWHERE

@@ -117,7 +117,7 @@ class TokenStats(BaseModel):
         """Share of places that hold a token when sequences are packed into such lengths, longest
         first, each where it leaves the least room; 1 where nothing is left empty."""
         length = max_seq_length or self.longest
-        if not length:
+        if not length or not self.lengths:
             return 1.0
         rooms = Counter[int]()
         free = 0  # bit r is set while some pack has room for r tokens

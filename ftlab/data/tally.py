@@ -149,13 +149,16 @@ class RowTally:
             return
         columns.lines, columns.n_chars = _joined(self._numbers), _joined(self._chars)
         found = _joined(self._hashes)
+        outputs = np.concatenate(self._outputs) if self._outputs else np.zeros((0, 2), np.int64)
         if (np.diff(columns.lines) < 0).any():  # rows that went the exact way come before others
             order = np.argsort(columns.lines, kind="stable")
             columns.lines, columns.n_chars = columns.lines[order], columns.n_chars[order]
             found = found[order]
+            if len(outputs) == len(order):  # otherwise only some rows are preferences
+                outputs = outputs[order]
         columns.row_hash, columns.prompt_hash, columns.answer_hash = found.T.copy()
-        if self._outputs:
-            columns.chosen_chars, columns.rejected_chars = np.concatenate(self._outputs).T.copy()
+        if len(outputs):
+            columns.chosen_chars, columns.rejected_chars = outputs.T.copy()
         if tokens is not None:
             columns.n_tokens, columns.n_trained = _per_row(columns.lines, tokens)
         columns.openings = _words(columns.openings, 0)

@@ -26,13 +26,15 @@ class Answer(NamedTuple):
 
 
 class Answerer:
-    """Answers prompts with the base model or with an adapter on it."""
+    """Answers prompts with the base model, with an adapter on it, or with another whole model."""
 
     def __init__(self, folder: Path, device: str) -> None:
         self.tokenizer = load_tokenizer(folder)
         self.device = device
         self._model = load_base(folder, best_dtype(device), device).eval()
         self._adapters: dict[str, str] = {}
+        self._others: dict[str, Any] = {}
+        """Models of which all weights were tuned."""
 
     def answer(
         self,
@@ -44,9 +46,9 @@ class Answerer:
         seed: int,
         add_special_tokens: bool = False,
     ) -> list[Answer]:
-        """Answers to texts that are rendered already, in one batch; `adapter` is a folder or
-        "base". At temperature 0 the most likely token is taken each time. Plain text takes
-        `add_special_tokens`; what a chat template wrote has them in it."""
+        """Answers to texts that are rendered already, in one batch; `adapter` is the folder of an
+        adapter or of a whole model, or "base". At temperature 0 the most likely token is taken each
+        time. Plain text takes `add_special_tokens`; what a chat template wrote has them in it."""
         prefix = list(self.tokenizer.prefix) if add_special_tokens else []
         ids, mask = self._padded([prefix + self.tokenizer.encode(text)[0] for text in prompts])
         torch.manual_seed(seed)
@@ -90,6 +92,12 @@ class Answerer:
             off = self._model.disable_adapter() if self._adapters else contextlib.nullcontext()
             with off:
                 yield self._model
+            return
+        if not (Path(adapter) / "adapter_config.json").is_file():
+            if adapter not in self._others:
+                dtype = best_dtype(self.device)
+                self._others[adapter] = load_base(Path(adapter), dtype, self.device).eval()
+            yield self._others[adapter]
             return
         self._load(adapter)
         self._model.set_adapter(self._adapters[adapter])

@@ -15,12 +15,14 @@ from typing import Any, NamedTuple, Protocol
 from pydantic import BaseModel, ValidationError
 
 import ftlab
+from ftlab.catalogue import known
 from ftlab.data.report import DataReport, scan
 from ftlab.errors import FtlabError, InvalidSpec
 from ftlab.files import existing
 from ftlab.issues import Issue, by_gravity, errors_for, from_validation
 from ftlab.job import Job
 from ftlab.models import Limits, ModelInfo, model_problem, read_info
+from ftlab.rulebook import rate_problems
 from ftlab.rules import check, resolve
 from ftlab.runs import Run, Runs
 from ftlab.spec import Engine, JobSpec, parse
@@ -134,6 +136,8 @@ def examine(
     given, _ = parse(values)
     info, problem = model_of(given)
     found = check(values, where.limits(info), report, validation=validation)
+    if known(info.name) is None and info.n_params:  # else the rule book has looked at it
+        found += rate_problems(given, report, info)
     if problem is not None:
         found.append(problem)
     elif report is not None:  # its tokenizer is a part of the model

@@ -25,3 +25,4 @@ from ftlab.rulebook.registry import FILES as FILES
 from ftlab.rulebook.registry import NO_LIMITS as NO_LIMITS
 from ftlab.rulebook.registry import RULES as RULES
 from ftlab.rulebook.registry import RegisteredRule as RegisteredRule
+from ftlab.rulebook.schedule import rate_problems as rate_problems

@@ -14,6 +14,14 @@ from ftlab.sizes import FEW
 from ftlab.spec import LOCAL, JobSpec
 
 SMALL_RANK = 16
+UNHEARD_OF = {
+    "n_epochs": (1_000, 3),
+    "lora_r": (1_024, 16),
+    "batch_size": (16_384, 32),
+    "gradient_accumulation_steps": (4_096, 1),
+    "weight_decay": (1.0, 0.01),
+}
+"""Most that makes sense, and what is usual."""
 # NeMo's guide contradicts itself: its table for LoRA on few rows says 3 to 5 epochs, its advice
 # for any training that more than 3 nearly always learn by heart.
 USUAL_EPOCHS, MANY_EPOCHS = 3, 5
@@ -33,6 +41,23 @@ def a_batch_has_enough_rows(
             LOCAL,
             fix={"batch_size": "max"},
         )
+
+
+@rule(n_epochs=10**6)
+def amounts_are_of_this_world(
+    spec: JobSpec, limits: Limits, report: DataReport | None
+) -> Iterator[Issue]:
+    """A zero too many is easily typed, and nothing else speaks of it before the data is known."""
+    for name, (most, instead) in UNHEARD_OF.items():
+        value = getattr(spec, name)
+        if isinstance(value, (int, float)) and value > most:
+            yield advice(
+                "warning",
+                name,
+                f"{name} is {value:,}; nobody has been seen to use more than {most:,}. Use "
+                f"{instead:g} or so.",
+                fix={name: instead},
+            )
 
 
 @rule(batch_size=16, report=DataReport(path="t.jsonl", n_rows=100))

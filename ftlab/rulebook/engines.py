@@ -12,8 +12,6 @@ from ftlab.rulebook.registry import advice, error, is_set, rule
 from ftlab.spec import ENGINES, HOSTED, KNOBS, LOCAL, JobSpec
 
 NOT_YET_LOCAL: dict[str, tuple[Any, str]] = {
-    "training_method": ("dpo", "trains with sft"),
-    "lora": (False, "trains LoRA adapters"),
     "optimizer": ("adamw_8bit", "has adamw and sgd"),
 }
 """Values that the embedded trainer does not honour, and what it does instead."""
@@ -37,7 +35,7 @@ def field_is_honoured(spec: JobSpec, limits: Limits, report: DataReport | None) 
                 )
 
 
-@rule(lora=False)
+@rule(optimizer="adamw_8bit")
 def value_is_honoured_locally(
     spec: JobSpec, limits: Limits, report: DataReport | None
 ) -> Iterator[Issue]:

@@ -9,9 +9,8 @@ import math
 import re
 from collections.abc import Iterator
 
-from ftlab.catalogue import find
+from ftlab.catalogue import known
 from ftlab.data.report import DataReport
-from ftlab.errors import UnreadableData
 from ftlab.issues import Issue, shown
 from ftlab.limits import Limits
 from ftlab.models import ModelInfo
@@ -140,11 +139,8 @@ def a_revision_is_one_of_own_weights(
 
 
 def _known(model: str) -> ModelInfo:
-    """What the catalogue says of a model; everything unknown when that can't be read."""
-    try:
-        return find(model) or ModelInfo(name=model)
-    except UnreadableData:  # is told where models are chosen, and must not stop what is typed
-        return ModelInfo(name=model)
+    """What the catalogue says of a model; everything unknown when it says nothing."""
+    return known(model) or ModelInfo(name=model)
 
 
 def size_in_name(name: str) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ftlab.advice import setup_of
+from ftlab.catalogue import known
 from ftlab.data.report import DataReport
 from ftlab.issues import Issue
 from ftlab.limits import Limits
@@ -13,6 +14,7 @@ from ftlab.rates import TINKER_LORA, best_rate, rounded
 from ftlab.rulebook.registry import advice, is_set, rule
 from ftlab.spec import JobSpec
 
+HIGHEST = 5e-3  # that is recommended: for models of 128 values a token
 FAR = 10  # times the recommended rate
 DIVERGED = 3e-3  # of 80 adapters that diverged in the published sweeps, 72 had this rate
 
@@ -21,13 +23,29 @@ DIVERGED = 3e-3  # of 80 adapters that diverged in the published sweeps, 72 had 
 def rate_far_from_recommended(
     spec: JobSpec, limits: Limits, report: DataReport | None
 ) -> Iterator[Issue]:
-    """Ten times too high diverges, ten times too low hardly learns."""
+    """Ten times too high diverges, ten times too low hardly learns. Which rate is right depends on
+    the model's width: of one that the catalogue doesn't know only what none can bear is said."""
+    info = known(spec.model) if spec.model else None
+    if info is not None:
+        yield from rate_problems(spec, report, info)
+    elif (spec.learning_rate or 0) >= FAR * HIGHEST:
+        yield advice(
+            "warning",
+            "learning_rate",
+            f"learning_rate is {spec.learning_rate:g}; the highest that is recommended for any "
+            f"model is {HIGHEST:g}, for very small ones. Use {DIVERGED / FAR:g}, or leave it out.",
+            fix={"learning_rate": DIVERGED / FAR},
+        )
+
+
+def rate_problems(spec: JobSpec, report: DataReport | None, info: ModelInfo) -> Iterator[Issue]:
+    """A rate that is far from what is recommended for this very model."""
     rate = spec.learning_rate
     if rate is None:
         return
-    best = rounded(best_rate(ModelInfo(name=spec.model or ""), setup_of(spec, report)))
+    best = rounded(best_rate(info, setup_of(spec, report)))
     diverged = rounded(DIVERGED / TINKER_LORA) if spec.lora is False else DIVERGED
-    if rate >= min(FAR * best, diverged):
+    if rate >= min(FAR * best, max(diverged, 2 * best)):
         yield advice(
             "warning",
             "learning_rate",

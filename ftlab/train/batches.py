@@ -18,37 +18,93 @@ from ftlab.pieces import piece_sizes
 
 
 class Example(NamedTuple):
-    """A row as the model sees it, cut to max_seq_length."""
+    """A sequence as the model sees it, cut to max_seq_length."""
 
     ids: array[int]
     labels: array[int]
     weight: float
     was_cut: bool
 
+    @classmethod
+    def of(cls, tokens: Tokens, longest: int) -> Example:
+        """The first `longest` tokens of a sequence."""
+        cut = tokens.cut(longest)
+        return cls(array("i", cut.ids), array("i", cut.labels), cut.weight, cut is not tokens)
+
     @property
     def n_trained(self) -> int:
         """Tokens that add to the loss."""
         return sum(label != IGNORED for label in self.labels[1:])
 
+    @property
+    def length(self) -> int:
+        return len(self.ids)
+
+    @property
+    def n_tokens(self) -> int:
+        return len(self.ids)
+
+    def stretched(self, length: int) -> Example:
+        """As long as that, by going through its tokens again."""
+        times = -(-length // len(self.ids))
+        ids, labels = (array("i", list(part) * times)[:length] for part in self[:2])
+        return self._replace(ids=ids, labels=labels)
+
+
+@dataclass(slots=True)
+class Pair:
+    """Two answers to the same input."""
+
+    chosen: Example
+    rejected: Example
+    reference: tuple[float, float] | None = None
+    """Log-probabilities of both before training, once they are known."""
+
+    @property
+    def weight(self) -> float:
+        return self.chosen.weight
+
+    @property
+    def was_cut(self) -> bool:
+        return self.chosen.was_cut or self.rejected.was_cut
+
+    @property
+    def n_trained(self) -> int:
+        """Tokens that add to the loss."""
+        return self.chosen.n_trained + self.rejected.n_trained
+
+    @property
+    def length(self) -> int:
+        """Of the longer one."""
+        return max(self.chosen.length, self.rejected.length)
+
+    @property
+    def n_tokens(self) -> int:
+        return self.chosen.n_tokens + self.rejected.n_tokens
+
+    def stretched(self, length: int) -> Pair:
+        """Both as long as that."""
+        return Pair(self.chosen.stretched(length), self.rejected.stretched(length))
+
+
+Row = Example | Pair
+"""A row of the file as it trains."""
+
 
 class Examples:
-    """The examples of some rows of a file; each is tokenised when it is first used."""
+    """Some rows of a file as they train; each is tokenised when it is first used."""
 
     def __init__(
-        self,
-        rows: Rows,
-        places: Sequence[int],
-        tokenise: Callable[[dict[str, Any]], Tokens],
-        max_seq_length: int,
+        self, rows: Rows, places: Sequence[int], read: Callable[[dict[str, Any]], Row]
     ) -> None:
-        self._rows, self._places, self._tokenise = rows, list(places), tokenise
-        self._max_seq_length = max_seq_length
-        self._known: dict[int, Example] = {}
+        """`read` tokenises a row and cuts it."""
+        self._rows, self._places, self._as_trained = rows, list(places), read
+        self._known: dict[int, Row] = {}
 
     def __len__(self) -> int:
         return len(self._places)
 
-    def __getitem__(self, index: int) -> Example:
+    def __getitem__(self, index: int) -> Row:
         if index not in self._known:
             self._known[index] = self._read(self._places[index])
         return self._known[index]
@@ -65,20 +121,18 @@ class Examples:
     def without_too_long(self) -> Examples:
         """Only the rows that fit."""
         kept = [place for i, place in enumerate(self._places) if not self[i].was_cut]
-        return Examples(self._rows, kept, self._tokenise, self._max_seq_length)
+        return Examples(self._rows, kept, self._as_trained)
 
     def line(self, index: int) -> int:
         """The line in the file, from 1."""
         return self._rows.line_number(self._places[index])
 
-    def _read(self, place: int) -> Example:
+    def _read(self, place: int) -> Row:
         try:
-            tokens = self._tokenise(self._rows[place])
+            return self._as_trained(self._rows[place])
         except (CannotRender, UnreadableData) as exc:
             number = self._rows.line_number(place)
             raise UnreadableData(f"{self._rows.path.name} line {number}: {exc}") from exc
-        cut = tokens.cut(self._max_seq_length)
-        return Example(array("i", cut.ids), array("i", cut.labels), cut.weight, cut is not tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +147,6 @@ class Batch:
     """(rows, tokens), 1 for tokens and 0 for padding."""
     weights: torch.Tensor
     """(rows,), what each row's loss is multiplied with."""
-
-    @property
-    def n_tokens(self) -> int:
-        return int(self.mask.sum())
 
 
 def order(n_rows: int, seed: int, epoch: int) -> list[int]:
@@ -120,14 +170,14 @@ def steps_of_epoch(examples: Examples, rows_per_step: int, seed: int, epoch: int
         yield [examples[i] for i in indices[start : start + rows_per_step]]
 
 
-def pieces(examples: Sequence[Example], max_rows: int | None) -> Iterator[list[Example]]:
+def pieces(examples: Sequence[Row], max_rows: int | None) -> Iterator[list[Row]]:
     """Cut a step so that each piece fits in memory, by the rule of `ftlab.pieces`.
 
     Rows of like length go together; the order within a step does not change its gradient.
     """
-    ordered = sorted(examples, key=lambda e: len(e.ids), reverse=True)
+    ordered = sorted(examples, key=lambda e: e.length, reverse=True)
     start = 0
-    for size in piece_sizes([len(example.ids) for example in ordered], max_rows):
+    for size in piece_sizes([example.length for example in ordered], max_rows):
         yield ordered[start : start + size]
         start += size
 

@@ -1,4 +1,4 @@
-"""Adapters on disk: written whole or not at all, with a manifest of hashes."""
+"""What was tuned, on disk: written whole or not at all, with a manifest of hashes."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ TOKENIZER_FILES = (
 )
 
 
-def save_adapter(model: Any, folder: Path, base: Path) -> None:
-    """Save in peft's format, with the tokenizer of the `base` folder and how to load both.
+def save_tuned(model: Any, folder: Path, base: Path) -> None:
+    """Save an adapter in peft's format, or a whole model in transformers', with the tokenizer of
+    the `base` folder and how to load both.
 
     The folder appears when everything in it is on disk for good.
     """
@@ -27,7 +28,8 @@ def save_adapter(model: Any, folder: Path, base: Path) -> None:
     for name in TOKENIZER_FILES:
         if (base / name).is_file():
             shutil.copyfile(base / name, staged / name)
-    (staged / "README.md").write_text(_CARD.format(base=base), encoding="utf-8")
+    card = _ADAPTER_CARD if (staged / "adapter_config.json").exists() else _MODEL_CARD
+    (staged / "README.md").write_text(card.format(base=base), encoding="utf-8")
     manifest = {file.name: _described(file) for file in sorted(staged.iterdir())}
     (staged / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
     for file in staged.iterdir():
@@ -39,7 +41,7 @@ def save_adapter(model: Any, folder: Path, base: Path) -> None:
     _sync(folder.parent)
 
 
-_CARD = """\
+_ADAPTER_CARD = """\
 ---
 base_model: {base}
 library_name: peft
@@ -54,6 +56,24 @@ from transformers import AutoTokenizer
 folder = "."  # this one
 tokenizer = AutoTokenizer.from_pretrained(folder)
 model = AutoPeftModelForCausalLM.from_pretrained(folder)
+```
+"""
+
+
+_MODEL_CARD = """\
+---
+base_model: {base}
+library_name: transformers
+---
+
+All weights of `{base}`, trained with ftlab. To load it:
+
+```python
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+folder = "."  # this one
+tokenizer = AutoTokenizer.from_pretrained(folder)
+model = AutoModelForCausalLM.from_pretrained(folder)
 ```
 """
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
 from ftlab.course import rate_at
-from ftlab.data.chat import Tokens, tokenise
+from ftlab.data.chat import tokenise
 from ftlab.data.rows import Rows, split
 from ftlab.data.tokens import Tokenizer, load_tokenizer
 from ftlab.errors import FtlabError
@@ -24,10 +25,11 @@ from ftlab.job import Job, LocalOptions
 from ftlab.models import fetch
 from ftlab.schedule import evaluation_steps, total_steps
 from ftlab.spec import JobSpec, filled
-from ftlab.train.batches import Example, Examples, collate, pieces, some_rows, steps_of_epoch
-from ftlab.train.checkpoints import save_adapter
-from ftlab.train.methods import sft
-from ftlab.train.model import load_model, make_optimizer, trainable
+from ftlab.train.batches import Examples, Pair, Row, pieces, some_rows, steps_of_epoch
+from ftlab.train.checkpoints import save_tuned
+from ftlab.train.methods import Method, method_of
+from ftlab.train.methods.method import Loss
+from ftlab.train.model import autocast, load_model, make_optimizer, trainable
 
 Asked = Callable[[], str | None]
 """What a person asked of the run since it began: None, "stop" or "cancel"."""
@@ -44,20 +46,37 @@ class Trainer:
     pad_id: int
     device: str
 
-    def pieces(self, examples: Sequence[Example]) -> Iterator[Any]:
-        """The examples as batches that fit in memory."""
-        for piece in pieces(examples, self.options.micro_batch_size):
-            yield collate(piece, self.pad_id, self.device)
+    @cached_property
+    def method(self) -> Method:
+        return method_of(self.spec)
 
-    def step(self, examples: Sequence[Example], learning_rate: float) -> dict[str, float]:
-        """One optimizer step over the examples; the loss is the mean over their trained tokens."""
-        n_trained = sum(example.n_trained for example in examples)
-        began, loss, n_tokens = time.perf_counter(), 0.0, 0
-        for batch in self.pieces(examples):
-            part = sft.loss_sum(self.model, batch) / max(n_trained, 1)
+    def pieces(self, rows: Sequence[Row]) -> Iterator[list[Row]]:
+        """The rows in pieces that fit in memory."""
+        return pieces(rows, self.options.micro_batch_size)
+
+    def loss(self, piece: Sequence[Row]) -> Loss:
+        """The method's loss of some rows, computed in the format of the device."""
+        with autocast(self.spec, self.options, self.device):
+            return self.method.loss(self.model, piece, self.pad_id, self.device)
+
+    def refer(self, rows: Sequence[Row]) -> None:
+        """Note what the model said of the rows before training, where nobody has yet."""
+        if self.method.needs_reference:
+            unseen = [row for row in rows if isinstance(row, Pair) and row.reference is None]
+            with autocast(self.spec, self.options, self.device):
+                self.method.refer(self.model, self.pieces(unseen), self.pad_id, self.device)
+
+    def step(self, rows: Sequence[Row], learning_rate: float) -> dict[str, float]:
+        """One optimizer step; the loss is the mean over what the method counts."""
+        began, loss, sums = time.perf_counter(), 0.0, Counter[str]()
+        self.refer(rows)
+        divisor = max(self.method.divisor(rows), 1)
+        for piece in self.pieces(rows):
+            found = self.loss(piece)
+            part = found.total / divisor
             part.backward()
             loss += part.item()
-            n_tokens += batch.n_tokens
+            sums.update(found.sums)
         limit = self.spec.max_grad_norm or math.inf
         norm = torch.nn.utils.clip_grad_norm_(trainable(self.model), limit)
         for group in self.optimizer.param_groups:
@@ -68,28 +87,38 @@ class Trainer:
             "train_loss": loss,
             "grad_norm": norm.item(),
             "learning_rate": learning_rate,
-            "loss_tokens": n_trained,
-            "tokens_per_second": n_tokens / (time.perf_counter() - began),
+            "loss_tokens": sum(row.n_trained for row in rows),
+            "tokens_per_second": sum(row.n_tokens for row in rows) / (time.perf_counter() - began),
+            **_means(sums, divisor),
         }
         if self.device.startswith("cuda"):
             values["gpu_memory_gib"] = torch.cuda.max_memory_allocated(self.device) / 2**30
         return values
 
     def evaluate(
-        self, step: int, examples: Examples | Sequence[Example], ends: Callable[[], bool]
+        self, step: int, rows: Examples | Sequence[Row], ends: Callable[[], bool]
     ) -> Iterator[Metrics]:
-        """Mean loss per trained token, in nats; nothing when it `ends` before it is known."""
-        everything = [examples[i] for i in range(len(examples))]
-        n_trained, total = sum(example.n_trained for example in everything), 0.0
+        """The mean loss (SFT: per trained token, in nats; DPO: per pair); nothing when it `ends`
+        before it is known."""
+        everything = [rows[i] for i in range(len(rows))]
+        divisor, total, sums = max(self.method.divisor(everything), 1), 0.0, Counter[str]()
         self.model.eval()
         with torch.no_grad():
-            for batch in self.pieces(everything):  # rows of like length together: little padding
+            for piece in self.pieces(everything):  # rows of like length together: little padding
                 if ends():
                     break
-                total += sft.loss_sum(self.model, batch).item()
+                self.refer(piece)
+                found = self.loss(piece)
+                total += found.total.item()
+                sums.update(found.sums)
             else:
-                yield Metrics(step=step, values={"eval_loss": total / max(n_trained, 1)})
+                means = {f"eval_{name}": value for name, value in _means(sums, divisor).items()}
+                yield Metrics(step=step, values={"eval_loss": total / divisor, **means})
         self.model.train()
+
+
+def _means(sums: Mapping[str, float], divisor: int) -> dict[str, float]:
+    return {name: value / divisor for name, value in sums.items()}
 
 
 def train(job: Job, adapter: Path, device: str, asked: Asked) -> Iterator[Event]:
@@ -107,7 +136,7 @@ def train(job: Job, adapter: Path, device: str, asked: Asked) -> Iterator[Event]
     yield _described(trainer.model, device)
     status, detail, step = yield from _steps(trainer, training, validation, n_steps, asked)
     if status != "cancelled":
-        save_adapter(trainer.model, adapter, base)
+        save_tuned(trainer.model, adapter, base)
         yield Checkpoint(step=step, ref=adapter.name)
         if training.n_cut:
             yield Log(
@@ -164,6 +193,8 @@ def _steps(
                 yield metrics
 
     yield from evaluated(0)
+    if spec.lora is False:  # afterwards the model that it started from is gone
+        trainer.refer([training[i] for i in range(len(training))])
     trainer.model.train()
     torch.manual_seed(filled(spec.random_seed, "random_seed"))  # dropout starts here, always alike
     seen = done = 0
@@ -189,8 +220,8 @@ def _steps(
     return "completed", f"stopped at step {done} of {n_steps}" if done < n_steps else "", done
 
 
-def all_steps(spec: JobSpec, training: Examples, n_steps: int) -> Iterator[list[Example]]:
-    """The examples of each step of a run, in order."""
+def all_steps(spec: JobSpec, training: Examples, n_steps: int) -> Iterator[list[Row]]:
+    """The rows of each step of a run, in order."""
     seed = filled(spec.random_seed, "random_seed")
     left = n_steps
     for epoch in range(spec.n_epochs):
@@ -234,13 +265,17 @@ def read_examples(
 ) -> tuple[Examples, Examples | None]:
     """The training rows and the validation rows, if there are any, as the spec divides them."""
     rows = Rows(Path(filled(spec.training_file, "training_file")))
-    as_tokens = partial(_sequence, tokenizer=tokenizer, spec=spec, now=now)
-    length = spec.max_seq_length or 2**31
+    method, length = method_of(spec), spec.max_seq_length or 2**31
+    inputs = spec.train_on_inputs or "auto"
+
+    def as_trained(row: dict[str, Any]) -> Row:
+        return method.read(tokenise(row, tokenizer, inputs, now=now), length)
+
     places, held_back = list(range(len(rows))), list[int]()
     if spec.validation_split:
         places, held_back = split(rows, spec.validation_split)
     places = some_rows(places, spec.max_train_rows, filled(spec.random_seed, "random_seed"))
-    training = Examples(rows, places, as_tokens, length)
+    training = Examples(rows, places, as_trained)
     if not len(training):
         raise FtlabError(
             f"No row of {rows.path.name} is left to train on; equal rows go to one side of "
@@ -249,8 +284,8 @@ def read_examples(
         )
     if spec.validation_file:
         others = Rows(Path(spec.validation_file))
-        return training, Examples(others, range(len(others)), as_tokens, length)
-    return training, Examples(rows, held_back, as_tokens, length) if held_back else None
+        return training, Examples(others, range(len(others)), as_trained)
+    return training, Examples(rows, held_back, as_trained) if held_back else None
 
 
 def _nothing_held_back(spec: JobSpec, n_rows: int) -> str:
@@ -258,16 +293,6 @@ def _nothing_held_back(spec: JobSpec, n_rows: int) -> str:
         f"validation_split {spec.validation_split} holds none of the {n_rows} rows back, so that "
         "nothing is evaluated; equal rows go to one side. Raise it, or give a validation_file."
     )
-
-
-def _sequence(row: dict[str, Any], tokenizer: Tokenizer, spec: JobSpec, now: datetime) -> Tokens:
-    sequences = tokenise(row, tokenizer, spec.train_on_inputs or "auto", now=now)
-    if len(sequences) != 1:
-        raise FtlabError(
-            "The row is a preference; SFT takes rows with one answer. "
-            "Use training_method dpo, or another file."
-        )
-    return sequences[0]
 
 
 def _fitting(spec: JobSpec, training: Examples) -> tuple[Examples, str]:

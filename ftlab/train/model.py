@@ -1,7 +1,8 @@
-"""The base model with a fresh adapter, on its device and in its number format."""
+"""The model that trains: the base with a fresh adapter, or all of its weights."""
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import torch
@@ -19,13 +20,26 @@ def choose_dtype(options: LocalOptions, device: str) -> torch.dtype:
 
 
 def load_model(spec: JobSpec, options: LocalOptions, device: str) -> Any:
-    """The base model with LoRA layers, ready to train; the adapter is held in float32."""
+    """The base model, ready to train. What trains is held in float32: the LoRA layers, or all
+    weights."""
     folder = fetch(filled(spec.model, "model"), spec.hf_model_revision)
-    model = load_base(folder, choose_dtype(options, device), device)
+    trains_all = spec.lora is False
+    dtype = torch.float32 if trains_all else choose_dtype(options, device)
+    model = load_base(folder, dtype, device)
     if options.gradient_checkpointing:
         model.gradient_checkpointing_enable()
         model.enable_input_require_grads()
+    if trains_all:
+        return model.requires_grad_(requires_grad=True)
     return _with_adapter(model, spec)
+
+
+def autocast(spec: JobSpec, options: LocalOptions, device: str) -> Any:
+    """Where all weights train, they are computed with in the device's best format."""
+    dtype = choose_dtype(options, device)
+    if spec.lora is not False or dtype == torch.float32:
+        return contextlib.nullcontext()
+    return torch.autocast(torch.device(device).type, dtype)
 
 
 def _with_adapter(model: Any, spec: JobSpec) -> Any:
@@ -58,7 +72,7 @@ def trainable(model: Any) -> list[torch.nn.Parameter]:
 
 
 def make_optimizer(model: Any, spec: JobSpec) -> torch.optim.Optimizer:
-    """The optimizer over the adapter; the loop sets the learning rate of each step."""
+    """The optimizer over what trains; the loop sets the learning rate of each step."""
     parameters = trainable(model)
     if spec.optimizer == "sgd":
         return torch.optim.SGD(parameters, lr=0.0, weight_decay=spec.weight_decay)

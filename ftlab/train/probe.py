@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import sys
 import tempfile
 import time
 import traceback
-from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ from ftlab.processes import loading
 from ftlab.train.device import OUT_OF_MEMORY, chosen_device, is_out_of_memory, usable
 
 if TYPE_CHECKING:
-    from ftlab.train.batches import Example, Examples
+    from ftlab.train.batches import Examples, Row
     from ftlab.train.loop import Prepared, Trainer
 
 HOLDER = "a probe"
@@ -34,6 +34,8 @@ ENOUGH_SECONDS = 3.0  # fast steps go on so long, so that one slow moment does n
 
 
 def main() -> int:
+    # An interrupt of the notebook's kernel is meant for a cell, and reaches its children too.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     request = json.loads(sys.stdin.read())
     try:
         for message in _probe(request):
@@ -105,24 +107,31 @@ def _own_steps(ready: Prepared, request: dict[str, Any]) -> Iterator[Any]:
     trainer, training, spec = ready.trainer, ready.training, ready.trainer.spec
     n_steps = total_steps(len(training), rows_per_step(spec), spec.n_epochs, spec.max_steps)
     steps, seconds, n_tokens = all_steps(spec, training, n_steps), list[float](), 0
-    cpu_began = time.process_time()
+    reference_seconds, cpu_seconds = 0.0, 0.0
     while not _is_enough(seconds, request):
         yield {"progress": 0.4 + 0.4 * _share(seconds, request), "what": "steps of the job"}
-        began = time.perf_counter()  # rows are tokenised when they are first used
-        examples = next(steps, None)
-        if examples is None:
+        cpu_began, began = time.process_time(), time.perf_counter()
+        rows = next(steps, None)  # rows are tokenised when they are first used
+        if rows is None:
             break
-        trainer.step(examples, 0.0)
-        seconds.append(time.perf_counter() - began)
-        n_tokens += sum(len(example.ids) for example in examples)
+        read = time.perf_counter()
+        trainer.refer(rows)  # once per row, however many epochs there are
+        referred = time.perf_counter() - read
+        trainer.step(rows, 0.0)
+        seconds.append(time.perf_counter() - began - referred)
+        reference_seconds += referred
+        cpu_seconds += time.process_time() - cpu_began
+        n_tokens += sum(row.n_tokens for row in rows)
     n, cores = len(seconds), detect()[-1].n_cores
+    refers = trainer.method.needs_reference
     return {
         "n_steps": n,
         "step_seconds": sum(seconds) / n,
         "step_tokens": n_tokens / n,
         "cpu_share": None
         if trainer.device != "cpu"
-        else (time.process_time() - cpu_began) / (sum(seconds) * cores),
+        else cpu_seconds / ((sum(seconds) + reference_seconds) * cores),
+        "reference_tokens_per_second": n_tokens / reference_seconds if refers else None,
     }
 
 
@@ -142,15 +151,9 @@ def _longest(ready: Prepared, request: dict[str, Any]) -> None:
         ready.trainer.step(_drawn_out(ready.training, lengths), 0.0)
 
 
-def _drawn_out(examples: Examples, lengths: Sequence[int]) -> list[Example]:
-    """Examples of these lengths, made of the first ones by going through their tokens again."""
-
-    def made(example: Example, size: int) -> Example:
-        times = -(-size // len(example.ids))
-        ids, labels = (array("i", list(part) * times)[:size] for part in example[:2])
-        return example._replace(ids=ids, labels=labels)
-
-    return [made(examples[i % len(examples)], length) for i, length in enumerate(lengths)]
+def _drawn_out(rows: Examples, lengths: Sequence[int]) -> list[Row]:
+    """Rows of these lengths, made of the first ones."""
+    return [rows[i % len(rows)].stretched(length) for i, length in enumerate(lengths)]
 
 
 def _evaluated(ready: Prepared, request: dict[str, Any]) -> float | None:
@@ -164,26 +167,27 @@ def _evaluated(ready: Prepared, request: dict[str, Any]) -> float | None:
     while n_rows < len(rows) and seconds < request["seconds"] / 10:
         some = [rows[i] for i in range(n_rows, min(max(2 * n_rows, EVALUATED), len(rows)))]
         n_rows += len(some)
+        ready.trainer.refer(some)
         seconds += _evaluate(ready.trainer, some)
-        n_tokens += sum(len(example.ids) for example in some)
+        n_tokens += sum(row.n_tokens for row in some)
     return n_tokens / seconds
 
 
-def _evaluate(trainer: Trainer, examples: Sequence[Example]) -> float:
+def _evaluate(trainer: Trainer, rows: Sequence[Row]) -> float:
     """Seconds that an evaluation takes."""
     began = time.perf_counter()
-    for _ in trainer.evaluate(0, examples, lambda: False):
+    for _ in trainer.evaluate(0, rows, lambda: False):
         pass
     return time.perf_counter() - began
 
 
 def _saved(ready: Prepared) -> float:
-    """Seconds to save the adapter, which is thrown away."""
-    from ftlab.train.checkpoints import save_adapter
+    """Seconds to save what was tuned, which is thrown away."""
+    from ftlab.train.checkpoints import save_tuned
 
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
-        save_adapter(ready.trainer.model, Path(folder) / "adapter", ready.base)
+        save_tuned(ready.trainer.model, Path(folder) / "tuned", ready.base)
         return time.perf_counter() - began
 
 

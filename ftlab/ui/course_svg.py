@@ -8,6 +8,7 @@ from ftlab.spec import Engine, JobSpec
 
 WIDTH, HEIGHT = 310, 120
 UNKNOWN = 100  # steps of a run whose length is not known: each is a percent of it
+MARKS = 60  # on the axis; more run into each other
 EVALUATION, CHECKPOINT = "○", "■"
 
 
@@ -22,14 +23,21 @@ def course_html(spec: JobSpec, n_steps: int | None, engine: Engine = "local") ->
         width=WIDTH,
         height=HEIGHT,
         floor=0.0,
-        marks={EVALUATION: found.evaluations, CHECKPOINT: found.checkpoints},
+        marks={EVALUATION: _some(found.evaluations), CHECKPOINT: _some(found.checkpoints)},
     )
     return f'{drawn}<div class="ft-dim">{escaped(_marks(found, known=bool(n_steps)))}</div>'
 
 
+def _some(steps: tuple[int, ...]) -> tuple[int, ...]:
+    """As many as can be told apart, the last with them."""
+    every = -(-len(steps) // MARKS) or 1
+    return steps if every == 1 else (*steps[:-1:every], steps[-1])
+
+
 def _marks(found: Course, *, known: bool) -> str:
+    """What the marks mean; how many there will be is not known before the run's length is."""
     parts = [
-        f"{mark} {counted(len(steps), what)}"
+        f"{mark} {counted(len(steps), what) if known else f'{what}s'}"
         for mark, what, steps in (
             (EVALUATION, "evaluation", found.evaluations),
             (CHECKPOINT, "checkpoint", found.checkpoints),

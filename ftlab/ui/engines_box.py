@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import ipywidgets as widgets
 
 from ftlab.exchange.engines import FieldUse, SideBySide, Use, side_by_side
-from ftlab.html import escaped, issue_list, table
-from ftlab.issues import SHAPES
+from ftlab.html import escaped, table
+from ftlab.issues import SHAPES, Issue
 from ftlab.ui.fold import Fold
 from ftlab.ui.form_state import FormState
+from ftlab.ui.issue_line import issue_html
 from ftlab.ui.knobs import written
 from ftlab.ui.shown import set_html
 
@@ -43,9 +44,9 @@ def engines_html(found: SideBySide) -> str:
     first = [field for field in found.different if field not in alone]
     request = escaped(json.dumps(found.body, indent=2, ensure_ascii=False))
     return (
-        f"{_rows(first) if first else f'<div>{ALIKE}</div>'}{issue_list(found.lost)}"
-        f"{_more(f'{len(alone)} fields that only one of them has', _rows(alone))}"
-        f"{_more(f'{len(alike)} fields with the same value on both', _rows(alike))}"
+        f"{_rows(first) or f'<div>{ALIKE}</div>'}{_lost(found.lost)}"
+        f"{_more('fields that only one of them has', _rows(alone))}"
+        f"{_more('fields with the same value on both', _rows(alike))}"
         f"{_more('the request that would be sent to Together', f'<pre>{request}</pre>')}"
     )
 
@@ -54,7 +55,9 @@ def _is_alone(field: FieldUse) -> bool:
     return not all(use.honoured for use in field.uses.values())
 
 
-def _rows(fields: Iterable[FieldUse]) -> str:
+def _rows(fields: Sequence[FieldUse]) -> str:
+    if not fields:
+        return ""
     return table(HEADER, ([_name(f), *(_use(f, use) for use in f.uses.values())] for f in fields))
 
 
@@ -72,5 +75,10 @@ def _use(field: FieldUse, use: Use) -> str:
     return f"{value}{note}" or '<span class="ft-dim">left out</span>'
 
 
+def _lost(issues: list[Issue]) -> str:
+    return "".join(f"<div>{issue_html(issue)}</div>" for issue in issues)
+
+
 def _more(title: str, body: str) -> str:
-    return f"<details><summary>{escaped(title)}</summary>{body}</details>"
+    """What opens when one asks for it; nothing where there is nothing."""
+    return "" if not body else f"<details><summary>{escaped(title)}</summary>{body}</details>"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ftlab.cost import Estimate
+from ftlab.estimated import Estimate
 from ftlab.html import escaped
 
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import ipywidgets as widgets
 
 from ftlab.data.outputs import NewFile
+from ftlab.errors import FtlabError
 from ftlab.exchange import FORMS, export, read
 from ftlab.exchange.ledger import Exported
-from ftlab.html import escaped, issue_list
+from ftlab.html import escaped
+from ftlab.issues import Issue
 from ftlab.spec import parse
 from ftlab.ui.fold import Fold
 from ftlab.ui.form_state import FormState
 from ftlab.ui.guard import guarded
+from ftlab.ui.issue_line import issue_html
 from ftlab.ui.offers import Offer, imported_offer
+from ftlab.ui.review_box import ReviewBox
 from ftlab.ui.shown import set_html, show
 
 TITLE = "Write the job for other tools, or read one"
@@ -24,30 +27,33 @@ PASTE = (
     "Paste a spec, Together's keywords, a NeMo recipe or Hugging Face's arguments here, "
     "or type the path of a file with one"
 )
+SUFFIXES = (".json", ".toml", ".yaml", ".yml", ".py")
 NOTHING = "No field of a job is in it; a spec is an object of settings. Paste another text."
 LARGEST = 1 << 20
-"""Bytes of a file that is read as a spec; none is that long."""
+"""Bytes of a file that is read as a spec."""
 
 
 class ExchangeBox(Fold):
-    """`review` opens an offer of changes: what was read goes into the form after a look at it."""
+    """What was read goes into the form after a look at it."""
 
-    def __init__(self, state: FormState, review: Callable[[Callable[[], Offer]], None]) -> None:
-        self._review = review
+    def __init__(self, state: FormState) -> None:
+        self.review = ReviewBox(state, lambda: None)
         titles = [(form.title, name) for name, form in FORMS.items()]
         self.form = widgets.Dropdown(description="write as", options=titles)
         self.save = widgets.Button(description="Save", tooltip="Write it to a new file here")
-        self.text = widgets.Textarea(disabled=True, rows=12).add_class("ft-text")
+        self.text = widgets.Textarea(description="text", disabled=True, rows=12)
         self.lost = widgets.HTML()
         self.saved = widgets.HTML().add_class("ft-said")
-        self.pasted = widgets.Textarea(placeholder=PASTE, rows=5).add_class("ft-text")
+        self.pasted = widgets.Textarea(description="read", placeholder=PASTE, rows=5)
         self.look = widgets.Button(
             description="Look at it", tooltip="See what it would set; nothing is set yet"
         )
         self.understood = widgets.HTML().add_class("ft-said")
         write = widgets.HBox([self.form, self.save]).add_class("ft-toolbar")
         parts = [write, self.text, self.lost, self.saved]
-        parts += [self.pasted, self.look, self.understood]
+        parts += [self.pasted, self.look, self.understood, self.review]
+        for area in (self.text, self.pasted):
+            area.add_class("ft-text")
         super().__init__(state, TITLE, TOOLTIP, parts)
         tell = state.tell
         self.form.observe(guarded(tell, lambda _: self.refresh()), "value")
@@ -64,7 +70,7 @@ class ExchangeBox(Fold):
             set_html(self.saved, "")
         show(self.text, visible=bool(found.text))
         self.save.disabled = not found.text
-        set_html(self.lost, issue_list(found.lost))
+        set_html(self.lost, _lines(found.lost))
 
     def _exported(self) -> Exported:
         given, _ = parse(self.state.values)
@@ -81,11 +87,22 @@ class ExchangeBox(Fold):
     # --- reading -----------------------------------------------------------------------------
 
     def _look(self) -> None:
-        found = read(content_of(self.pasted.value), self.state.report)
-        said = issue_list([*found.lost, *found.hints])
+        self.review.close_offer()
+        set_html(self.understood, "")
+        text = content_of(self.pasted.value)
+        found = read(text, self.state.report)
+        said = _lines([*found.lost, *found.hints])
         set_html(self.understood, said or ("" if found.values else NOTHING))
         if found.values:
-            self._review(lambda: imported_offer(self.state, found.values))
+            self.review.open_offer(lambda: self._offer(text))
+
+    def _offer(self, text: str) -> Offer:
+        """Read with the present report: counts follow from the number of rows."""
+        return imported_offer(self.state, read(text, self.state.report).values)
+
+
+def _lines(issues: list[Issue]) -> str:
+    return "".join(f"<div>{issue_html(issue)}</div>" for issue in issues)
 
 
 def file_name(form: str) -> str:
@@ -95,12 +112,25 @@ def file_name(form: str) -> str:
 
 
 def content_of(text: str) -> str:
-    """The text itself, or that of the file whose path it is. Raises OSError."""
+    """The text itself, or that of the file whose path it is. Raises FtlabError for a file that can
+    be no spec."""
     path = text.strip()
-    if "\n" in path or not path or len(path) > 4096:
+    if not path or path.startswith(("{", "[")) or "\n" in path:
         return text
-    file = Path(path).expanduser()
-    if not file.is_file():
+    try:
+        file = Path(path).expanduser()
+        if not file.is_file():
+            if file.suffix in SUFFIXES:
+                raise FtlabError(
+                    f"There is no file {path}; a path is taken from {Path.cwd()}. Correct it, or "
+                    "paste the text itself."
+                )
+            return text
+        if file.stat().st_size > LARGEST:
+            raise FtlabError(
+                f"{file.name} is larger than 1 MiB; a spec or a recipe is a few kilobytes. "
+                "Name another file."
+            )
+        return file.read_text(encoding="utf-8-sig", errors="replace")
+    except (OSError, RuntimeError, ValueError):  # too long for a name, a home that nobody has …
         return text
-    with file.open(encoding="utf-8", errors="replace") as stream:
-        return stream.read(LARGEST)

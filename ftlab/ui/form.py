@@ -7,6 +7,7 @@ from typing import Any
 import ipywidgets as widgets
 
 from ftlab.html import escaped
+from ftlab.issues import SHAPES
 from ftlab.presets import PRESETS
 from ftlab.ui.course_svg import course_html
 from ftlab.ui.engines_box import EnginesBox
@@ -35,6 +36,8 @@ class JobPanel(widgets.VBox):
     def __init__(self, state: State) -> None:
         self.state = state
         self._starting = False
+        self._failure: tuple[Any, str] = None, ""
+        """Of which job the start failed, and why."""
         self.rows = {name: FieldRow(state, name, visible=False) for name in FORM_FIELDS}
         self.groups = {group: self._group(group) for group in FORM_GROUPS}
         self.strays = IssueLines(state)
@@ -44,7 +47,7 @@ class JobPanel(widgets.VBox):
         form = [self._toolbar(), self.review, self.stray_box, *self.groups.values(), self.nothing]
         self.form = widgets.VBox(form).add_class("ft-wide").add_class("ft-form")
         self.engines = EnginesBox(state)
-        self.exchange = ExchangeBox(state, self.review.open_offer)
+        self.exchange = ExchangeBox(state)
         columns = widgets.HBox([self.form, self._side()]).add_class("ft-row")
         super().__init__([columns, self.engines, self.exchange])
         self.add_class("ft-panel")
@@ -163,6 +166,7 @@ class JobPanel(widgets.VBox):
 
     def _failed(self, level: str, text: str) -> None:
         self._starting = False
+        self._failure = self.state.resolved, text
         self.state.tell(level, text)
         self.refresh()
 
@@ -179,10 +183,24 @@ class JobPanel(widgets.VBox):
         set_html(self.course, course_html(resolved.spec, n_steps, engine))
         self.undo.disabled = not self.state.history.can_undo
         self.redo.disabled = not self.state.history.can_redo
-        reason = self.state.why_not_train
-        self.train.description = "Starting" if self._starting else "Train"
+        self._show_button()
+
+    def _show_button(self) -> None:
+        """What is beside the button says why it is off, or why the last press came to nothing."""
+        reason, too_large = self.state.why_not_train, self.state.estimate.fits == "does not fit"
+        self.train.description = (
+            "Starting" if self._starting else "Train all the same" if too_large else "Train"
+        )
+        self.train.button_style = "" if too_large else "primary"
         self.train.disabled = self._starting or bool(reason)
-        set_html(self.why_not, f'<span class="ft-dim">{escaped(reason)}</span>' if reason else "")
+        job, failure = self._failure
+        if not reason and failure and job == self.state.resolved and not self._starting:
+            said = (
+                f'<span class="ft-error" role="alert">{SHAPES["error"]} {escaped(failure)}</span>'
+            )
+        else:
+            said = f'<span class="ft-dim">{escaped(reason)}</span>' if reason else ""
+        set_html(self.why_not, said)
 
     def _show_issues(self) -> None:
         """Those of fields lead to them; those of what is no field stand above the form."""

@@ -75,10 +75,11 @@ class FormState(HasTraits):
     def set(self, name: str, value: Any) -> None:
         """Take what was typed into a field; NOT_GIVEN leaves it out, and so does None, except where
         None is a value of its own."""
-        if value is None and takes_none(name):
-            self._take({**self._moment.entries, name: None}, typed={name})
-        else:
-            self.update({name: None if value is NOT_GIVEN else value})
+        with self.lock:
+            entries = {n: v for n, v in self._moment.entries.items() if n != name}
+            if value is not NOT_GIVEN and (value is not None or takes_none(name)):
+                entries[name] = value
+            self._take(entries, typed={name}, by_key=True)
 
     def update(self, changes: Mapping[str, Any], *, typed: bool = True) -> None:
         """Take several values at once; None leaves a field out. `typed` are a person's own."""
@@ -92,7 +93,9 @@ class FormState(HasTraits):
             given = _as_values(values)
             self._take({**options, **given}, typed=given)
 
-    def _take(self, entries: Mapping[str, Any], typed: Iterable[str]) -> None:
+    def _take(
+        self, entries: Mapping[str, Any], typed: Iterable[str], *, by_key: bool = False
+    ) -> None:
         """The one way in which something new comes to stand in the form."""
         with self.lock:
             before = self._moment
@@ -100,7 +103,8 @@ class FormState(HasTraits):
             if not changed:
                 return
             mine = (before.typed - changed | changed & {*typed}) & entries.keys()
-            self.history.record(before, after := replace(before, entries=entries, typed=mine))
+            after = replace(before, entries=entries, typed=mine)
+            self.history.record(before, after, by_key=by_key)
             self._show(after)
             self._tips_due = time.monotonic() + TIP_DELAY
 

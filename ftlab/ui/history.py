@@ -45,14 +45,14 @@ class History:
     def can_redo(self) -> bool:
         return bool(self._future)
 
-    def record(self, before: Moment, after: Moment) -> None:
+    def record(self, before: Moment, after: Moment, *, by_key: bool = False) -> None:
         """Keep what was before; keys pressed one after the other in one field count as one."""
         fields, now = before.changed(after), time.monotonic()
         last_fields, last = self._typing
-        goes_on = len(fields) == 1 and fields == last_fields and now - last < PAUSE
+        goes_on = by_key and len(fields) == 1 and fields == last_fields and now - last < PAUSE
         if not (goes_on and self._past):
             self._past = [*self._past[1 - STEPS_KEPT :], before]
-        self._typing = fields, now
+        self._typing = (fields if by_key else set[str](), now)
         self._future.clear()
 
     def undo(self, now: Moment) -> Moment:
@@ -72,4 +72,4 @@ def _same(one: Mapping[str, Any], other: Mapping[str, Any], name: str) -> bool:
     if (name in one) != (name in other):
         return False
     a, b = one.get(name), other.get(name)
-    return type(a) is type(b) and a == b
+    return type(a) is type(b) and (a is b or a == b)  # NaN is not even equal to itself

@@ -6,7 +6,7 @@ its field stays in it as it was typed.
 
 from __future__ import annotations
 
-import math
+import sys
 from typing import Any
 
 import ipywidgets as widgets
@@ -120,7 +120,7 @@ class RateInput(TextInput):
     def _follow(self) -> None:
         """The slider stands where the text says, or nowhere."""
         value = self.read()
-        is_rate = isinstance(value, (int, float)) and 0 < value < math.inf
+        is_rate = isinstance(value, (int, float)) and 0 < value < sys.float_info.max
         self.slider.value = float(value) if is_rate else None
 
     def _slid(self, change: Any) -> None:

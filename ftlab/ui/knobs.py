@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
 from ftlab.devices import detect
 from ftlab.html import rate
-from ftlab.issues import allowed, alternatives
+from ftlab.issues import allowed
 from ftlab.job import WHERE, LocalOptions
 from ftlab.names import FOREIGN_NAMES
 from ftlab.recommendation import SMALLEST_PLAIN
-from ftlab.spec import FIELDS, GROUPS, Knob
+from ftlab.spec import FIELDS, GROUPS, Knob, bare_kinds, none_is_value
 
 FORM_FIELDS: dict[str, FieldInfo] = {**FIELDS, **LocalOptions.model_fields}
 FORM_KNOBS: dict[str, Knob] = {
@@ -23,9 +23,6 @@ FORM_KNOBS: dict[str, Knob] = {
 FORM_GROUPS = (*GROUPS, WHERE)
 OPTIONS = frozenset(LocalOptions.model_fields)
 """Fields that say how a job runs, not what it is."""
-
-
-_NONE = type(None)
 
 
 class NotGiven:
@@ -40,17 +37,12 @@ NOT_GIVEN = NotGiven()
 
 def kinds_of(name: str) -> tuple[Any, ...]:
     """The types that a field takes: int, float, bool, str, a Literal or a tuple; None left out."""
-    bare = (
-        get_args(kind)[0] if get_origin(kind) is Annotated else kind
-        for kind in alternatives(FORM_FIELDS[name].annotation)
-    )
-    return tuple(bare)
+    return bare_kinds(FORM_FIELDS[name])
 
 
 def takes_none(name: str) -> bool:
     """Whether None is a value of its own, other than leaving the field out."""
-    field = FORM_FIELDS.get(name)
-    return field is not None and None is not field.default and _NONE in get_args(field.annotation)
+    return name in FORM_FIELDS and none_is_value(FORM_FIELDS[name])
 
 
 def choices_of(name: str) -> list[Any] | None:
@@ -95,7 +87,9 @@ def written(value: Any) -> str:
         return ", ".join(map(str, value))
     if isinstance(value, float) and 0 < abs(value) < SMALLEST_PLAIN:
         return rate(value) if float(rate(value)) == value else str(value)
-    return str(value).removesuffix(".0") if isinstance(value, float) else str(value)
+    # Half of a character of two halves, as JSON may hold one, can't be sent to a page.
+    text = str(value).encode("utf-8", "replace").decode()
+    return text.removesuffix(".0") if isinstance(value, float) else text
 
 
 def honoured_by(knob: Knob) -> str:

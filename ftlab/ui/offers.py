@@ -106,7 +106,7 @@ def imported_offer(state: FormState, values: Mapping[str, Any]) -> Offer:
         for name, value in values.items()
         if not is_same(state.given(name), value)
     )
-    why = "Fields that it does not name stay as they are."
+    why = "Fields that it does not name stay as they are; untick what shall stay too."
     return Offer("Set what was read", why, tuple(changes), is_own=True)
 
 

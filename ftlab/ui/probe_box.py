@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import ipywidgets as widgets
 
 from ftlab.html import escaped
@@ -11,12 +9,15 @@ from ftlab.measured import Measurement
 from ftlab.memory import GIB, two_digits
 from ftlab.probing import Probe
 from ftlab.ui.guard import guarded
-from ftlab.ui.shown import show
+from ftlab.ui.shown import set_html, show
 from ftlab.ui.state import State
 from ftlab.ui.task import Task
 
+TOOLTIP = "Run a few real steps, the longest rows first, and measure memory and time"
+TOO_LARGE = "The job does not fit here, so no step of it can run"
 WHAT = "Measuring a few steps"
 CANCELLED = "Cancelled; the figures stay estimates."
+CHANGED = "Measured, but the form holds another job by now; measure again for that one."
 
 
 class ProbeBox(widgets.VBox):
@@ -24,17 +25,16 @@ class ProbeBox(widgets.VBox):
 
     def __init__(self, state: State) -> None:
         self.state = state
-        self.measure = widgets.Button(
-            description="Measure here",
-            tooltip="Run a few real steps, the longest rows first, and measure memory and time",
-        )
+        self.measure = widgets.Button(description="Measure here", tooltip=TOOLTIP)
         self.cancel = widgets.Button(description="Cancel", tooltip="End the measurement")
         self.task = Task(state, self.refresh)
         self._probe: Probe | None = None
+        self._found: Measurement | None = None
+        """What the line under the button is about."""
         buttons = widgets.HBox([self.measure, self.cancel]).add_class("ft-buttons")
         super().__init__([buttons, self.task.said])
         self.measure.on_click(guarded(state.tell, lambda _: self._start()))
-        self.cancel.on_click(guarded(state.tell, lambda _: self._cancel()))
+        self.cancel.on_click(guarded(state.tell, lambda _: self.end()))
         state.observe(guarded(state.tell, lambda _: self.refresh()), ["checked", "scanning"])
         self.refresh()
 
@@ -46,28 +46,40 @@ class ProbeBox(widgets.VBox):
         known = estimate.memory is not None and self.state.where.engine == "local"
         show(self.measure, visible=known and not busy)
         show(self.cancel, visible=busy)
-        self.measure.disabled = not ready or estimate.fits == "does not fit"
+        too_large = estimate.fits == "does not fit"
+        self.measure.disabled = not ready or too_large
+        self.measure.tooltip = TOO_LARGE if too_large else TOOLTIP
         again = estimate.measured is not None
         self.measure.description = "Measure again" if again else "Measure here"
+        if not busy and estimate.measured != self._found:  # of another job by now
+            set_html(self.task.said, "")
 
     def _start(self) -> None:
         state = self.state
-        self._probe = Probe(
+        if self.task.is_busy:
+            return
+        self._found = None
+        probe = self._probe = Probe(
             state.values,
             report=state.report,
             validation=state.reports.get("validation_file"),
-            told=lambda share, _: self.task.progress(round(100 * share), 100),
+            told=lambda share, what: self.task.progress(round(100 * share), 100, what),
             **state.options,
         )
-        self.task.start(WHAT, self._probe.measure, self._measured)
+        self.task.start(WHAT, probe.measure, self._measured)
 
-    def _cancel(self) -> None:
+    def end(self) -> None:
+        """Cancel what goes on."""
         if self._probe is not None:
             self._probe.cancel()
 
-    def _measured(self, found: Measurement | None) -> Any:
+    def _measured(self, found: Measurement | None) -> str:
+        """The line under the button; empty when the form holds another job by now."""
         self.state.look_again()
-        return CANCELLED if found is None else escaped(in_words(found))
+        self._found = self.state.estimate.measured
+        if found is None:
+            return CANCELLED
+        return escaped(in_words(found)) if found == self._found else CHANGED
 
 
 def in_words(found: Measurement) -> str:

@@ -49,7 +49,9 @@ class Pump:
         """Call a slow function on a thread of its own, then `done` with its result on the pump."""
 
         def run() -> None:
-            guarded_call(lambda: self._carried(function(), done, tell), tell)
+            # Widgets are written to by the pump's thread alone, also to say what went wrong.
+            failed = lambda level, text: self.post(lambda: tell(level, text), tell)  # noqa: E731
+            guarded_call(lambda: self._carried(function(), done, tell), failed)
 
         thread = threading.Thread(target=run, name="ftlab-work", daemon=True)
         thread.start()

@@ -18,7 +18,8 @@ NOTHING = "Everything that it would set is set already."
 
 
 class ReviewBox(widgets.VBox):
-    """One line per change: what is, what would be, and why. What a person typed is not ticked."""
+    """One line per change: what is, what would be, and why. What a person typed is not ticked,
+    unless what is offered is their own too."""
 
     def __init__(self, state: FormState, closed: Callable[[], None]) -> None:
         self.state, self._closed = state, closed
@@ -65,7 +66,7 @@ class ReviewBox(widgets.VBox):
         self.choices = {
             c.name: _choice(c, ticked=ticks[c.name])
             if (c.name, c.is_typed) in known
-            else _choice(c, ticked=not c.is_typed)
+            else _choice(c, ticked=offer.is_own or not c.is_typed)
             for c in offer.changes
         }
         for box in self.choices.values():

@@ -157,7 +157,7 @@ class State(FormState):
         """Submit the spec as it stands, and show the run."""
         given, _ = parse(self.values)
         for name, report in self.reports.items():
-            if not report.holds_for(given, getattr(given, name)):
+            if not report.holds_for(given, getattr(given, name)) and not self._is_uncounted(report):
                 with self.lock:
                     self.scan()
                 raise FtlabError(
@@ -176,6 +176,10 @@ class State(FormState):
             self.refresh_runs()
             self.select(run.id)
         return run
+
+    def _is_uncounted(self, report: DataReport) -> bool:
+        """A model that could not be read counts no tokens; what is wrong with it, `submit` says."""
+        return report.model is None and any(issue.where == "model" for issue in report.issues)
 
     def select(self, run_id: str | None) -> None:
         """Show a run."""

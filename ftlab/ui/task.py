@@ -24,12 +24,14 @@ class Task:
         self.state, self._changed = state, changed
         self.said = widgets.HTML().add_class("ft-said")
         self.is_busy = False
-        self._what, self._last = "", 0.0
+        self._what = self._doing = ""
+        self._last = 0.0
 
     def start(
         self, what: str, function: Callable[[], Any], done: Callable[[Any], str | None]
     ) -> None:
-        """Call a slow function on a thread of its own, then show the HTML that `done` makes."""
+        """Call a slow function on a thread of its own, then show the HTML that `done` makes; while
+        something else is being done, nothing happens."""
         if self.is_busy:
             return
         self._what = what
@@ -37,11 +39,13 @@ class Task:
         set_html(self.said, escaped(what))
         PUMP.work(function, lambda result: self._finish(done, result), self._fail)
 
-    def progress(self, n_done: int, n_all: int) -> None:
-        """What a slow function calls while it works."""
-        if n_all and time.monotonic() - self._last > SHOW_EVERY:
-            self._last = time.monotonic()
-            text = f"{escaped(self._what)} · {n_done / n_all:.0%}{progress_bar(n_done / n_all)}"
+    def progress(self, n_done: int, n_all: int, what: str = "") -> None:
+        """What a slow function calls while it works; `what` it does now, if that changes."""
+        if n_all and (time.monotonic() - self._last > SHOW_EVERY or what != self._doing):
+            self._last, self._doing = time.monotonic(), what
+            share = n_done / n_all
+            parts = filter(None, (self._what, what, f"{share:.0%}"))
+            text = f"{escaped(' · '.join(parts))}{progress_bar(share)}"
             PUMP.post(lambda: self.is_busy and set_html(self.said, text), self.state.tell)
 
     def _finish(self, done: Callable[[Any], str | None], result: Any) -> None:

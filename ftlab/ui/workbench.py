@@ -11,10 +11,11 @@ import ipywidgets as widgets
 from traitlets import Any as AnyTrait
 from traitlets import TraitError, validate
 
-from ftlab.cost import GIB, Estimate, duration_in_words
+from ftlab.estimated import Estimate, duration_in_words
 from ftlab.fits import in_gib
 from ftlab.html import escaped, issue_list, rate, short
 from ftlab.issues import SHAPES, Issue
+from ftlab.memory import GIB
 from ftlab.prices import Price
 from ftlab.runs import Run
 from ftlab.spec import JobSpec
@@ -95,17 +96,27 @@ class Workbench(widgets.VBox):
             self.state.tab = "run"
             self.state.tell("tip", f"Run {run.id} is going on.")
         elif run is not None:
-            self.state.tell("tip", f"The last run here is {run.state.status}; see the Run tab.")
+            before = self.state.message[1]
+            last = f"The last run here is {run.state.status}; see the Run tab."
+            self.state.tell("tip", f"{before} {last}".strip())
 
     def _restore(self, given: dict[str, Any]) -> None:
-        """What was typed before, unless it belongs to other data; what is given wins."""
+        """What was typed before, unless it belongs to other data or another model; what is given
+        wins."""
         draft = self.state.draft()
-        same = draft.get("training_file") == given.get("training_file", draft.get("training_file"))
+        same = all(given.get(n, draft.get(n)) == draft.get(n) for n in ("training_file", "model"))
         self.state.update({**draft, **given} if same else given)
+        back = [name for name in draft if same and name not in given]
+        if back:
+            self.state.tell("tip", f"What was typed here before is back: {', '.join(back)}.")
 
     def close(self) -> None:
-        """Take the widget away; runs go on."""
+        """Take the widget away; runs go on, scans and measurements end."""
         PUMP.remove(self.state)
+        self.state.cancel_scan()
+        for panel in self.panels.values():
+            if isinstance(panel, JobPanel):
+                panel.probe.end()
         super().close()
 
     @validate("spec")
@@ -216,7 +227,8 @@ def _job_part(state: State) -> str:
         return ""
     model = escaped(Path(spec.model).name)
     epochs = f"{spec.n_epochs} epoch" + ("s" if spec.n_epochs > 1 else "")
-    return f"<b>{model}</b> · LoRA r{spec.lora_r} · lr {rate(spec.learning_rate)} · {epochs}"
+    trained = "all weights" if spec.lora is False else f"LoRA r{spec.lora_r}"
+    return f"<b>{model}</b> · {trained} · lr {rate(spec.learning_rate)} · {epochs}"
 
 
 def _issues_part(state: State) -> str:

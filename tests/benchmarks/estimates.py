@@ -7,8 +7,8 @@
 `judge` compares the formula with a run, and a probe with the run after it, in as many pairs as
 asked for; it fails when a peak is off by more than 15 % before the probe or 7 % after it, or a
 time by more than 15 % after it (medians of the pairs). Memory is the highest resident size of the
-training process (VmHWM), time is from `submit()` to the end. Random Llamas of three sizes, LoRA
-and DoRA, with and without checkpointing, short and long rows.
+training process (VmHWM), time is from `submit()` to the end. Random Llamas of three sizes; SFT and
+DPO; LoRA, DoRA and all weights; with and without checkpointing; short and long rows.
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ import numpy as np
 import psutil
 
 import ftlab.memory
-from ftlab.cost import Estimate, estimate
+from ftlab.cost import estimate
 from ftlab.data.report import DataReport, scan
 from ftlab.devices import detect
+from ftlab.estimated import Estimate
 from ftlab.job import LocalOptions
 from ftlab.local_plan import LocalPlan, local_plan
 from ftlab.measured import Measurement
@@ -52,9 +53,9 @@ TRAININGS: tuple[dict[str, Any], ...] = (
     {"lora_r": 8},
     {"lora_r": 16, "use_dora": True},
     {"lora_r": 16, "gradient_checkpointing": True},
-    {"lora_r": 32, "lora_dropout": 0.05},
-    {"lora_r": 8, "use_dora": True, "gradient_checkpointing": True},
-    {"lora_r": 16, "lora_trainable_modules": "q_proj,v_proj"},
+    {"lora": False},
+    {"training_method": "dpo", "lora_r": 16, "lora_dropout": 0.05},
+    {"training_method": "dpo", "lora": False, "gradient_checkpointing": True},
 )
 ROWS = {"short": (20, 120), "middle": (150, 500), "long": (700, 1800)}  # characters, and tokens
 OPTIONS = LocalOptions.model_fields.keys()
@@ -126,7 +127,8 @@ def _case(
 ) -> Case:
     folder.mkdir()
     share = rng.choice((0.2, 0.5, 0.8))
-    rows = write_rows(folder / "train.jsonl", _rows(96, kind, share, rng))
+    made = _pairs if training.get("training_method") == "dpo" else _rows
+    rows = write_rows(folder / "train.jsonl", made(96, kind, share, rng))
     values = {
         "model": model,
         "training_file": str(rows),
@@ -136,7 +138,7 @@ def _case(
     }
     if held_out:
         values["validation_file"] = str(
-            write_rows(folder / "held-out.jsonl", _rows(24, kind, share, rng))
+            write_rows(folder / "held-out.jsonl", made(24, kind, share, rng))
         )
         values["n_evals"] = 2
     values |= {name: value for name, value in training.items() if name not in OPTIONS}
@@ -151,20 +153,33 @@ def _case(
 
 def _rows(n: int, kind: str, share: float, rng: random.Random) -> list[dict[str, Any]]:
     """Chats of random letters; `share` of a row is answer."""
+    sizes = [rng.randint(*ROWS[kind]) for _ in range(n)]
+    return [{"messages": [_asked(size, share, rng), _said(size, share, rng)]} for size in sizes]
 
-    def text(length: int) -> str:
-        return "".join(rng.choices("abcdefghijklmnopqrstuvwxyz    ", k=max(length, 1)))
 
+def _pairs(n: int, kind: str, share: float, rng: random.Random) -> list[dict[str, Any]]:
+    """The same with two answers, of which the second is half to one and a half times as long."""
     sizes = [rng.randint(*ROWS[kind]) for _ in range(n)]
     return [
         {
-            "messages": [
-                {"role": "user", "content": text(round(size * (1 - share)))},
-                {"role": "assistant", "content": text(round(size * share))},
-            ]
+            "input": {"messages": [_asked(size, share, rng)]},
+            "preferred_output": [_said(size, share, rng)],
+            "non_preferred_output": [_said(size, share * rng.uniform(0.5, 1.5), rng)],
         }
         for size in sizes
     ]
+
+
+def _asked(size: int, share: float, rng: random.Random) -> dict[str, str]:
+    return {"role": "user", "content": _text(round(size * (1 - share)), rng)}
+
+
+def _said(size: int, share: float, rng: random.Random) -> dict[str, str]:
+    return {"role": "assistant", "content": _text(round(size * share), rng)}
+
+
+def _text(length: int, rng: random.Random) -> str:
+    return "".join(rng.choices("abcdefghijklmnopqrstuvwxyz    ", k=max(length, 1)))
 
 
 def _seconds_per_step(case: Case) -> float:

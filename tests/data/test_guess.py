@@ -37,14 +37,25 @@ def test_other_scripts_have_fewer_characters_a_token(tmp_path):
     assert han.guess.total > 1.8 * latin.guess.total
 
 
+def test_scripts_count_by_their_share(tmp_path):
+    mixed = [chat("question" * 9, "an answer" * 9), chat("天地玄黄" * 18, "日月盈昃列张" * 18)]
+    report = scan(write_rows(tmp_path / "m.jsonl", mixed))
+    a, b = sorted(report.guess.lengths)
+    per_char = (1 / 4 + 1 / 1.6) / 2
+    assert a == -(-(153 * per_char + 10) // 8) * 8
+    assert b == -(-(180 * per_char + 10) // 8) * 8
+
+
 def test_a_preference_row_is_two_sequences(tmp_path):
     row = {
         "input": {"messages": [{"role": "user", "content": "q" * 200}]},
         "preferred_output": [{"role": "assistant", "content": "a" * 300}],
         "non_preferred_output": [{"role": "assistant", "content": "b" * 300}],
     }
-    report = scan(write_rows(tmp_path / "p.jsonl", [row] * 4))
-    assert report.guess.n_sequences == 8
+    short = {**row, "non_preferred_output": [{"role": "assistant", "content": "b" * 20}]}
+    report = scan(write_rows(tmp_path / "p.jsonl", [row, short, row]))
+    # (200 + 300) / 4 + 3 × 5 = 140 → 144; (200 + 20) / 4 + 15 = 70 → 72
+    assert report.guess.lengths == {144: 5, 72: 1}
 
 
 def test_with_a_tokenizer_nothing_is_guessed(tmp_path):

@@ -13,7 +13,7 @@ from ftlab.data.chat import IGNORED, tokenise
 from ftlab.data.rows import Rows
 from ftlab.data.tokens import load_tokenizer
 from ftlab.issues import Issue
-from ftlab.train.batches import Examples, collate
+from ftlab.train.batches import Example, Examples, collate
 from ftlab.ui.data_panel import issue_html, progress_html
 from ftlab.ui.figures import figures_html
 from ftlab.ui.row_viewer import tokens_html
@@ -290,7 +290,9 @@ def test_what_is_shown_as_trained_is_what_a_batch_trains(length, inputs):
     tokenizer = load_tokenizer(demo.MODEL)
     rows = Rows(demo.TRAIN)
     examples = Examples(
-        rows, range(20), lambda row: tokenise(row, tokenizer, inputs)[0], length or 10**6
+        rows,
+        range(20),
+        lambda row: Example.of(tokenise(row, tokenizer, inputs)[0], length or 10**6),
     )
     batch = collate([examples[i] for i in range(20)], tokenizer.pad_id, "cpu")
     for i in range(20):

@@ -9,13 +9,14 @@ import time
 import pytest
 
 from ftlab.course import course
+from ftlab.errors import FtlabError
 from ftlab.exchange import FORMS
 from ftlab.measured import Measurement
 from ftlab.probing import Probe
 from ftlab.rules import resolve
 from ftlab.spec import JobSpec, parse
-from ftlab.ui.course_svg import CHECKPOINT, EVALUATION, course_html
-from ftlab.ui.exchange_box import NOTHING, content_of, file_name
+from ftlab.ui.course_svg import CHECKPOINT, EVALUATION, MARKS, course_html
+from ftlab.ui.exchange_box import LARGEST, NOTHING, content_of, file_name
 from ftlab.ui.form import JobPanel
 from tests.ui.test_state import scan
 
@@ -54,6 +55,18 @@ def test_a_course_without_data_is_drawn_in_percent():
     assert course_html(JobSpec(model="m"), 40) == ""
 
 
+def test_so_many_marks_that_they_run_into_each_other_are_thinned():
+    spec = JobSpec(
+        model="m", training_file="t", validation_file="v", learning_rate=1e-4, n_evals=5000
+    )
+    drawn = course_html(spec, 10**6)
+    assert len(drawn) < 40_000
+    assert drawn.count(f">{EVALUATION}<") <= MARKS + 1
+    assert "5,001 evaluations" in drawn
+    assert "evaluations" in course_html(spec, None)
+    assert "101" not in course_html(spec, None)
+
+
 # --- the probe -------------------------------------------------------------------------------
 
 
@@ -82,7 +95,9 @@ def test_the_probe_waits_for_a_job_that_could_start(panel, state, files):
 def test_what_was_measured_is_told_and_the_figures_are_made_anew(panel, state, files, monkeypatch):
     state.update(files)
     scan(state)
-    monkeypatch.setattr(Probe, "measure", lambda self: measured())
+    found = measured()
+    monkeypatch.setattr(Probe, "measure", lambda self: found)
+    monkeypatch.setattr("ftlab.cost.find", lambda _: found)  # as remembered
     before = state.checked
     panel.probe.measure.click()
     until(lambda: not panel.probe.task.is_busy)
@@ -103,6 +118,60 @@ def test_a_probe_can_be_cancelled(panel, state, files, monkeypatch):
     until(lambda: not panel.probe.task.is_busy)
     assert "Cancelled" in panel.probe.task.said.value
     assert panel.probe.measure.layout.display is None
+
+
+def test_a_second_click_starts_nothing_and_cancel_ends_what_goes_on(
+    panel, state, files, monkeypatch
+):
+    state.update(files)
+    scan(state)
+    over, measuring = threading.Event(), []
+
+    def measure(probe):
+        measuring.append(probe)
+        return None if over.wait(20) else measured()
+
+    monkeypatch.setattr(Probe, "measure", measure)
+    monkeypatch.setattr(Probe, "cancel", lambda probe: probe in measuring and over.set())
+    panel.probe.measure.click()
+    until(lambda: measuring)
+    panel.probe.measure.click()
+    panel.probe.cancel.click()
+    until(lambda: not panel.probe.task.is_busy)
+    assert len(measuring) == 1
+
+
+def test_what_is_waited_for_is_said(panel, state, files, monkeypatch):
+    state.update(files)
+    scan(state)
+    over = threading.Event()
+
+    def measure(probe):
+        probe._told(0.0, "waiting for cpu, used by a run")
+        over.wait(20)
+
+    monkeypatch.setattr(Probe, "measure", measure)
+    panel.probe.measure.click()
+    until(lambda: "waiting for cpu" in panel.probe.task.said.value)
+    over.set()
+    until(lambda: not panel.probe.task.is_busy)
+
+
+def test_a_result_goes_when_the_form_holds_another_job(panel, state, files, monkeypatch):
+    state.update(files)
+    scan(state)
+    found = measured()
+    monkeypatch.setattr(Probe, "measure", lambda self: found)
+    monkeypatch.setattr("ftlab.cost.find", lambda _: found if state.values["lora_r"] == 4 else None)
+    state.set("lora_r", 4)
+    panel.probe.measure.click()
+    until(lambda: not panel.probe.task.is_busy)
+    assert "GiB at the peak" in panel.probe.task.said.value
+    assert panel.probe.measure.description == "Measure again"
+    state.set("n_epochs", 2)
+    assert "GiB at the peak" in panel.probe.task.said.value
+    state.set("lora_r", 8)
+    assert panel.probe.task.said.value == ""
 
 
 # --- one spec, two engines -------------------------------------------------------------------
@@ -138,12 +207,13 @@ def test_every_form_is_written_and_saved_beside_older_ones(
     box = opened(panel.exchange)
     box.form.value = form
     assert box.text.value
+    known = set()
     for _ in range(2):
         box.save.click()
-    saved = sorted(tmp_path.glob(f"{file_name(form).rpartition('.')[0]}*"))
-    assert len(saved) == 2
-    assert all(path.read_text() == box.text.value.removesuffix("\n") + "\n" for path in saved)
-    assert saved[0].name in box.saved.value or saved[1].name in box.saved.value
+        (new,) = {*tmp_path.glob(f"{file_name(form).rpartition('.')[0]}*")} - known
+        known.add(new)
+        assert new.name in box.saved.value
+        assert new.read_text() == box.text.value.removesuffix("\n") + "\n"
 
 
 def test_the_text_follows_the_form(panel, state, files):
@@ -161,9 +231,13 @@ def test_what_is_read_is_looked_at_before_it_is_set(panel, state, files):
     box.look.click()
     assert "fancy" in box.understood.value
     assert "per_device_train_batch_size" in box.understood.value
-    assert set(panel.review.choices) == {"batch_size", "lora_r"}
-    assert panel.review.ticked == ["batch_size"]  # lora_r was typed
-    panel.review.apply.click()
+    assert set(panel.exchange.review.choices) == {"batch_size", "lora_r"}
+    assert sorted(panel.exchange.review.ticked) == [
+        "batch_size",
+        "lora_r",
+    ]  # both are a person's own
+    panel.exchange.review.choices["lora_r"].value = False
+    panel.exchange.review.apply.click()
     assert (state.values["batch_size"], state.values["lora_r"]) == (4, 4)
     assert "batch_size" in state.typed
     state.undo()
@@ -176,7 +250,7 @@ def test_what_holds_no_job_is_told(panel, text, said):
     box.pasted.value = text
     box.look.click()
     assert said in box.understood.value
-    assert not panel.review.choices
+    assert not panel.exchange.review.choices
 
 
 def test_a_path_stands_for_the_text_of_its_file(tmp_path):
@@ -185,7 +259,39 @@ def test_a_path_stands_for_the_text_of_its_file(tmp_path):
     assert content_of(f" {file} ") == "model: demo\n"
     assert content_of("model: demo") == "model: demo"
     assert content_of(str(tmp_path)) == str(tmp_path)
-    assert content_of("x" * 5000) == "x" * 5000
+    for text in (
+        "x" * 300,
+        "x" * 5000,
+        "~nobody-of-that-name/a",
+        '{"a": "' + "b" * 400 + '"}',
+        "\0",
+    ):
+        assert content_of(text) == text
+    large = tmp_path / "large.json"
+    large.write_bytes(b" " * (LARGEST + 1))
+    with pytest.raises(FtlabError, match="larger than 1 MiB"):
+        content_of(str(large))
+
+
+def test_a_long_line_of_json_is_read_and_never_told_to_the_foot(panel, state, files):
+    state.update(files)
+    box = opened(panel.exchange)
+    box.pasted.value = json.dumps({"n_epochs": 2, "suffix": "s", "note": "x" * 400})
+    box.look.click()
+    assert set(panel.exchange.review.choices) == {"n_epochs", "suffix"}
+    assert "went wrong" not in state.message[1]
+
+
+def test_another_text_closes_the_offer_of_the_one_before(panel, state, files):
+    state.update(files)
+    box = opened(panel.exchange)
+    box.pasted.value = '{"n_epochs": 7}'
+    box.look.click()
+    assert panel.exchange.review.layout.display is None
+    box.pasted.value = "{'n_epochs': "
+    box.look.click()
+    assert panel.exchange.review.layout.display == "none"
+    assert "n_epochs" not in state.values
 
 
 def test_what_was_written_is_read_again(panel, state, files):
@@ -195,6 +301,6 @@ def test_what_was_written_is_read_again(panel, state, files):
     box.pasted.value = box.text.value
     state.replace({})
     box.look.click()
-    panel.review.apply.click()
+    panel.exchange.review.apply.click()
     wanted = {**files, "n_epochs": 3, "lora_trainable_modules": ("q_proj", "v_proj")}
     assert resolve(parse(state.values)[0]).spec == resolve(parse(wanted)[0]).spec

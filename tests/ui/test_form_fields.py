@@ -313,3 +313,16 @@ def test_none_is_a_choice_that_can_be_seen():
         assert control.read() is (NOT_GIVEN if value is True else value)
     control.widget.label = "None"  # as a person chooses it
     assert control.read() is None
+
+
+def test_half_a_character_reaches_no_control():
+    control = make_input("suffix")
+    control.show("a\ud800b")
+    assert control.widget.value == "a?b"
+
+
+def test_a_number_beyond_all_rates_is_taken_as_it_stands():
+    control = make_input("learning_rate")
+    control.widget.value = "9" * 400
+    assert control.read() == int("9" * 400)
+    assert control.slider.value is None

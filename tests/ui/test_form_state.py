@@ -16,6 +16,7 @@ from ftlab.ui import history
 from ftlab.ui.draft import read_draft
 from ftlab.ui.knobs import NOT_GIVEN
 from ftlab.ui.workbench import Workbench
+from tests.ui.test_state import scan
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -314,3 +315,29 @@ def test_assigning_none_changes_nothing(bench):
     before = bench.spec
     bench.spec = None
     assert bench.spec is before
+
+
+def test_taking_what_is_offered_is_a_step_of_its_own(state):
+    state.set("lora_r", 64)
+    state.update({"lora_r": 8}, typed=False)
+    state.undo()
+    assert state.given("lora_r") == 64
+
+
+def test_a_number_that_is_none_changes_nothing_else(state):
+    state.set("learning_rate", float("nan"))
+    state.set("lora_r", 1)
+    state.set("lora_r", 16)
+    assert state.typed == {"learning_rate", "lora_r"}
+    state.undo()  # both keys at once
+    assert state.given("lora_r") is NOT_GIVEN
+
+
+def test_a_huge_number_of_epochs_is_answered_at_once_and_none_is_offered(state, files):
+    state.update(files)
+    scan(state)
+    state.set("n_epochs", 10**12)
+    assert state.resolved.spec.n_epochs == 10**12
+    state.set("n_epochs", float("inf"))
+    (issue,) = (i for i in state.issues if i.where == "n_epochs")
+    assert issue.fix is None

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ftlab.cost import duration_in_words
 from ftlab.data.rows import Rows, split
+from ftlab.estimated import duration_in_words
 from ftlab.events import Log, Metrics, Status
 from ftlab.job import Job
 from ftlab.runs import Run

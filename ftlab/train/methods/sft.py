@@ -2,26 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-import torch
-from torch.nn import functional
+from ftlab.data.chat import Tokens
+from ftlab.errors import FtlabError
+from ftlab.spec import JobSpec
+from ftlab.train.batches import Example, collate
+from ftlab.train.methods.method import Loss, Pieces, token_losses
 
-from ftlab.data.chat import IGNORED
-from ftlab.train.batches import Batch
 
+class Sft:
+    """The loss is the sum over trained tokens of (row's weight × cross-entropy in nats), divided by
+    the trained tokens of the whole step, so that cutting a step into pieces changes nothing."""
 
-def loss_sum(model: Any, batch: Batch) -> torch.Tensor:
-    """Sum over the trained tokens of (row's weight × cross-entropy in nats).
+    needs_reference = False
 
-    The caller divides by the trained tokens of the whole step, so that cutting a step into
-    pieces changes nothing.
-    """
-    logits = model(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False).logits
-    targets = batch.labels[:, 1:]
-    trained = targets != IGNORED
-    losses = functional.cross_entropy(
-        logits[:, :-1][trained].float(), targets[trained], reduction="none"
-    )
-    weights = batch.weights[:, None].expand_as(targets)[trained]
-    return (losses * weights).sum()
+    def __init__(self, spec: JobSpec) -> None:
+        pass
+
+    def read(self, sequences: tuple[Tokens, ...], longest: int) -> Example:
+        """The row's one sequence."""
+        if len(sequences) != 1:
+            raise FtlabError(
+                "The row is a preference; SFT takes rows with one answer. "
+                "Use training_method dpo, or another file."
+            )
+        return Example.of(sequences[0], longest)
+
+    def divisor(self, rows: Sequence[Example]) -> int:
+        """The trained tokens."""
+        return sum(row.n_trained for row in rows)
+
+    def refer(self, model: Any, pieces: Pieces, pad_id: int, device: str) -> None:
+        """Nothing: the answers are the reference."""
+
+    def loss(self, model: Any, rows: Sequence[Example], pad_id: int, device: str) -> Loss:
+        """The weighted sum."""
+        batch = collate(rows, pad_id, device)
+        losses = token_losses(model, batch)
+        return Loss((losses.values * batch.weights[losses.row]).sum(), {})

@@ -1,0 +1,120 @@
+"""Preference training: DPO and what follows from it.
+
+With Δ the log-probability of the preferred answer less that of the other one, and Δref the same by
+the model before training, the loss of a pair is −log σ(β(Δ − Δref)) (Rafailov et al., 2023,
+arXiv 2305.18290). Length-normalised, each log-probability is divided by its trained tokens.
+Without a reference, Δref is 0. RPO adds rpo_alpha × the preferred answer's mean negative
+log-likelihood (Pang et al., 2024, arXiv 2404.19733). SimPO is length-normalised, has no reference
+and takes simpo_gamma off the margin (Meng et al., 2024, arXiv 2405.14734).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch.nn.functional import logsigmoid
+
+from ftlab.data.chat import Tokens
+from ftlab.errors import FtlabError
+from ftlab.spec import JobSpec
+from ftlab.train.batches import Example, Pair, collate
+from ftlab.train.methods.method import Loss, Pieces, token_losses
+
+BETA = 0.1  # the service's default
+
+
+class _Scores(NamedTuple):
+    """(pairs,) log-probabilities of the trained tokens of each answer."""
+
+    chosen: torch.Tensor
+    rejected: torch.Tensor
+
+
+class Dpo:
+    """The loss is the mean over the pairs of a step, each by its row's weight."""
+
+    def __init__(self, spec: JobSpec) -> None:
+        self.beta = spec.dpo_beta or BETA
+        self.gamma = spec.simpo_gamma or 0.0
+        self.rpo_alpha = spec.rpo_alpha or 0.0
+        self.by_length = spec.dpo_normalize_logratios_by_length or self.gamma > 0
+        self.needs_reference = spec.needs_reference
+
+    def read(self, sequences: tuple[Tokens, ...], longest: int) -> Pair:
+        """The preferred answer and the other one, each behind the same input."""
+        if len(sequences) != 2:
+            raise FtlabError(
+                "The row has one answer; DPO takes rows with a preferred and another output. "
+                "Use training_method sft, or another file."
+            )
+        chosen, rejected = (Example.of(sequence, longest) for sequence in sequences)
+        return Pair(chosen, rejected)
+
+    def divisor(self, rows: Sequence[Pair]) -> int:
+        """The pairs."""
+        return len(rows)
+
+    def refer(self, model: Any, pieces: Pieces, pad_id: int, device: str) -> None:
+        """Keep the log-probabilities of the model without its adapter, in the pairs."""
+        was_training = model.training
+        model.eval()
+        with torch.no_grad(), _without_adapter(model):
+            for pairs in pieces:
+                scores = _scores(model, pairs, pad_id, device)
+                found = zip(scores.chosen.tolist(), scores.rejected.tolist(), strict=True)
+                for pair, reference in zip(pairs, found, strict=True):
+                    pair.reference = reference
+        model.train(was_training)
+
+    def loss(self, model: Any, rows: Sequence[Pair], pad_id: int, device: str) -> Loss:
+        """The loss, and what the model prefers by now."""
+        scores = _scores(model, rows, pad_id, device)
+        sizes = _n_trained(rows).to(device)
+        chosen, rejected = (
+            score - reference
+            for score, reference in zip(scores, self._references(rows, device), strict=True)
+        )
+        per_token = sizes if self.by_length else torch.ones_like(sizes)
+        margin = self.beta * (chosen / per_token[0] - rejected / per_token[1]) - self.gamma
+        losses = -logsigmoid(margin)
+        if self.rpo_alpha:
+            losses = losses - self.rpo_alpha * scores.chosen / sizes[0]
+        weights = torch.tensor([pair.weight for pair in rows], device=device)
+        with torch.no_grad():
+            sums = {
+                "rewards_chosen": self.beta * chosen.sum().item(),
+                "rewards_rejected": self.beta * rejected.sum().item(),
+                "rewards_accuracy": float((chosen > rejected).sum()),
+            }
+        return Loss((losses * weights).sum(), sums)
+
+    def _references(self, pairs: Sequence[Pair], device: str) -> _Scores:
+        if not self.needs_reference:
+            zeros = torch.zeros(len(pairs), device=device)
+            return _Scores(zeros, zeros)
+        known = [pair.reference for pair in pairs if pair.reference is not None]
+        assert len(known) == len(pairs), "refer() comes before loss()"
+        return _Scores(*torch.tensor(known, device=device).T)
+
+
+def _scores(model: Any, pairs: Sequence[Pair], pad_id: int, device: str) -> _Scores:
+    """Both answers of all pairs in one batch."""
+    examples = [pair.chosen for pair in pairs] + [pair.rejected for pair in pairs]
+    losses = token_losses(model, collate(examples, pad_id, device))
+    sums = torch.zeros(len(examples), device=device).index_add(0, losses.row, losses.values)
+    return _Scores(*(-sums).chunk(2))
+
+
+def _n_trained(pairs: Sequence[Pair]) -> torch.Tensor:
+    """(2, pairs) trained tokens of the chosen and the rejected answers, at least 1."""
+    sizes = [[p.chosen.n_trained for p in pairs], [p.rejected.n_trained for p in pairs]]
+    return torch.tensor(sizes, dtype=torch.float32).clamp(min=1)
+
+
+def _without_adapter(model: Any) -> Any:
+    """The model as it was; where all weights train, it is so before the first step alone."""
+    off = getattr(model, "disable_adapter", None)
+    return off() if off is not None else contextlib.nullcontext()
