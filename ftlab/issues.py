@@ -158,9 +158,11 @@ def _takes(model: type[BaseModel], name: str, value: Any) -> bool:
 def _bad_value(name: str, value: Any, field: FieldInfo, engines: tuple[str, ...]) -> Issue:
     nearest = _nearest(value, field)
     advice = "Leave it out or give such a value." if nearest is None else f"Use {nearest!r}."
+    # What is nested may hold anything, a key among it.
+    given = "a mapping" if isinstance(value, Mapping) else shown(value)
     return Issue(
         "error",
-        f"{name} is {shown(value)}; it takes {_bounds(value, field)}. {advice}",
+        f"{name} is {given}; it takes {_bounds(value, field)}. {advice}",
         code="bad_value",
         where=name,
         blocks=engines,

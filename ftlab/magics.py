@@ -76,7 +76,8 @@ def _recommend(options: argparse.Namespace) -> Any:
 
 
 def _estimate(options: argparse.Namespace) -> Any:
-    found = estimate_of(options.spec, probed=options.probe).estimate
+    asked = estimate_of(options.spec, probed=options.probe, usd_per_hour=options.usd_per_hour)
+    found = asked.estimate
     return found.as_dict() if options.json else found
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -210,10 +213,118 @@ def test_an_estimate_says_that_the_job_would_be_refused(tmp_path, capsys):
     assert "would be refused" in printed.err
 
 
-def test_a_length_below_1_is_wrong_usage(good, capsys):
+@pytest.mark.parametrize("text", ["-3", "0", "abc", "1.5", "nan", "9" * 5000])
+def test_a_length_that_is_none_is_wrong_usage(text, good, capsys):
     with pytest.raises(SystemExit) as ended:
-        run("scan", good, "--max-seq-length", "-3")
+        run("scan", good, "--max-seq-length", text)
     assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert "is given; it takes a whole number from 1. Give for example 2048." in said
+
+
+@pytest.mark.parametrize("text", ["0", "1", "half", "nan"])
+def test_a_share_that_is_none_is_wrong_usage(text, good, capsys):
+    with pytest.raises(SystemExit) as ended:
+        run("split", good, text)
+    assert ended.value.code == 2
+    assert f"'{text}' is given; it takes a number between 0 and 1." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["check", "estimate", "export", "import", "train"])
+def test_a_name_with_line_breaks_feigns_no_second_issue(verb, tmp_path, capsys):
+    spec = tmp_path / "spec.json"
+    spec.write_text(json.dumps({"x\n▲ all fine": 1, "n_epochs": "\n▲ fine"}))
+    run(verb, spec, *(["json"] if verb == "export" else []))
+    printed = capsys.readouterr()
+    lines = (printed.out + printed.err).splitlines()
+    assert not [line for line in lines if line.startswith("▲ all fine")]
+    assert verb == "estimate" or [line for line in lines if "x\\n▲ all fine" in line]
+
+
+def test_an_error_inside_ftlab_is_not_taken_for_a_mistake_of_the_person(tmp_path, monkeypatch):
+    def broken(text):
+        raise ValueError("math domain error")
+
+    monkeypatch.setattr("ftlab.exchange.plain.from_json", broken)
+    spec = tmp_path / "spec.json"
+    spec.write_text("{}")
+    with pytest.raises(ValueError, match="math domain error"):
+        run("check", spec)
+
+
+@pytest.mark.parametrize("file", ["a\0b", "\ud800", "x" * 5000, "\n"])
+@pytest.mark.parametrize("verb", ["check", "estimate", "engines", "train", "import"])
+def test_a_file_name_that_no_system_takes_is_an_issue(verb, file, tmp_path, capsys):
+    spec = tmp_path / "spec.json"
+    spec.write_text(json.dumps({"model": "demo", "training_file": file}))
+    run(verb, spec)
+    assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["scan", "repair", "estimate", "train", "attach", "stop"])
+def test_only_verbs_that_follow_runs_say_that_a_run_goes_on(verb, good, capsys, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    for name in ("data.report.scan", "providers.submit", "runs.attach"):
+        monkeypatch.setattr(f"ftlab.{name}", interrupted)
+    monkeypatch.setattr("ftlab.cli.specs.read_values", interrupted)
+    monkeypatch.setattr("ftlab.cli.runs.read_values", lambda _: {})
+    assert run(verb, good) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("Interrupted.")
+    assert ("goes on" in said) == (verb in ("train", "attach", "stop"))
+
+
+def python(*arguments, **environment):
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        capture_output=True,
+        env={**os.environ, **environment},
+        check=False,
+    )
+
+
+def test_a_terminal_without_our_marks_gets_escapes(tmp_path):
+    spec = tmp_path / "spec.json"
+    spec.write_text(json.dumps({"n_epochs": 0, "schlüssel": 1}))
+    ended = python("-m", "ftlab.cli", "check", spec, PYTHONIOENCODING="ascii", PYTHONUTF8="0")
+    assert ended.returncode == 1
+    assert b"\\u25b2 n_epochs is 0; " in ended.stdout
+    assert b"schl\\xfcssel" in ended.stdout
+    assert ended.stderr == b""
+
+
+def test_python_without_docstrings_runs_every_verb(good):
+    assert b"estimate" in python("-OO", "-m", "ftlab.cli", "--help").stdout
+    ended = python("-OO", "-m", "ftlab.cli", "scan", good)
+    assert (ended.returncode, ended.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("name", ["spec.json", "spec.toml"])
+def test_a_mark_of_windows_in_front_of_a_spec_is_no_part_of_it(name, tmp_path, capsys):
+    spec = tmp_path / name
+    text = '{"n_epochs": 0}' if name.endswith("json") else "n_epochs = 0"
+    spec.write_bytes(b"\xef\xbb\xbf" + text.encode())
+    assert run("check", spec) == 1
+    assert "n_epochs is 0" in capsys.readouterr().out
+
+
+def test_what_the_machine_costs_makes_the_price_of_a_job_here(good, tmp_path, capsys):
+    spec = tmp_path / "spec.json"
+    values = {"model": "demo", "training_file": str(good), "max_steps": 2}
+    spec.write_text(json.dumps(values))
+    prices = []
+    for more in ([], ["--usd-per-hour", "2.5"], ["--usd-per-hour", "5"]):
+        assert run("estimate", spec, "--json", *more) == 0
+        prices.append(json.loads(capsys.readouterr().out)["local_price"])
+    assert prices[0] is None
+    assert prices[2] == pytest.approx([2 * dollars for dollars in prices[1]])
+    with pytest.raises(SystemExit):
+        run("estimate", spec, "--usd-per-hour", "-1")
+    assert "'-1' is given; it takes a number from 0. Give for example 2.5." in (
+        capsys.readouterr().err
+    )
 
 
 def test_a_path_that_can_not_be_used_is_said(good, tmp_path, capsys, monkeypatch):

@@ -238,15 +238,18 @@ def test_a_spec_may_be_toml_for_every_verb_that_takes_one(tmp_path, capsys):
     assert json.loads(capsys.readouterr().out) == values
 
 
-@pytest.mark.parametrize("text", [b"model = demo", b"\xff", None])
-def test_toml_that_is_no_spec_is_said(text, tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [(b"model = demo", "is no TOML"), (b"\xff", "UTF-8"), (None, "Correct the path")],
+)
+def test_toml_that_is_no_spec_is_said(text, told, tmp_path, capsys):
     spec = tmp_path / "spec.toml"
     if text is not None:
         spec.write_bytes(text)
     assert run("check", spec) == 1
     said = capsys.readouterr().err
     assert said.startswith(f"{spec}")
-    assert "TOML" in said
+    assert told in said
 
 
 def test_engines_as_json(tmp_path, capsys):

@@ -9,9 +9,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 
 from ftlab.cli.parser import add_estimate_arguments, add_recommend_arguments, make_parser
 from ftlab.cli.printing import print_issues, say
+from ftlab.cli.runs import FOLLOWING
 from ftlab.cli.specs import estimate_of
 from ftlab.errors import FtlabError, InvalidSpec
 
@@ -20,6 +22,7 @@ __all__ = ["add_estimate_arguments", "add_recommend_arguments", "estimate_of", "
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status: 0 done, 1 refused or failed, 2 wrong usage."""
+    _print_anything()
     options = make_parser().parse_args(arguments)
     try:
         return options.command(options)
@@ -28,10 +31,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # The reader of our output has gone, as `| head` does; Python would tell it at exit too.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (FtlabError, ValueError) as exc:
+    except FtlabError as exc:
         say(exc, to=sys.stderr)
     except OSError as exc:
         say(f"{exc}. The path must be one that you can read and write; correct it.", to=sys.stderr)
     except KeyboardInterrupt:
-        say("Interrupted. A run that was started goes on: see `ftlab runs`.", to=sys.stderr)
+        goes_on = " A run that was started goes on: see `ftlab runs`."
+        say("Interrupted." + goes_on * (options.command in FOLLOWING), to=sys.stderr)
     return 1
+
+
+def _print_anything() -> None:
+    """Escape what a terminal's own encoding has not, as the marks of issues in ASCII."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a notebook's are none
+            stream.reconfigure(errors="backslashreplace")

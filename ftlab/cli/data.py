@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from ftlab.cli.printing import plain, print_issues, print_json, say
+from ftlab.cli.printing import plain, print_issues, print_json, say, say_line
 from ftlab.issues import SHAPES
 
 if TYPE_CHECKING:
@@ -95,4 +95,4 @@ def split(options: argparse.Namespace) -> int:
 
 def _print_problems(problems: Iterable[Problem]) -> None:
     for problem in problems:
-        say(f"{SHAPES[problem.level]} {problem.message}")
+        say_line(f"{SHAPES[problem.level]} {problem.message}")

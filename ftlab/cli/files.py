@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -11,36 +10,11 @@ from ftlab.errors import FtlabError
 
 
 def read_values(file: Path) -> dict[str, Any]:
-    """The values of a spec. Raises FtlabError when the file holds none."""
-    return _toml_values(file) if file.suffix.lower() == ".toml" else _json_values(file)
+    """The values of a spec, JSON or TOML. Raises FtlabError when the file holds none."""
+    from ftlab.exchange.plain import from_json, from_toml  # not at the start of every verb
 
-
-def _json_values(file: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as exc:
-        raise FtlabError(
-            f"{file} can't be read as a spec ({exc}); it takes one JSON object with the values. "
-            'Write for example {"model": "demo", "training_file": "train.jsonl"}.'
-        ) from exc
-    if not isinstance(values, dict):
-        raise FtlabError(
-            f"{file} holds a JSON {type(values).__name__}; a spec is one JSON object. "
-            "Put the values into braces."
-        )
-    return values
-
-
-def _toml_values(file: Path) -> dict[str, Any]:
-    from ftlab.exchange.plain import from_toml  # after the start: most specs are JSON
-
-    try:
-        found = from_toml(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as exc:
-        raise FtlabError(
-            f"{file} can't be read as a spec ({exc}); it takes one TOML document with the values. "
-            'Write for example model = "demo".'
-        ) from exc
+    parse = from_toml if file.suffix.lower() == ".toml" else from_json
+    found = parse(read_text(file))
     if found.lost:
         raise FtlabError(f"{file}: {found.lost[0].message}")
     return found.values

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import math
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -10,6 +12,7 @@ from typing import NoReturn
 import ftlab
 from ftlab.cli import data, forms, runs, specs
 from ftlab.cli.printing import visible
+from ftlab.issues import shown
 
 Command = Callable[[argparse.Namespace], int]
 Add = Callable[[str, Command], argparse.ArgumentParser]
@@ -45,8 +48,8 @@ def make_parser() -> argparse.ArgumentParser:
     verbs = whole.add_subparsers(required=True, metavar="COMMAND")
 
     def add(name: str, command: Command) -> argparse.ArgumentParser:
-        text = command.__doc__ or ""
-        verb = verbs.add_parser(name, help=text.splitlines()[0], description=text)
+        text = command.__doc__ or ""  # none under python -OO
+        verb = verbs.add_parser(name, help=text.partition("\n")[0], description=text)
         verb.set_defaults(command=command)
         return verb
 
@@ -74,7 +77,7 @@ def _add_data_verbs(add: Add) -> None:
     )
     split = add("split", data.split)
     split.add_argument("file", type=Path)
-    split.add_argument("share", type=float, help="of the rows, for validation, such as 0.05")
+    split.add_argument("share", type=_share, help="of the rows, for validation, such as 0.05")
 
 
 def _add_scan_arguments(verb: argparse.ArgumentParser) -> None:
@@ -122,10 +125,16 @@ def add_recommend_arguments(verb: argparse.ArgumentParser) -> None:
 
 
 def add_estimate_arguments(verb: argparse.ArgumentParser) -> None:
-    """SPEC [--probe] [--json], as in the notebook too."""
+    """SPEC [--probe] [--usd-per-hour USD] [--json], as in the notebook too."""
     verb.add_argument("spec", type=Path, help=SPEC_HELP)
     verb.add_argument(
         "--probe", action="store_true", help="run a few steps first, and measure memory and time"
+    )
+    verb.add_argument(
+        "--usd-per-hour",
+        type=_dollars,
+        metavar="USD",
+        help="what an hour of this machine costs, for the price here",
     )
     verb.add_argument("--json", action="store_true")
 
@@ -154,7 +163,22 @@ def _add_run_verbs(add: Add) -> None:
 
 
 def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is no length; give 1 or more tokens")
-    return value
+    return int(_checked(text, lambda n: n >= 1 and n == int(n), "a whole number from 1", "2048"))
+
+
+def _share(text: str) -> float:
+    return _checked(text, lambda n: 0 < n < 1, "a number between 0 and 1", "0.05")
+
+
+def _dollars(text: str) -> float:
+    return _checked(text, lambda n: n >= 0, "a number from 0", "2.5")
+
+
+def _checked(text: str, fits: Callable[[float], bool], takes: str, example: str) -> float:
+    """The number that an argument is; argparse's own message would name a Python function."""
+    with contextlib.suppress(ValueError):
+        if math.isfinite(value := float(text)) and fits(value):
+            return value
+    raise argparse.ArgumentTypeError(
+        f"{shown(text)} is given; it takes {takes}. Give for example {example}."
+    )

@@ -17,6 +17,11 @@ def say(text: object, to: IO[str] | None = None) -> None:
     print(visible(str(text)), file=to)
 
 
+def say_line(text: object, to: IO[str] | None = None) -> None:
+    """Print what is one line, so that no name in it can feign a second one."""
+    say(str(text).replace("\n", "\\n"), to)
+
+
 def visible(text: str) -> str:
     """Text without the control characters that could steer a terminal."""
     return "".join(c if c.isprintable() or c in "\n\u3000\xa0" else _named(c) for c in text)
@@ -51,7 +56,7 @@ def plain(issue: Issue) -> dict[str, Any]:
 def print_issues(issues: Sequence[Issue], to: IO[str] | None = None) -> None:
     """One line each, and a second one where several lines of a file are meant."""
     for issue in issues:
-        say(issue, to)
+        say_line(issue, to)
         if len(issue.lines) > 1:
             shown = ", ".join(map(str, issue.lines[:LINES_SHOWN]))
             say(f"    lines {shown}" + (", …" if issue.count > LINES_SHOWN else ""), to)

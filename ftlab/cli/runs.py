@@ -77,6 +77,10 @@ def demo(options: argparse.Namespace) -> int:
     return 0
 
 
+FOLLOWING = (train, attach, stop, demo)
+"""Verbs that watch a run, which goes on without them."""
+
+
 def _show(run: Any) -> int:
     """A progress bar until the run ends, then how it ended; 0 when it completed."""
     _follow(run)

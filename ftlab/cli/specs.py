@@ -12,7 +12,7 @@ from ftlab.cli.printing import plain, print_issues, print_json, say, teller
 from ftlab.issues import errors_for
 
 if TYPE_CHECKING:
-    from ftlab.cost import Estimate
+    from ftlab.estimated import Estimate
 
 
 def recommend(options: argparse.Namespace) -> int:
@@ -59,7 +59,9 @@ def estimate(options: argparse.Namespace) -> int:
     the memory is tight; measured, what a probe of this job found; incomplete, true while some
     fields are wrong; basis, lines of what the figures rest on.
     """
-    found, is_refused = estimate_of(options.spec, probed=options.probe)
+    found, is_refused = estimate_of(
+        options.spec, probed=options.probe, usd_per_hour=options.usd_per_hour
+    )
     if options.json:
         print_json(found.as_dict())
         return 0
@@ -79,8 +81,12 @@ class EstimateOfFile(NamedTuple):
     """Whether the embedded trainer would refuse the job."""
 
 
-def estimate_of(file: Path, *, probed: bool = False) -> EstimateOfFile:
+def estimate_of(
+    file: Path, *, probed: bool = False, usd_per_hour: float | None = None
+) -> EstimateOfFile:
     """The estimate of a file with the values of a spec, after a probe if asked for.
+
+    `usd_per_hour` is what this machine costs; without it a job here has no price.
 
     Raises FtlabError when the file can't be read, and as `probe` does.
     """
@@ -94,6 +100,7 @@ def estimate_of(file: Path, *, probed: bool = False) -> EstimateOfFile:
     if probed:
         tell = teller()
         probe(values, report=report, validation=validation, told=lambda _, what: tell(what))
-    found = estimate_job(values, report, validation=validation)
+    options = {"usd_per_hour": usd_per_hour}
+    found = estimate_job(values, report, validation=validation, options=options)
     refused = errors_for(examine(values, get_provider("local"), report, validation), "local")
     return EstimateOfFile(found, bool(refused))

@@ -13,12 +13,12 @@ from typing import Any
 
 from ftlab.data.report import DataReport
 from ftlab.exchange import huggingface_run as run
-from ftlab.exchange.intervals import SCAN, n_steps_of
+from ftlab.exchange.intervals import SCAN, n_steps_of, number, share_of
 from ftlab.exchange.ledger import Imported, Keys
-from ftlab.issues import shown
 from ftlab.names import FOREIGN_NAMES, OTHER_UNITS
-from ftlab.spec import FIELDS
+from ftlab.spec import FIELDS, bare_kinds, none_is_value
 
+MODULES_FIELD = "lora_trainable_modules"
 RENAMED = {
     **{name: ours for name, ours in FOREIGN_NAMES.items() if name not in OTHER_UNITS},
     "model_revision": "hf_model_revision",
@@ -70,146 +70,157 @@ def from_arguments(
     `n_devices` is what per-device sizes are multiplied with; without a `report`, intervals in
     steps are lost unless max_steps is given.
     """
-    keys = Keys(arguments)
-    values: dict[str, Any] = {}
+    keys = Keys({name: _with_numbers(name, value) for name, value in arguments.items()})
     for name in arguments:
-        ours = name if name in FIELDS else RENAMED.get(name)
-        if ours and name not in READ_BELOW and arguments[name] is not None:
-            values[ours] = keys.take(name)
-            if ours != name:
-                keys.hint(name, ours)
-    values |= run.batch(keys, n_devices)
-    for read in (run.length, run.optimizer, run.schedule, _method, _adapter):
-        values |= read(keys, values, report)
-    n_steps = n_steps_of(values, report)
-    values |= run.warmup(keys, n_steps) | run.counts(keys, values, n_steps)
-    _tell_twice(keys, arguments, values)
-    _tell_defaults(keys, arguments, values)
+        _rename(keys, name)
+    run.batch(keys, n_devices)
+    run.length(keys, report)
+    run.optimizer(keys)
+    run.schedule(keys)
+    _method(keys)
+    _inputs(keys, report)
+    _adapter(keys)
+    n_steps = n_steps_of(keys.values, report)
+    run.warmup(keys, n_steps)
+    run.counts(keys, n_steps)
+    _tell_defaults(keys)
     _set_aside(keys, arguments)
-    return keys.done(values)
+    return keys.done(keys.values)
 
 
+MODULES = (MODULES_FIELD, *(n for n, o in RENAMED.items() if o == MODULES_FIELD))
 READ_BELOW = {
-    *("max_steps", "num_train_epochs", "lr_scheduler_type", "train_on_inputs", "lora"),
-    *("target_modules", "lora_target_modules", "lora_trainable_modules", "quantization"),
+    *run.EPOCHS,
+    *MODULES,
+    "max_steps",
+    "lr_scheduler_type",
+    "lr_scheduler",
+    "warmup_ratio",
 }
 """Names of ours, or renamed ones, that take more than a new name."""
 
 
-def _method(keys: Keys, values: Mapping[str, Any], report: DataReport | None) -> dict[str, Any]:
-    found = _inputs(keys, report)
+def _ours(name: str) -> str:
+    return name if name in FIELDS else RENAMED.get(name, "")
+
+
+def _with_numbers(name: str, value: Any) -> Any:
+    """A value with numbers where it holds texts of them, unless a field of ours takes text."""
+    if (ours := _ours(name)) and {int, float}.isdisjoint(bare_kinds(FIELDS[ours])):
+        return value
+    if isinstance(value, Mapping):
+        return {inner: number(part) for inner, part in value.items()}
+    return [number(part) for part in value] if isinstance(value, (list, tuple)) else number(value)
+
+
+def _rename(keys: Keys, name: str) -> None:
+    ours = _ours(name)
+    if not ours or name in READ_BELOW:
+        return
+    value = keys.take(name)
+    if value is not None or (name == ours and none_is_value(FIELDS[ours])):
+        keys.give(ours, value, name)
+
+
+def _method(keys: Keys) -> None:
     kinds = keys.take("loss_type")
     kinds = [kinds] if isinstance(kinds, str) else kinds
     if kinds == ["sigmoid_norm"]:
-        found["dpo_normalize_logratios_by_length"] = True
-        keys.hint("loss_type", "dpo_normalize_logratios_by_length")
+        keys.give("dpo_normalize_logratios_by_length", value=True, path="loss_type")
     elif kinds == ["sigmoid", "sft"]:
-        found |= _rpo(keys)
+        _rpo(keys)
     elif kinds not in (None, ["nll"], ["sigmoid"]):
         keys.lose("loss_type", "ftlab has sigmoid, sigmoid_norm and sigmoid with sft. Use one.")
     is_dpo = any(keys.has(name) for name in DPO_ONLY) or kinds not in (None, ["nll"])
-    return {**found, "training_method": "dpo"} if is_dpo else found
+    if is_dpo and keys.is_foreign:
+        keys.values.setdefault("training_method", "dpo")
 
 
-def _rpo(keys: Keys) -> dict[str, Any]:
+def _rpo(keys: Keys) -> None:
     """The weight of the answer's own likelihood beside the preference."""
     weights = keys.take("loss_weights") or (1.0, 1.0)
-    keys.hint("loss_type", "rpo_alpha", ", the weight of sft beside sigmoid")
-    try:
-        preference, answer = weights
-        return {"rpo_alpha": answer / preference}
-    except (TypeError, ValueError, ZeroDivisionError):
+    is_pair = isinstance(weights, (list, tuple)) and len(weights) == 2
+    share = share_of(weights[1], weights[0]) if is_pair else None
+    if share is None:
         keys.lose("loss_weights", "it takes two numbers, the first above 0. Correct them.")
-        return {}
+        return
+    path = "loss_weights" if keys.has("loss_weights") else "loss_type"
+    keys.give("rpo_alpha", share, path, ", the weight of sft beside sigmoid")
 
 
-def _inputs(keys: Keys, report: DataReport | None) -> dict[str, Any]:
+def _inputs(keys: Keys, report: DataReport | None) -> None:
     """TRL trains a conversation whole unless told otherwise, and of a pair only the answer."""
-    own, name = keys.take("train_on_inputs"), "assistant_only_loss"
-    answers, of_pairs = keys.take(name), keys.take("completion_only_loss")
-    if answers is None:
-        name, answers = "completion_only_loss", of_pairs
-    elif answers is False:
-        if report is None or report.format is None:
-            keys.lose(name, f"what it trains depends on the rows. {SCAN}")
-            answers = None
-        else:
-            answers = report.format != "conversation"
-    if not isinstance(answers, bool):
-        given = own if answers is None else answers
-        return {} if given is None else {"train_on_inputs": given}
-    keys.hint(name, "train_on_inputs", f", the other way round: {not answers}")
-    return {"train_on_inputs": not answers}
+    of_pairs = keys.take("completion_only_loss")
+    for name in ("assistant_only_loss", "completion_only_loss"):
+        answers = keys.take(name)
+        if name == "assistant_only_loss" and answers is False:
+            answers = _of_chats_off(keys, name, of_pairs, report)
+        if isinstance(answers, bool):
+            how = f", the other way round: {not answers}"
+            keys.give("train_on_inputs", not answers, name, how)
+        elif answers is not None:
+            keys.lose(name, "it takes True or False. Correct it.", ours="train_on_inputs")
 
 
-def _adapter(keys: Keys, values: Mapping[str, Any], report: DataReport | None) -> dict[str, Any]:
-    has = True if any(keys.has(name) for name in ADAPTER) else keys.take("lora")
-    keys.take("lora")
+def _of_chats_off(keys: Keys, name: str, of_pairs: Any, report: DataReport | None) -> bool | None:
+    """Whether only answers train where assistant_only_loss is off; None where pairs decide."""
+    kind = None if report is None else report.format
+    if kind == "conversation":
+        return False
+    if of_pairs is None and kind is None:
+        keys.lose(name, f"what it trains depends on the rows. {SCAN}")
+    return True if of_pairs is None and kind is not None else None
+
+
+def _adapter(keys: Keys) -> None:
+    wanted = keys.take("use_peft")
+    if isinstance(wanted, bool):
+        keys.give("lora", wanted, "use_peft")
+    if any(keys.has(name) for name in ADAPTER):
+        keys.values.setdefault("lora", True)
     if keys.take("bias", "none") != "none":
         keys.lose("bias", "ftlab trains no biases. Use none.")
     if keys.take("init_lora_weights", default=True) is not True:
         keys.lose("init_lora_weights", "ftlab starts adapters as peft does by default. Use True.")
-    wanted = keys.take("use_peft")
-    has = wanted if isinstance(wanted, bool) else has
-    return {**({} if has is None else {"lora": has}), **_modules(keys), **_quantization(keys)}
+    for name in MODULES:
+        _modules(keys, name)
+    _quantization(keys)
 
 
-def _modules(keys: Keys) -> dict[str, Any]:
+def _modules(keys: Keys, name: str) -> None:
     """Names of layers; a pattern is none."""
-    for name in ("target_modules", "lora_target_modules", "lora_trainable_modules"):
-        given = keys.take(name)
-        if given is None:
-            continue
-        names = given if isinstance(given, (list, tuple)) else [given]
-        if any(not re.fullmatch(r"[\w\s,.-]+", str(part)) for part in names):
-            keys.lose(name, "ftlab takes names of layers, not a pattern. Name them, as q_proj.")
-            return {}
-        if name != "lora_trainable_modules":
-            keys.hint(name, "lora_trainable_modules")
-        return {"lora_trainable_modules": tuple(given) if isinstance(given, list) else given}
-    return {}
+    given = keys.take(name)
+    if given is None:
+        return
+    names = given if isinstance(given, (list, tuple)) else [given]
+    if any(not re.fullmatch(r"[\w\s,.-]+", str(part)) for part in names):
+        keys.lose(name, "ftlab takes names of layers, not a pattern. Name them, as q_proj.")
+    else:
+        given = tuple(given) if isinstance(given, list) else given
+        keys.give(MODULES_FIELD, given, name)
 
 
-def _quantization(keys: Keys) -> dict[str, Any]:
-    own = keys.take("quantization")
-    kind = keys.take("bnb_4bit_quant_type", "nf4")
+def _quantization(keys: Keys) -> None:
     for name, ours in {"load_in_4bit": "nf4", "load_in_8bit": "int8"}.items():
         if keys.take(name):
-            own = ours
-            keys.hint(name, "quantization", f": {ours}")
-    if own == "nf4" and kind != "nf4":
+            keys.give("quantization", ours, name, f": {ours}")
+    if (
+        keys.take("bnb_4bit_quant_type", "nf4") != "nf4"
+        and keys.values.get("quantization") == "nf4"
+    ):
         keys.lose("bnb_4bit_quant_type", "ftlab has nf4. Use nf4.")
-    return {} if own is None else {"quantization": own}
 
 
-def _tell_twice(keys: Keys, arguments: Mapping[str, Any], values: Mapping[str, Any]) -> None:
-    """One field under two names with two values: the one that does not count is lost."""
-    named: dict[str, list[str]] = {}
-    for name, value in arguments.items():
-        ours = name if name in FIELDS else RENAMED.get(name)
-        if ours and value is not None:
-            named.setdefault(ours, []).append(name)
-    for ours, names in named.items():
-        kept = next((name for name in names if arguments[name] == values.get(ours)), names[0])
-        for name in names:
-            if arguments[name] != arguments[kept]:
-                keys.lose(
-                    name,
-                    f"{kept} is given too, and one job has one {ours}, here "
-                    f"{shown(arguments[kept])}. Give one of the two.",
-                    ours=ours,
-                )
-
-
-def _tell_defaults(keys: Keys, arguments: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+def _tell_defaults(keys: Keys) -> None:
     """Whoever leaves a name out there gets something else than here."""
-    foreign = [name for name in arguments if name not in FIELDS]
-    if not foreign:
+    if not keys.is_foreign:
         return
     others = [
-        f"{ours} ({default!r} there)" for ours, default in DEFAULTS.values() if ours not in values
+        f"{ours} ({default!r} there)"
+        for ours, default in DEFAULTS.values()
+        if ours not in keys.values
     ]
-    if not any(name.startswith("lora") for name in values):
+    if not any(name.startswith("lora") for name in keys.values):
         others.append("lora (all weights train there)")
     if others:
         keys.note(
@@ -219,9 +230,12 @@ def _tell_defaults(keys: Keys, arguments: Mapping[str, Any], values: Mapping[str
 
 
 def _set_aside(keys: Keys, arguments: Mapping[str, Any]) -> None:
-    for name, value in arguments.items():
-        is_off = value is None or value is False or value in (0, "", [], {}, ())
-        if is_off and name not in ON_BY_DEFAULT:
-            keys.drop(name)
-    how = tuple(name for name in arguments if HOW_IT_RUNS.match(name) and name not in FIELDS)
+    """What asks for nothing is dropped, what says how it runs is named in one tip."""
+    keys.drop({name for name, value in arguments.items() if _is_off(name, value)})
+    how = [(n,) for n in arguments if HOW_IT_RUNS.match(n) and n not in FIELDS]
     keys.set_aside(how, "they say where and how it runs. Set that where it runs.")
+
+
+def _is_off(name: str, value: Any) -> bool:
+    is_off = value is None or value is False or value in (0, "", [], {}, ())
+    return is_off and name not in ON_BY_DEFAULT

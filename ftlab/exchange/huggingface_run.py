@@ -1,18 +1,18 @@
 """How long, how fast and how often, of transformers' TrainingArguments, as values of a spec.
 
-Each reader takes the keys, the values found so far and the report, and returns more values.
+Each reader gives the keys what it finds: values of ours, each with the setting it is from.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 from ftlab.advice import training_rows
 from ftlab.data.report import DataReport
-from ftlab.exchange.intervals import SCAN, how_often, share_of
+from ftlab.exchange.intervals import SCAN, how_often, is_number, share_of
 from ftlab.exchange.ledger import Keys
+from ftlab.issues import shown
 from ftlab.schedule import total_steps
 from ftlab.spec import parse
 
@@ -32,39 +32,59 @@ OPTIMIZERS = {
     **dict.fromkeys(("adamw_8bit", "adamw_bnb_8bit", "paged_adamw_8bit"), "adamw_8bit"),
     "sgd": "sgd",
 }
+EPOCHS = ("num_train_epochs", "num_epochs", "epochs")
+STRATEGIES = {
+    "n_evals": ("eval_strategy", "evaluation_strategy"),
+    "n_checkpoints": ("save_strategy",),
+}
 SAVE_STEPS, LOGGING_STEPS = 500, 500  # TrainingArguments' own
 
 
-def batch(keys: Keys, n_devices: int) -> dict[str, Any]:
+def batch(keys: Keys, n_devices: int) -> None:
     """The rows of all devices; accumulation has the same name and meaning."""
-    size = keys.take("per_device_train_batch_size")
-    if type(size) is not int:
-        return {} if size is None else {"batch_size": size}
-    how = f", of all devices together: {size} × {n_devices}"
-    keys.hint("per_device_train_batch_size", "batch_size", how)
-    return {"batch_size": size * n_devices}
+    path = "per_device_train_batch_size"
+    size = keys.take(path)
+    if size is None:
+        return
+    if not is_number(size) or size < 1 or size != int(size):
+        keys.lose(path, "it takes a whole number of at least 1. Correct it.", ours="batch_size")
+        return
+    how = f", of all devices together: {int(size)} × {n_devices}"
+    keys.give("batch_size", int(size) * n_devices, path, how)
 
 
-def length(keys: Keys, values: Mapping[str, Any], report: DataReport | None) -> dict[str, Any]:
-    """Epochs may be a part of one there; max_steps overrides them, here the first to end ends."""
-    epochs, steps = keys.take("num_train_epochs"), keys.take("max_steps")
-    keys.hint("num_train_epochs", "n_epochs")
-    per_epoch = _steps_per_epoch(values, report)
-    if type(steps) is int and steps > 0:
-        needed = math.ceil(steps / per_epoch) if per_epoch else steps
-        return {"max_steps": steps, "n_epochs": needed}
+def length(keys: Keys, report: DataReport | None) -> None:
+    """Epochs may be a part of one there, and max_steps overrides them; here the first to end ends,
+    which is what our own n_epochs beside it means."""
+    per_epoch, steps = _steps_per_epoch(keys, report), keys.take("max_steps")
     if steps not in (None, 0, -1):
-        return {"max_steps": steps}
-    if not isinstance(epochs, float) or not math.isfinite(epochs) or epochs.is_integer():
-        return {} if epochs is None else {"n_epochs": epochs}
+        keys.give("max_steps", steps, "max_steps")
+    overriding = steps if is_number(steps) and steps > 0 and not keys.has("n_epochs") else None
+    for name in EPOCHS:
+        if (epochs := keys.take(name)) is not None and overriding is None:
+            _epochs(keys, name, epochs, per_epoch)
+    if overriding is not None and keys.is_foreign:
+        needed = math.ceil(overriding / per_epoch) if per_epoch else overriding
+        keys.values["n_epochs"] = needed
+        keys.note(
+            f"max_steps is {steps}, which overrides epochs there; here the first to end ends, and "
+            f"so n_epochs is {needed}. Nothing to do."
+        )
+
+
+def _epochs(keys: Keys, name: str, epochs: Any, per_epoch: int | None) -> None:
+    if not is_number(epochs) or epochs == int(epochs):
+        keys.give("n_epochs", epochs, name)
+        return
+    keys.give("n_epochs", math.ceil(epochs), name)
     if per_epoch:
-        return {"n_epochs": math.ceil(epochs), "max_steps": math.ceil(epochs * per_epoch)}
-    keys.lose("num_train_epochs", f"n_epochs is whole, and so rounded up. {SCAN}")
-    return {"n_epochs": math.ceil(epochs)}
+        keys.give("max_steps", math.ceil(epochs * per_epoch), name)
+    else:
+        keys.lose(name, f"n_epochs is whole, and so rounded up. {SCAN}")
 
 
-def _steps_per_epoch(values: Mapping[str, Any], report: DataReport | None) -> int | None:
-    spec, _ = parse(values)
+def _steps_per_epoch(keys: Keys, report: DataReport | None) -> int | None:
+    spec, _ = parse(keys.values)
     n_rows = training_rows(spec, report)
     if n_rows is None or spec.batch_size == "max":
         return None
@@ -72,29 +92,32 @@ def _steps_per_epoch(values: Mapping[str, Any], report: DataReport | None) -> in
     return total_steps(n_rows, per_step, 1)
 
 
-def optimizer(keys: Keys, values: Mapping[str, Any], report: DataReport | None) -> dict[str, Any]:
+def optimizer(keys: Keys) -> None:
     """The rule of the steps."""
     name = keys.take("optim")
     if name is None:
-        return {}
-    text = _word(name)
-    if text not in OPTIMIZERS:
+        return
+    if _word(name) in OPTIMIZERS:
+        keys.give("optimizer", OPTIMIZERS[_word(name)], "optim")
+    else:
         keys.lose("optim", "ftlab has adamw, adamw_8bit and sgd. Choose one of them.")
-        return {}
-    keys.hint("optim", "optimizer")
-    return {"optimizer": OPTIMIZERS[text]}
 
 
-def schedule(keys: Keys, values: Mapping[str, Any], report: DataReport | None) -> dict[str, Any]:
+def schedule(keys: Keys) -> None:
     """The curve of the learning rate, with the arguments that it has there."""
-    name = keys.take("lr_scheduler_type")
-    if name is None:
-        return {}
-    text = _word(name)
-    if text not in SCHEDULES:
-        keys.lose("lr_scheduler_type", f"ftlab has {', '.join(SCHEDULES)}. Choose one of them.")
-        return {}
-    found = {"lr_scheduler_type": SCHEDULES[text]}
+    for path in ("lr_scheduler_type", "lr_scheduler"):
+        name = keys.take(path)
+        if name is None:
+            continue
+        if _word(name) in SCHEDULES:
+            keys.give("lr_scheduler_type", SCHEDULES[_word(name)], path)
+        else:
+            keys.lose(path, f"ftlab has {', '.join(SCHEDULES)}. Choose one of them.")
+    if "lr_scheduler_type" in keys.values:
+        _curve(keys)
+
+
+def _curve(keys: Keys) -> None:
     if keys.take("lr_scheduler_kwargs.power", 1) != 1:
         keys.lose("lr_scheduler_kwargs.power", "ftlab falls in a straight line. Use 1.")
     for theirs, ours in {
@@ -102,46 +125,42 @@ def schedule(keys: Keys, values: Mapping[str, Any], report: DataReport | None) -
         "min_lr_rate": "min_lr_ratio",
         "min_lr_ratio": "min_lr_ratio",
     }.items():
-        if (value := keys.take(f"lr_scheduler_kwargs.{theirs}")) is not None:
-            found[ours] = value
-    return {**found, **_lowest(keys, values.get("learning_rate"))}
-
-
-def _lowest(keys: Keys, peak: Any) -> dict[str, Any]:
-    """The end of the curve, which some schedules take as a rate."""
+        path = f"lr_scheduler_kwargs.{theirs}"
+        if (value := keys.take(path)) is not None:
+            keys.give(ours, value, path)
     for path in ("lr_scheduler_kwargs.min_lr", "lr_scheduler_kwargs.lr_end"):
         lowest = keys.take(path)
-        share = share_of(lowest, peak)
+        share = share_of(lowest, keys.values.get("learning_rate"))
         if share is not None:
-            keys.hint(path, "min_lr_ratio", ", a share of the peak rate")
-            return {"min_lr_ratio": share}
-        if lowest is not None:
+            keys.give("min_lr_ratio", share, path, ", a share of the peak rate")
+        elif lowest is not None:
             keys.lose(path, "min_lr_ratio is a share of the peak rate. Give learning_rate too.")
-    return {}
 
 
-def warmup(keys: Keys, n_steps: int | None) -> dict[str, Any]:
-    """Steps there, or below 1 a share of the run."""
-    steps = keys.take("warmup_steps")
-    if isinstance(steps, bool) or not isinstance(steps, (int, float)) or not steps > 0:
-        return {} if steps in (None, 0) else {"warmup_ratio": steps}
-    if steps >= 1 and n_steps is None:
-        keys.lose("warmup_steps", f"warmup_ratio is a share, and the steps are not known. {SCAN}")
-        return {}
-    keys.hint("warmup_steps", "warmup_ratio", ", a share of the run")
-    return {"warmup_ratio": steps if steps < 1 else min(steps / (n_steps or 1), 1.0)}
+def warmup(keys: Keys, n_steps: int | None) -> None:
+    """Steps there, or below 1 a share of the run; where there are any, a share of 0 is none."""
+    steps, ratio = keys.take("warmup_steps"), keys.take("warmup_ratio")
+    if steps not in (None, 0):
+        _warmup_steps(keys, steps, n_steps)
+    if ratio is not None and (ratio != 0 or "warmup_ratio" not in keys.values):
+        keys.give("warmup_ratio", ratio, "warmup_ratio")
 
 
-def counts(keys: Keys, values: Mapping[str, Any], n_steps: int | None) -> dict[str, Any]:
+def _warmup_steps(keys: Keys, steps: Any, n_steps: int | None) -> None:
+    path = "warmup_steps"
+    if not is_number(steps) or steps < 0:
+        keys.lose(path, "it takes a number of steps, or a share below 1. Correct it.")
+    elif steps >= 1 and n_steps is None:
+        keys.lose(path, f"warmup_ratio is a share, and the steps are not known. {SCAN}")
+    else:
+        share = steps if steps < 1 else min(steps / (n_steps or 1), 1.0)
+        keys.give("warmup_ratio", share, path, ", a share of the run")
+
+
+def counts(keys: Keys, n_steps: int | None) -> None:
     """How often to evaluate and to save, and what comes of it in the end."""
-    epochs = values.get("n_epochs")
-    evaluations = keys.take("eval_strategy", keys.take("evaluation_strategy"))
-    found = {
-        "n_evals": _count(keys, "eval_steps", "n_evals", evaluations, epochs, n_steps),
-        "n_checkpoints": _count(
-            keys, "save_steps", "n_checkpoints", keys.take("save_strategy"), epochs, n_steps
-        ),
-    }
+    _count(keys, "eval_steps", "n_evals", n_steps)
+    _count(keys, "save_steps", "n_checkpoints", n_steps)
     if keys.take("save_total_limit") is not None:
         keys.lose("save_total_limit", "n_checkpoints is how many are kept. Lower it.", level="tip")
     if keys.take("metric_for_best_model") not in (None, "loss", "eval_loss"):
@@ -150,35 +169,36 @@ def counts(keys: Keys, values: Mapping[str, Any], n_steps: int | None) -> dict[s
         keys.lose("load_best_model_at_end", "early stopping keeps the best. Set it.", level="tip")
     delta = keys.take("early_stopping_threshold")
     if delta is not None:
-        keys.hint("early_stopping_threshold", "early_stopping_min_delta")
-        found |= {"early_stopping_enabled": True, "early_stopping_min_delta": delta}
-    return {name: value for name, value in found.items() if value is not None}
+        keys.give("early_stopping_min_delta", delta, "early_stopping_threshold")
+        keys.values.setdefault("early_stopping_enabled", True)
 
 
-def _count(
-    keys: Keys, path: str, ours: str, strategy: Any, epochs: Any, n_steps: int | None
-) -> Any:
+def _count(keys: Keys, path: str, ours: str, n_steps: int | None) -> None:
     """From a strategy (no, epoch, steps) and an interval."""
-    interval, word = keys.take(path), None if strategy is None else _word(strategy)
+    given = {name: keys.take(name) for name in STRATEGIES[ours]}
+    name = next((name for name, value in given.items() if value is not None), "")
+    word, interval = _word(given.get(name, "steps")), keys.take(path)
     if word == "no":
-        return 0 if ours == "n_evals" else 1
-    if word == "epoch":
-        return epochs
-    if word not in (None, "steps"):
-        name = path.replace("_steps", "_strategy")
+        keys.give(ours, 0 if ours == "n_evals" else 1, name)
+    elif word == "epoch":
+        if (epochs := keys.values.get("n_epochs")) is not None:
+            keys.give(ours, epochs, name, f", a count: {shown(epochs)}, one each epoch")
+    elif word != "steps":
         keys.lose(name, f"{ours} are evenly spread over the run. Use steps or epoch.")
-        return None
-    if word == "steps" and interval is None:
-        other = keys.take("logging_steps", LOGGING_STEPS)
-        interval = other if ours == "n_evals" else SAVE_STEPS
-    if not isinstance(interval, (int, float)) or isinstance(interval, bool):
-        return interval
-    count = how_often(interval, n_steps)
-    if count is None:
+    elif interval is not None:
+        _interval(keys, path, ours, interval, n_steps)
+    elif name:
+        other = keys.take("logging_steps", LOGGING_STEPS) if ours == "n_evals" else SAVE_STEPS
+        _interval(keys, name, ours, other, n_steps)
+
+
+def _interval(keys: Keys, path: str, ours: str, interval: Any, n_steps: int | None) -> None:
+    if not is_number(interval) or interval <= 0:
+        keys.lose(path, "it takes a number of steps, or a share of the run below 1. Correct it.")
+    elif (count := how_often(interval, n_steps)) is None:
         keys.lose(path, f"{ours} is a count, and the steps of the run are not known. {SCAN}")
-        return None
-    keys.hint(path, ours, f", a count: {count} in the run")
-    return count
+    else:
+        keys.give(ours, count, path, f", a count: {count} in the run")
 
 
 def _word(value: Any) -> str:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from contextlib import suppress
+from typing import Any, TypeGuard
 
 from ftlab.advice import training_rows
 from ftlab.data.report import DataReport
+from ftlab.issues import LARGEST
 from ftlab.schedule import total_steps
 from ftlab.spec import JobSpec, parse
 
@@ -56,5 +58,17 @@ def how_often(interval: float, n_steps: int | None) -> int | None:
 
 def share_of(part: Any, whole: Any) -> float | None:
     """part / whole, where both are numbers that allow it."""
-    numbers = [n for n in (part, whole) if type(n) in (int, float) and math.isfinite(n)]
-    return numbers[0] / numbers[1] if len(numbers) == 2 and numbers[1] > 0 else None
+    return part / whole if is_number(part) and is_number(whole) and whole > 0 else None
+
+
+def is_number(value: Any) -> TypeGuard[int | float]:
+    """Whether one can calculate with it; not a switch, not infinite, nor too large for a float."""
+    return type(value) in (int, float) and abs(value) <= LARGEST
+
+
+def number(value: Any) -> Any:
+    """The number that a text stands for, anything else as it is: YAML 1.1 reads 1e-5 as text."""
+    for kind in (int, float) if isinstance(value, str) else ():
+        with suppress(ValueError):
+            return kind(value)
+    return value

@@ -12,7 +12,7 @@ from typing import Any
 
 from ftlab.data.report import DataReport
 from ftlab.exchange import nemo_parts as parts
-from ftlab.exchange.intervals import SCAN, how_often, n_steps_of, share_of
+from ftlab.exchange.intervals import SCAN, how_often, n_steps_of, number, share_of
 from ftlab.exchange.ledger import MISSING, Imported, Keys
 from ftlab.exchange.nemo import RECIPE, STYLES
 from ftlab.exchange.plain import from_yaml
@@ -66,7 +66,7 @@ def from_nemo(recipe: str | Mapping[str, Any], report: DataReport | None = None)
         **parts.adapter(keys),
         **_optimizer(keys),
         "packing": True if parts.pack_size(keys) else MISSING,
-        "neftune_noise_alpha": parts.number(keys.take("neftune.noise_alpha", MISSING)),
+        "neftune_noise_alpha": number(keys.take("neftune.noise_alpha", MISSING)),
         "random_seed": keys.take("seed", keys.take("rng.seed", MISSING)),
     }
     known = {name: value for name, value in values.items() if value is not MISSING}
@@ -126,17 +126,17 @@ def _optimizer(keys: Keys) -> dict[str, Any]:
     if kind is MISSING:
         keys.lose("optimizer._target_", "ftlab has adamw, adamw_8bit and sgd. Choose one.")
     betas = keys.take("optimizer.betas")
-    pair = [parts.number(beta) for beta in betas] if isinstance(betas, (list, tuple)) else []
-    if target.endswith(".Adam") and parts.number(keys.take("optimizer.weight_decay")):
+    pair = [number(beta) for beta in betas] if isinstance(betas, (list, tuple)) else []
+    if target.endswith(".Adam") and number(keys.take("optimizer.weight_decay")):
         keys.lose("optimizer._target_", "ftlab's adamw decays weights apart. Use AdamW.")
-    norm = parts.number(keys.take("clip_grad_norm.max_norm", MISSING))
+    norm = number(keys.take("clip_grad_norm.max_norm", MISSING))
     return {
         "optimizer": kind,
-        "learning_rate": parts.number(keys.take("optimizer.lr", MISSING)),
-        "weight_decay": parts.number(keys.take("optimizer.weight_decay", decay)),
+        "learning_rate": number(keys.take("optimizer.lr", MISSING)),
+        "weight_decay": number(keys.take("optimizer.weight_decay", decay)),
         "adam_beta1": pair[0] if len(pair) == 2 else MISSING,
         "adam_beta2": pair[1] if len(pair) == 2 else MISSING,
-        "adam_epsilon": parts.number(keys.take("optimizer.eps", MISSING)),
+        "adam_epsilon": number(keys.take("optimizer.eps", MISSING)),
         "max_grad_norm": 0.0 if norm == math.inf else norm,
     }
 
@@ -150,7 +150,7 @@ def _schedule(keys: Keys, values: Mapping[str, Any], n_steps: int | None) -> dic
     if ours is MISSING:
         keys.lose("lr_scheduler.lr_decay_style", f"ftlab has {', '.join(STYLES)}. Choose one.")
     warmup = _warmup(keys, n_steps)
-    if warmup and parts.number(keys.take("lr_scheduler.init_lr")) != 0:
+    if warmup and number(keys.take("lr_scheduler.init_lr")) != 0:
         keys.lose("lr_scheduler.init_lr", "ftlab's warm-up starts at 0. Use 0.", level="tip")
     keys.take("lr_scheduler.init_lr")
     for name in ("wsd_decay_steps", "lr_wsd_decay_style"):
@@ -161,11 +161,7 @@ def _schedule(keys: Keys, values: Mapping[str, Any], n_steps: int | None) -> dic
                 level="tip",
             )
     lowest = keys.take("lr_scheduler.min_lr", MISSING)
-    ratio = (
-        MIN_LR_SHARE
-        if lowest is MISSING
-        else share_of(parts.number(lowest), values["learning_rate"])
-    )
+    ratio = MIN_LR_SHARE if lowest is MISSING else share_of(number(lowest), values["learning_rate"])
     if ratio is None:
         keys.lose("lr_scheduler.min_lr", "min_lr_ratio is a share of the peak. Give optimizer.lr.")
     keys.hint("lr_scheduler.min_lr", "min_lr_ratio", ", a share of the peak rate")
@@ -178,7 +174,7 @@ def _schedule(keys: Keys, values: Mapping[str, Any], n_steps: int | None) -> dic
 
 def _warmup(keys: Keys, n_steps: int | None) -> float | None:
     path = "lr_scheduler.lr_warmup_steps"
-    steps = parts.number(keys.take(path))
+    steps = number(keys.take(path))
     if steps is None:  # NeMo's own: a tenth, and never more than a thousand steps
         return min(LONGEST_WARMUP, n_steps // 10) / n_steps if n_steps else WARMUP_SHARE
     if steps == 0:

@@ -12,14 +12,6 @@ from ftlab.exchange.nemo import CHAT, COLUMNS
 DIM, ALPHA = 8, 32
 
 
-def number(value: Any) -> Any:
-    """A number; YAML 1.1 reads 1e-5 as text, and NeMo's loader turns that into a number."""
-    try:
-        return float(value) if isinstance(value, str) else value
-    except ValueError:
-        return value
-
-
 def model(keys: Keys) -> dict[str, Any]:
     """The base model."""
     keys.take("model._target_")

@@ -15,6 +15,7 @@ from ftlab.issues import Issue
 from ftlab.spec import FIELDS, GROUPS, KNOBS, JobSpec
 
 INDENT = 2
+LONGEST_REASON = 200  # characters of what a parser says
 
 
 def to_json(spec: JobSpec) -> Exported:
@@ -56,21 +57,44 @@ def from_toml(text: str) -> Imported:
 
 def from_yaml(text: str) -> Imported:
     """The content of a YAML document; anything else than a mapping is one issue and no values."""
+    return _read(text, _load_yaml, "YAML")
+
+
+def _load_yaml(text: str) -> Any:
     import yaml  # only here: the form and the checks do without it
 
+    class Loader(yaml.SafeLoader):
+        """Without aliases: a few lines of them stand for gigabytes, or for themselves."""
+
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.AliasEvent):
+                event = self.peek_event()
+                line = event.start_mark.line + 1
+                raise ValueError(
+                    f"line {line} holds the alias *{event.anchor}; write out what it stands for"
+                )
+            return super().compose_node(parent, index)
+
     try:
-        return _read(text, yaml.safe_load, "YAML")
+        return yaml.load(text, Loader)
     except yaml.YAMLError as exc:
-        reason = str(exc).splitlines()[0]
-        return unreadable(f"The text is no YAML ({reason}); a recipe is one mapping. Correct it.")
+        raise ValueError(str(exc).partition("\n")[0]) from exc
+    except (
+        LookupError,
+        AttributeError,
+        TypeError,
+        ArithmeticError,
+    ) as exc:  # of PyYAML's own constructors
+        raise ValueError("a value is not what its tag, such as !!int, says") from exc
 
 
 def _read(text: str, load: Any, form: str) -> Imported:
     try:
         values = load(text)
     except (ValueError, RecursionError) as exc:
+        reason = str(exc)[:LONGEST_REASON]
         return unreadable(
-            f"The text is no {form} ({exc}); a spec is one {form} object. Correct it."
+            f"The text is no {form} ({reason}); a spec is one {form} object. Correct it."
         )
     if not isinstance(values, dict):
         kind = type(values).__name__

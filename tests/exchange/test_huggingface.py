@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+import math
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -14,12 +15,13 @@ from transformers import TrainingArguments, get_scheduler
 from trl import DPOConfig, SFTConfig
 
 from ftlab.data.report import DataReport
+from ftlab.exchange import export, read
 from ftlab.exchange.huggingface import DEFAULTS, from_arguments
 from ftlab.exchange.huggingface_run import SCHEDULES
 from ftlab.names import FOREIGN_NAMES
 from ftlab.schedule import lr_share, total_steps
 from ftlab.spec import FIELDS, JobSpec, parse
-from tests.exchange.specs import REPORT
+from tests.exchange.specs import FILES, REPORT, WISHES
 
 KINDS = (TrainingArguments, SFTConfig, DPOConfig, LoraConfig)
 N_ROWS, RATE = REPORT.n_rows, 2e-4
@@ -30,6 +32,7 @@ ARGUMENTS = {
     "learning_rate": RATE,
 }
 N_STEPS = total_steps(N_ROWS, 8, 2)
+HUGE = pytest.param(10**400, id="huge")  # too large for a float
 # Of fields whose default is no plain value, another one.
 OTHERS = {
     "loss_type": ["hinge"],
@@ -242,10 +245,79 @@ def test_a_pattern_of_layers_is_no_name_and_is_listed():
     assert found.lost[0].where == "target_modules"
 
 
-def test_keys_are_not_shown():
-    assert "hf_secret" not in str(
-        from_arguments({"hub_token": "hf_secret", "api_key": "hf_secret"})
-    )
+@pytest.mark.parametrize("name", FIELDS)
+def test_none_comes_back_wherever_a_field_takes_it(name):
+    values = {"model": "m", "training_file": "t"}
+    if type(None) not in get_args(FIELDS[name].annotation):
+        return
+    spec = JobSpec(**{**values, name: None})
+    found = read(export(spec, "json").text)
+    assert JobSpec(**found.values) == spec
+    assert (name in found.values) == (FIELDS[name].default is not None)
+    assert (found.lost, found.hints) == ([], [])
+
+
+@pytest.mark.parametrize("values", WISHES.values(), ids=WISHES)
+def test_a_spec_in_our_own_words_is_the_same_spec(values):
+    spec = JobSpec(**{**FILES, **values})
+    found = read(export(spec, "json").text, REPORT)
+    assert JobSpec(**found.values) == spec
+    assert (found.lost, found.hints) == ([], [])
+
+
+# --- texts of numbers ------------------------------------------------------------------------
+
+
+def test_texts_of_numbers_are_numbers():
+    texts = {
+        "max_steps": "100",
+        "save_steps": "20",
+        "eval_steps": "0.25",
+        "per_device_train_batch_size": "4",
+        "learning_rate": "1e-5",
+        "lr_scheduler_type": "cosine_with_min_lr",
+        "lr_scheduler_kwargs": {"min_lr": "1e-6"},
+        "loss_type": ["sigmoid", "sft"],
+        "loss_weights": ["1.0", "0.5"],
+    }
+    found = from_arguments(texts)
+    expected = {"max_steps": 100, "n_checkpoints": 5, "n_evals": 4, "batch_size": 4}
+    rates = {"learning_rate": 1e-5, "min_lr_ratio": pytest.approx(0.1), "rpo_alpha": 0.5}
+    assert found.values.items() >= {**expected, "n_epochs": 100}.items()
+    assert {name: found.values[name] for name in rates} == rates
+    assert "of all devices together: 4 × 1" in str(found.hints)
+    assert found.lost == []
+
+
+def test_a_text_stays_a_text_where_a_field_takes_one():
+    values = {"model": "7", "suffix": "10", "sample_prompts": ["1"], "batch_size": "max"}
+    assert from_arguments(values).values == values
+
+
+@pytest.mark.parametrize("value", ["ten", "nan", math.nan, math.inf, [1], -3, HUGE])
+@pytest.mark.parametrize(
+    "name", ["eval_steps", "save_steps", "warmup_steps", "per_device_train_batch_size"]
+)
+def test_what_is_no_number_of_steps_is_lost(name, value):
+    found = from_arguments({name: value, "max_steps": 100})
+    (issue,) = found.lost
+    assert issue.message.startswith(f"{name} is ")
+    assert "it takes a" in issue.message
+    assert set(found.values) == {"max_steps", "n_epochs"}
+
+
+@pytest.mark.parametrize("weights", [[1.0, math.nan], [1.0, math.inf], [0, 1], ["a", 1], [1], 5])
+def test_weights_that_are_none_are_lost(weights):
+    found = from_arguments({"loss_type": ["sigmoid", "sft"], "loss_weights": weights})
+    assert "rpo_alpha" not in found.values
+    assert [issue.where for issue in found.lost] == ["loss_weights"]
+
+
+@pytest.mark.parametrize("value", [HUGE, 1e300, math.inf])
+@pytest.mark.parametrize("name", ["max_steps", "num_train_epochs", "learning_rate"])
+def test_numbers_beyond_all_bounds_are_left_to_the_checks(name, value):
+    (issue,) = parse(from_arguments({**ARGUMENTS, name: value}, REPORT).values)[1]
+    assert issue.code == "bad_value"
 
 
 NAMES = sorted(

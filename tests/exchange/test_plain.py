@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 import tomllib
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ftlab.exchange import read
 from ftlab.exchange.plain import from_json, from_toml, from_yaml, to_json, to_toml
 from ftlab.spec import JobSpec
 from tests.exchange.specs import SFT, WISHES, drawn
@@ -67,6 +69,14 @@ def test_toml_is_grouped_for_people():
         (from_yaml, "a: " + "[" * 5_000),
         (from_yaml, "!!python/object/apply:os.system ['true']"),
         (from_yaml, "a: \x00"),
+        (from_yaml, 'a: !!int ""'),
+        (from_yaml, 'a: !!float ""'),
+        (from_yaml, "a: !!bool foo"),
+        (from_yaml, "a: !!timestamp foo"),
+        (from_yaml, f"a: !!int {'x' * 9999}"),
+        (from_yaml, "a: 1" + ":0" * 500 + ".5"),
+        (from_yaml, "a: " + "9" * 6000),
+        (from_yaml, "r: &a [*a]\nlora_r: &b [*b]"),
     ],
 )
 def test_what_can_not_be_read_is_one_issue(read, text):
@@ -75,3 +85,12 @@ def test_what_can_not_be_read_is_one_issue(read, text):
     (issue,) = lost
     assert issue.level == "error"
     assert len(issue.message) < 400
+
+
+@pytest.mark.parametrize("part", ["[*a{n}, *a{n}]", "{{<<: [*a{n}, *a{n}]}}"])
+def test_yaml_of_a_few_lines_that_stands_for_gigabytes_is_told_at_once(part):
+    lines = ["a0: &a0 {x: 1}", *(f"a{n + 1}: &a{n + 1} " + part.format(n=n) for n in range(40))]
+    start = time.perf_counter()
+    (issue,) = read("\n".join(lines)).lost
+    assert time.perf_counter() - start < 0.5
+    assert "line 2 holds the alias *a0; write out what it stands for" in issue.message
