@@ -104,7 +104,7 @@ def _report_of(file: Any) -> DataReport | None:
 
 
 def engines(options: argparse.Namespace) -> int:
-    """What a spec becomes on this machine and on the hosted service, where they differ.
+    """What a spec becomes on this machine and on the hosted service, where that differs.
 
     With --json an object: fields, name → {"given", "value", "local", "together", "differs"}, given
     whether a person gave it, and for each engine {"honoured", "value", "note"}; body, the hosted
@@ -120,11 +120,14 @@ def engines(options: argparse.Namespace) -> int:
     if options.json:
         print_json(_as_dict(found))
         return 0
-    rows = [(one.name, _cell(one, "local"), _cell(one, "together")) for one in found.different]
+    rows = [(one.name, _cell(one, "local"), _cell(one, "together")) for one in found.concerning]
     if rows:
         print_table(("field", "here", "hosted"), rows, whole=("field",))
     else:
-        say("Both engines work with the same values.")
+        say("What the job asks for means the same on both.")
+    if found.one_sided:
+        names = ", ".join(one.name for one in found.one_sided)
+        say(f"Only one of them has, and nobody asked for: {names}.")
     print_issues(found.lost)
     return 0
 

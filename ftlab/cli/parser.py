@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import math
+import sys
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -45,7 +46,13 @@ def make_parser() -> argparse.ArgumentParser:
     """Of the whole command line; the chosen verb is the `command` of what it parses."""
     whole = _Parser(prog="ftlab", description="A fine-tuning workbench.")
     whole.add_argument("--version", action="version", version=f"ftlab {ftlab.__version__}")
-    verbs = whole.add_subparsers(required=True, metavar="COMMAND")
+    verbs = whole.add_subparsers(metavar="COMMAND")
+
+    def say_how(_: argparse.Namespace) -> int:
+        whole.print_help(sys.stderr)
+        return 2
+
+    whole.set_defaults(command=say_how)
 
     def add(name: str, command: Command) -> argparse.ArgumentParser:
         text = command.__doc__ or ""  # none under python -OO

@@ -78,6 +78,11 @@ class FieldUse:
         return here.value != there.value or here.honoured != there.honoured
 
     @property
+    def is_of_both(self) -> bool:
+        """Whether both engines honour it."""
+        return all(use.honoured for use in self.uses.values())
+
+    @property
     def refused(self) -> tuple[Engine, ...]:
         """The engines that can't honour what a person asked for."""
         return tuple(e for e in ENGINES if self.given and not self.uses[e].honoured)
@@ -98,6 +103,16 @@ class SideBySide:
     def different(self) -> tuple[FieldUse, ...]:
         """The fields whose values differ between the engines."""
         return tuple(field for field in self.fields if field.differs)
+
+    @property
+    def concerning(self) -> tuple[FieldUse, ...]:
+        """Those of them that concern this job: given by a person, or a value of both engines."""
+        return tuple(f for f in self.different if f.given or f.is_of_both)
+
+    @property
+    def one_sided(self) -> tuple[FieldUse, ...]:
+        """The others: settings that only one engine has, and that nobody asked for."""
+        return tuple(f for f in self.different if not (f.given or f.is_of_both))
 
 
 def side_by_side(

@@ -110,7 +110,12 @@ def schedule(keys: Keys) -> None:
         if name is None:
             continue
         if _word(name) in SCHEDULES:
-            keys.give("lr_scheduler_type", SCHEDULES[_word(name)], path)
+            ours = SCHEDULES[_word(name)]
+            keys.give("lr_scheduler_type", ours, path)
+            if ours != _word(name):
+                keys.note(
+                    f"The schedule {_word(name)} is accepted; ftlab calls it {ours}. Nothing to do."
+                )
         else:
             keys.lose(path, f"ftlab has {', '.join(SCHEDULES)}. Choose one of them.")
     if "lr_scheduler_type" in keys.values:

@@ -40,19 +40,13 @@ class EnginesBox(Fold):
 def engines_html(found: SideBySide) -> str:
     """A table for people, of what concerns this job; the rest, and the request, one click away."""
     alike = [field for field in found.fields if not field.differs]
-    alone = [field for field in found.different if not field.given and _is_alone(field)]
-    first = [field for field in found.different if field not in alone]
     request = escaped(json.dumps(found.body, indent=2, ensure_ascii=False))
     return (
-        f"{_rows(first) or f'<div>{ALIKE}</div>'}{_lost(found.lost)}"
-        f"{_more('fields that only one of them has', _rows(alone))}"
+        f"{_rows(found.concerning) or f'<div>{ALIKE}</div>'}{_lost(found.lost)}"
+        f"{_more('fields that only one of them has', _rows(found.one_sided))}"
         f"{_more('fields with the same value on both', _rows(alike))}"
         f"{_more('the request that would be sent to Together', f'<pre>{request}</pre>')}"
     )
-
-
-def _is_alone(field: FieldUse) -> bool:
-    return not all(use.honoured for use in field.uses.values())
 
 
 def _rows(fields: Sequence[FieldUse]) -> str:
