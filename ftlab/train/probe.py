@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from ftlab.train.loop import Prepared, Trainer
 
 HOLDER = "a probe"
+LOOKED_AT, STEPS_LOOKED_AT = 3_000, 5_000
+"""Rows, and steps, of a run that is gone through for its largest pieces."""
 EVALUATED = 32  # rows of the first evaluation; then twice as many
 ENOUGH_SECONDS = 3.0  # fast steps go on so long, so that one slow moment does not count
 
@@ -87,11 +89,14 @@ def _steps(
 
     ready = prepared(job, device)
     start_seconds = time.time() - began
-    yield {"progress": 0.2, "what": "the longest rows"}
-    _longest(ready, request)  # first, so that the steps after it find all as they will
+    yield {"progress": 0.2, "what": "the largest pieces"}
+    largest = _largest(ready, request)
+    for piece in largest:  # first, so that the steps after it find all as they will
+        ready.trainer.step(piece, 0.0)
     pace = yield from _own_steps(ready, request)
-    yield {"progress": 0.8, "what": "the longest rows, and an evaluation"}
-    _longest(ready, request)  # again, where memory has fallen to pieces
+    yield {"progress": 0.8, "what": "the largest pieces, and an evaluation"}
+    for piece in largest:  # again, where memory has fallen to pieces
+        ready.trainer.step(piece, 0.0)
     rate = _evaluated(ready, request)
     end_seconds = _saved(ready)
     measured = {"start_seconds": start_seconds, "end_seconds": end_seconds}
@@ -146,9 +151,30 @@ def _share(seconds: Sequence[float], request: dict[str, Any]) -> float:
     return min(max(needed, sum(seconds) / request["seconds"]), 1.0)
 
 
-def _longest(ready: Prepared, request: dict[str, Any]) -> None:
-    for lengths in request["pieces"]:
-        ready.trainer.step(_drawn_out(ready.training, lengths), 0.0)
+def _largest(ready: Prepared, request: dict[str, Any]) -> list[list[Row]]:
+    """The pieces of the run that take most memory: those with most places, and the longest row.
+
+    Which rows meet is known beforehand. Where there are too many rows to look at each, they are
+    drawn out to the lengths that may meet.
+    """
+    rows, trainer = ready.training, ready.trainer
+    if len(rows) > LOOKED_AT:
+        return [_drawn_out(rows, lengths) for lengths in request["pieces"]]
+    from ftlab.schedule import total_steps
+    from ftlab.train.loop import all_steps, rows_per_step
+
+    spec = trainer.spec
+    n_steps = total_steps(len(rows), rows_per_step(spec), spec.n_epochs, spec.max_steps)
+    steps = all_steps(spec, rows, min(n_steps, STEPS_LOOKED_AT))
+    pieces = [piece for step in steps for piece in trainer.pieces(step)]
+    longest = max(pieces, key=lambda piece: piece[0].length)
+    most = max(pieces, key=_places)
+    return [longest] if longest is most else [longest, most]
+
+
+def _places(piece: Sequence[Row]) -> int:
+    """Padding among them; the longest row comes first."""
+    return len(piece) * piece[0].length
 
 
 def _drawn_out(rows: Examples, lengths: Sequence[int]) -> list[Row]:
@@ -161,7 +187,10 @@ def _evaluated(ready: Prepared, request: dict[str, Any]) -> float | None:
     rows = ready.validation
     if rows is None or not len(rows):
         return None
-    if request["evaluated"]:
+    if len(rows) <= LOOKED_AT:
+        everything = [rows[i] for i in range(len(rows))]
+        _evaluate(ready.trainer, max(ready.trainer.pieces(everything), key=_places))
+    elif request["evaluated"]:
         _evaluate(ready.trainer, _drawn_out(rows, request["evaluated"]))
     n_tokens, seconds, n_rows = 0, 0.0, 0
     while n_rows < len(rows) and seconds < request["seconds"] / 10:
