@@ -7,6 +7,7 @@ from whether a process holds its lock, never from memory.
 # pyright: reportMissingTypeStubs=false
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -104,7 +105,16 @@ class Run:
     def adapter(self) -> Path:
         """What was tuned: the adapter in peft's format, or the whole model where all weights
         train. It exists once the run has saved it."""
-        return self.path / ("model" if self.job.spec.lora is False else "adapter")
+        with contextlib.suppress(RunError):  # a damaged job is told of where it is read
+            if self.job.spec.lora is False:
+                return self.path / "model"
+        return self.path / "adapter"
+
+    @property
+    def tuned_in_words(self) -> str:
+        """What was tuned and where it lies, for a person."""
+        what = "The tuned model" if self.adapter.name == "model" else "The adapter"
+        return f"{what} is in {self.adapter}"
 
     @cached_property
     def job(self) -> Job:

@@ -89,7 +89,7 @@ def _show(run: Any) -> int:
     for log in _warnings(run):
         say(f"{SHAPES['warning']} {log}")
     if state.status == "completed":
-        say(f'The adapter is in {run.adapter}; `ftlab ask {run.id} "a prompt"` tries it.')
+        say(f'{run.tuned_in_words}; `ftlab ask {run.id} "a prompt"` tries it.')
     return 0 if state.status == "completed" else 1
 
 

@@ -118,7 +118,7 @@ def _result(run: Run, history: History, state: RunState) -> str:
         if len(points) > 1:
             lines.append(f"{title} {short(points[0])} → {short(points[-1])}")
     if state.status == "completed" and run.adapter.exists():
-        lines.append(f"The adapter is in {run.adapter}")
+        lines.append(run.tuned_in_words)
     return "".join(f"<div>{escaped(line)}</div>" for line in lines)
 
 

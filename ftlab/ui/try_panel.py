@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,12 +80,11 @@ class TryPanel(widgets.VBox):
             return
         row = rows[places[self._place % len(places)]]
         self._place += 1
-        messages = row.get("messages", [])
-        if len(messages) < 2:
-            self.state.tell("tip", "The row is no conversation; only those can be asked here.")
+        found = question_and_answer(row)
+        if found is None:
+            self.state.tell("tip", "The row has no question and answer. Type a prompt.")
             return
-        self._reference = str(messages[-1]["content"])
-        self.prompt.value = str(messages[-2]["content"])
+        self.prompt.value, self._reference = found
 
     def _ask(self, _: Any) -> None:
         run, prompt = self.state.run, self.prompt.value
@@ -122,3 +121,17 @@ class TryPanel(widgets.VBox):
     def _failed(self, level: str, text: str) -> None:
         self._wait("")
         self.state.tell(level, text)
+
+
+def question_and_answer(row: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The last question of a row and the answer to it, the preferred one of two; None where the row
+    has none."""
+    if preferred := row.get("preferred_output"):
+        messages = [*row["input"]["messages"], *preferred]
+    else:
+        messages = row.get("messages", [])
+    if len(messages) >= 2:
+        return str(messages[-2]["content"]), str(messages[-1]["content"])
+    if "completion" in row:
+        return str(row.get("prompt", "")), str(row["completion"])
+    return None

@@ -105,6 +105,27 @@ def trl_trainer(spec, rows, model, folder):
     return trainer, seen
 
 
+def their_steps(spec, rows, model, folder):
+    """TRL's losses and gradient norms."""
+    trainer, seen = trl_trainer(spec, rows, model, folder)
+    trainer.train()
+    return seen
+
+
+def our_steps(spec, model):
+    """What our trainer says of each step, on the same rows in the same order."""
+    tokenizer = load_tokenizer(Path(spec.model))
+    training, _ = read_examples(spec, tokenizer, datetime.now())
+    model.train()
+    ours = Trainer(
+        spec, LocalOptions(), model, make_optimizer(model, spec), tokenizer.pad_id, "cpu"
+    )
+    return [
+        ours.step(examples, rate_at(spec, step, N_STEPS))
+        for step, examples in enumerate(all_steps(spec, training, N_STEPS))
+    ]
+
+
 def test_ids_labels_losses_and_gradients_equal_trl(setting, tmp_path):
     spec, rows = setting
     torch.manual_seed(0)
@@ -124,14 +145,7 @@ def test_ids_labels_losses_and_gradients_equal_trl(setting, tmp_path):
         assert list(training[place].labels) == batch["labels"][0].tolist()
 
     theirs.train()
-    model.train()
-    ours = Trainer(
-        spec, LocalOptions(), model, make_optimizer(model, spec), tokenizer.pad_id, "cpu"
-    )
-    steps = [
-        ours.step(examples, rate_at(spec, step, N_STEPS))
-        for step, examples in enumerate(all_steps(spec, training, N_STEPS))
-    ]
+    steps = our_steps(spec, model)
     losses = [values["train_loss"] for values in steps]
     assert len(losses) == N_STEPS
     assert losses == pytest.approx(seen["losses"], rel=1e-4)

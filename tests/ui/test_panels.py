@@ -13,9 +13,9 @@ from ftlab.job import Job
 from ftlab.runs import Run
 from ftlab.spec import JobSpec
 from ftlab.ui.run_panel import RunPanel, seconds_left
-from ftlab.ui.try_panel import TryPanel
+from ftlab.ui.try_panel import TryPanel, question_and_answer
 from ftlab.ui.workbench import PANELS, Workbench, run_view
-from tests.small import chat_rows, write_rows
+from tests.small import chat_rows, preference_rows, write_rows
 from tests.ui.test_state import make_run, scan
 
 # plotly 7.1 reads a trait in a way that traitlets 5.16 will no longer allow.
@@ -214,3 +214,17 @@ def test_rows_that_were_held_back_are_offered_as_prompts(state, files, tmp_path)
     rows = Rows(Path(files["training_file"]))
     held_back = [rows[i]["messages"][-2]["content"] for i in split(rows, 0.3)[1]]
     assert panel.prompt.value == held_back[0]
+
+
+@pytest.mark.parametrize(
+    ("row", "found"),
+    [
+        (chat_rows(1)[0], ("Where is order 0?", "Order 0 left our house on Monday.")),
+        (preference_rows(1)[0], ("Where is order 0?", "Order 0 left us on Monday.")),
+        ({"prompt": "2 + 2 =", "completion": " 4"}, ("2 + 2 =", " 4")),
+        ({"text": "once upon a time"}, None),
+        ({"messages": [{"role": "user", "content": "hm"}]}, None),
+    ],
+)
+def test_the_question_of_a_row_and_its_answer(row, found):
+    assert question_and_answer(row) == found
