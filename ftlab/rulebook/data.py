@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ftlab.data.report import DataReport
 from ftlab.issues import Issue
 from ftlab.limits import Limits
-from ftlab.rulebook.registry import advice, error, rule
+from ftlab.rulebook.registry import WHO, advice, error, rule
 from ftlab.spec import ENGINES, LOCAL, JobSpec
 
 TRUNCATED_SHARE = 0.01
@@ -37,7 +37,7 @@ def refused_data(
         if refused and not report.n_rows:  # no row is at fault: there is no file, or nothing in it
             yield error(field, refused[0].message, (engine,))
         elif refused:
-            where = "the embedded trainer" if engine == "local" else "the hosted service"
+            where = WHO[engine]
             others = len(refused) - 1
             kinds = "One more kind of fault is" if others == 1 else f"{others} more kinds are"
             more = f" {kinds} in it." if others else ""

@@ -8,7 +8,7 @@ from typing import Any
 from ftlab.data.report import DataReport
 from ftlab.issues import Issue, shown
 from ftlab.limits import Limits
-from ftlab.rulebook.registry import advice, error, is_set, rule
+from ftlab.rulebook.registry import WHO, WHOSE, advice, error, is_set, rule
 from ftlab.spec import ENGINES, HOSTED, KNOBS, LOCAL, JobSpec
 
 NOT_YET_LOCAL: dict[str, tuple[Any, str]] = {
@@ -28,8 +28,8 @@ def field_is_honoured(spec: JobSpec, limits: Limits, report: DataReport | None) 
             if engine not in knob.providers:
                 yield error(
                     name,
-                    f"{name} is {shown(getattr(spec, name))}; the {engine} engine has no such "
-                    f"setting. Leave it out for {engine} jobs.",
+                    f"{name} is {shown(getattr(spec, name))}; {WHO[engine]} has no such setting. "
+                    f"Leave it out for {WHOSE[engine]}.",
                     (engine,),
                     fix={name: None},
                 )
@@ -44,8 +44,8 @@ def value_is_honoured_locally(
         if getattr(spec, name) == value:
             yield error(
                 name,
-                f"{name} is {value!r}; the local engine {instead}. Choose another value, or the "
-                "hosted engine.",
+                f"{name} is {value!r}; {WHO['local']} {instead}. Choose another value, or a "
+                "hosted job.",
                 LOCAL,
             )
 

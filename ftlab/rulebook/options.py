@@ -48,7 +48,7 @@ def _no_text(name: str, value: Any) -> Issue:
 def _only_hosted(name: str) -> Issue:
     return Issue(
         "error",
-        f"{name} is given; it is an option of hosted jobs, and the local engine has no such "
+        f"{name} is given; it is an option of hosted jobs, and the embedded trainer has no such "
         "setting. Leave it out for local jobs.",
         code="hosted_option",
         where=name,

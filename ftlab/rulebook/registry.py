@@ -12,6 +12,9 @@ from ftlab.limits import Limits
 from ftlab.spec import BOTH, FIELDS, Engine, JobSpec
 
 NO_LIMITS = Limits()
+WHO: dict[Engine, str] = {"local": "the embedded trainer", "together": "the hosted service"}
+WHOSE: dict[Engine, str] = {"local": "jobs on this machine", "together": "hosted jobs"}
+"""What an engine is called in a message."""
 FILES = {"model": "m", "training_file": "t.jsonl"}
 
 Rule = Callable[[JobSpec, Limits, DataReport | None], Iterator[Issue]]
