@@ -73,13 +73,21 @@ def trainable(model: Any) -> list[torch.nn.Parameter]:
 
 def make_optimizer(model: Any, spec: JobSpec) -> torch.optim.Optimizer:
     """The optimizer over what trains; the loop sets the learning rate of each step."""
-    parameters = trainable(model)
+    groups = _decay_groups(model, spec.weight_decay)
     if spec.optimizer == "sgd":
-        return torch.optim.SGD(parameters, lr=0.0, weight_decay=spec.weight_decay)
-    return torch.optim.AdamW(
-        parameters,
-        lr=0.0,
-        betas=(spec.adam_beta1, spec.adam_beta2),
-        eps=spec.adam_epsilon,
-        weight_decay=spec.weight_decay,
-    )
+        return torch.optim.SGD(groups, lr=0.0)
+    betas = (spec.adam_beta1, spec.adam_beta2)
+    return torch.optim.AdamW(groups, lr=0.0, betas=betas, eps=spec.adam_epsilon)
+
+
+def _decay_groups(model: Any, weight_decay: float) -> list[dict[str, Any]]:
+    """Norms and biases don't decay, as in transformers' Trainer; they are vectors, and so are
+    DoRA's magnitudes, which do."""
+    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    decaying = [p for name, p in named if p.ndim > 1 or "lora_magnitude" in name]
+    others = [p for name, p in named if p.ndim <= 1 and "lora_magnitude" not in name]
+    groups = [
+        {"params": decaying, "weight_decay": weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]
