@@ -91,29 +91,23 @@ def local_plan(
     if decoder is None or trained is None:
         return None
     kind = device.name.partition(":")[0]
-    rows = _rows(spec, options, report)
-    measured = _validation(spec, report, validation)
-    return LocalPlan(
-        device,
-        decoder,
-        Setup(
-            trained,
-            _modules(spec, info),
-            spec.lora_r or 0,
-            spec.use_dora,
-            spec.lora_dropout > 0,
-            value_bytes(options, kind),
-            kind,
-            options.gradient_checkpointing,
-            _trained_share(report),
-            spec.optimizer,
-            spec.quantization,
-            spec.training_method,
-        ),
-        rows,
-        options.micro_batch_size,
-        _cut(measured.lengths, spec.max_seq_length) if measured else {},
+    setup = Setup(
+        trained=trained,
+        modules=_modules(spec, info),
+        rank=spec.lora_r or 0,
+        dora=spec.use_dora,
+        dropout=spec.lora_dropout > 0,
+        value_bytes=value_bytes(options, kind),
+        kind=kind,
+        checkpointing=options.gradient_checkpointing,
+        trained_share=_trained_share(report),
+        optimizer=spec.optimizer,
+        quantization=spec.quantization,
+        method=spec.training_method,
     )
+    rows, measured = _rows(spec, options, report), _validation(spec, report, validation)
+    held_out = _cut(measured.lengths, spec.max_seq_length) if measured else {}
+    return LocalPlan(device, decoder, setup, rows, options.micro_batch_size, held_out)
 
 
 def value_bytes(options: LocalOptions, kind: str) -> int:
