@@ -120,7 +120,7 @@ def _adapter_basis(spec: JobSpec, trained: int | None) -> str:
     if trained is None:
         return "Adapter: the model's files are not here, so its layers are unknown"
     if spec.lora is False:
-        return "Adapter: none, all weights train"
+        return "Adapter: none, all weights train, and are saved in fp32"
     scales = ", and a scale per output" if spec.use_dora else ""
     names = module_names(spec.lora_trainable_modules)
     layers = "all linear layers" if names == ("all-linear",) else ", ".join(names)
@@ -132,7 +132,7 @@ def _adapter_basis(spec: JobSpec, trained: int | None) -> str:
 
 def _with_memory(found: Estimate, plan: LocalPlan) -> Estimate:
     parts, measured = plan.parts, found.measured
-    largest = max(plan.pieces, key=lambda piece: piece.tokens)
+    largest = plan.setup.as_sequences(max(plan.pieces, key=lambda piece: piece.tokens))
     what = f"{parts.in_words()}, for {largest.rows} × {largest.length:,} tokens at once"
     ranged = partial(_range_of, spread=_guess(MEMORY_SPREAD[plan.setup.kind], found))
     if measured is not None:
@@ -160,9 +160,9 @@ def _with_duration(found: Estimate, plan: LocalPlan, reference_tokens: int) -> E
         return found
     passed = _forward_work(plan, plan.rows.lengths, reference_tokens)
     seconds, spread, why = _duration(found, plan, found.train_tokens, found.n_steps, passed)
-    rate = found.measured and found.measured.reference_tokens_per_second
-    if rate:
-        seconds += reference_tokens / rate
+    if found.measured is not None and reference_tokens:
+        rate = found.measured.reference_tokens_per_second
+        seconds += reference_tokens / rate if rate else _by_formula(found, plan, passed)
     low, high = _guess(spread, found)
     return replace(
         found, duration=(seconds * low, seconds * high), basis=(*found.basis, f"Time: {why}")
@@ -185,8 +185,8 @@ def _duration(
         total = measured.start_seconds + measured.end_seconds
         total += train_tokens * measured.step_seconds / measured.step_tokens
         rate = measured.eval_tokens_per_second
-        per_eval = (measured.slowness or 1) * speed.seconds(evaluating)
-        total += (found.eval_tokens or 0) / rate if rate else per_eval
+        by_formula = _by_formula(found, plan, evaluating)
+        total += (found.eval_tokens or 0) / rate if rate else by_formula
         return total, MEASURED_TIME, f"{_measured_on(measured)}, {_pace(measured)}"
     work = training + evaluating + reference
     seconds = speed.seconds(work)
@@ -198,6 +198,13 @@ def _duration(
     spread = SAME_MODEL_TIME if same_model else SAME_MACHINE_TIME
     of = "this model with other settings" if same_model else "another model"
     return share * seconds + speed.start, spread, f"{what}, as fast as a probe of {of} was"
+
+
+def _by_formula(found: Estimate, plan: LocalPlan, work: Work) -> float:
+    """Seconds for what a probe did not do, on a machine as fast as the probe was."""
+    speed = speed_of(plan.setup.kind, plan.device.n_cores)
+    slowness = found.measured.slowness if found.measured is not None else None
+    return (slowness or 1) * speed.seconds(work)
 
 
 def _forward_work(plan: LocalPlan, rows: Mapping[int, int], tokens: int) -> Work:

@@ -113,6 +113,15 @@ class Setup:
     def is_full(self) -> bool:
         return not self.modules
 
+    @property
+    def is_mixed(self) -> bool:
+        """Whether float32 weights are computed with as bfloat16 copies."""
+        return self.is_full and self.value_bytes < FLOAT
+
+    def as_sequences(self, piece: Piece) -> Piece:
+        """What goes through the model at once: of a pair both answers."""
+        return piece._replace(rows=2 * piece.rows) if self.method == "dpo" else piece
+
 
 @dataclass(frozen=True, slots=True)
 class Parts:
@@ -152,9 +161,9 @@ def memory(
 ) -> Parts:
     """The largest of what the pieces take while they train, and of an evaluation of `evaluated`."""
     fixed = _fixed(decoder, setup)
-    found = [_training(decoder, setup, piece, fixed) for piece in pieces]
+    found = [_training(decoder, setup, setup.as_sequences(piece), fixed) for piece in pieces]
     if evaluated is not None:
-        found.append(_evaluating(decoder, setup, evaluated, fixed))
+        found.append(_evaluating(decoder, setup, setup.as_sequences(evaluated), fixed))
     return max(found, key=lambda parts: parts.total, default=fixed)
 
 
@@ -168,7 +177,7 @@ def _fixed(decoder: Decoder, setup: Setup) -> Parts:
     weights = setup.value_bytes * decoder.n_params
     if own is not None:
         weights += (own - setup.value_bytes) * decoder.n_linear
-    masters = FLOAT * decoder.n_params if setup.is_full and setup.value_bytes < FLOAT else 0.0
+    masters = FLOAT * decoder.n_params if setup.is_mixed else 0.0
     return Parts(
         weights=weights + masters,
         adapter=0.0 if setup.is_full else FLOAT * setup.trained,
@@ -179,8 +188,6 @@ def _fixed(decoder: Decoder, setup: Setup) -> Parts:
 
 
 def _training(decoder: Decoder, setup: Setup, piece: Piece, fixed: Parts) -> Parts:
-    if setup.method == "dpo":  # the chosen and the rejected answer go through together
-        piece = piece._replace(rows=2 * piece.rows)
     kept = piece.tokens * saved_per_token(decoder, setup, piece)
     layer = piece.tokens * setup.value_bytes * 4 * (decoder.feed_forward + decoder.hidden)
     if setup.checkpointing:
@@ -215,8 +222,8 @@ def saved_per_token(decoder: Decoder, setup: Setup, piece: Piece) -> float:
     """Bytes that one layer keeps of a token for its backward pass, without checkpointing."""
     size = setup.value_bytes
     norms = 2 * FLOAT * (decoder.hidden + 1)  # their inputs, in float32 in any case
-    if setup.is_full:
-        norms += 2 * size * decoder.hidden  # the normalised values, for the norm's own weight
+    if setup.is_full:  # the normalised values, for the norm's own weight
+        norms += 2 * (FLOAT if setup.is_mixed else size) * decoder.hidden
     # Rows of unequal length bring a mask, for which keys are repeated to as many as the queries;
     # attention keeps it as numbers, one per pair of tokens.
     keys = decoder.queries if piece.rows > 1 else decoder.keys
@@ -233,7 +240,9 @@ def _inputs(decoder: Decoder, setup: Setup) -> float:
     dropout what is left of them and the mask.
     """
     if setup.is_full:
-        return setup.value_bytes * (2 * decoder.hidden + decoder.feed_forward)
+        # Mixed, each of the five layers that read the same two inputs keeps its own copy.
+        readers = 5 if setup.is_mixed else 2
+        return setup.value_bytes * (readers * decoder.hidden + decoder.feed_forward)
     widths = {name: decoder.linears[name][0] for name in setup.modules & decoder.linears.keys()}
     if setup.dropout:
         return 2 * FLOAT * sum(widths.values())
@@ -276,7 +285,7 @@ def _dora_weights(decoder: Decoder, setup: Setup) -> float:
 
 
 def logit_bytes(setup: Setup, piece: Piece) -> float:
-    """Bytes per logit where the loss needs most, as the trainer's SFT loss has it.
+    """Bytes per logit where the loss needs most, as the trainer's losses have it.
 
     It makes the logits of all places, takes those of the trained ones, and keeps their
     log-softmax; on the way back come the gradients of both, and the same for all places.

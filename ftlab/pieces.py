@@ -8,7 +8,8 @@ from itertools import accumulate
 from typing import NamedTuple
 
 PIECE_TOKENS = 4096
-"""A step is cut into pieces of at most so many tokens, padding included, to bound the memory."""
+"""A step is cut into pieces of at most so many tokens, padding included, to bound the memory; of
+pairs, so many for the preferred and as many for the other answers."""
 TYPICAL_ROWS = 128  # of a step that are looked at; more say nothing new about its padding
 
 

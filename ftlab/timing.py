@@ -153,7 +153,8 @@ def _training(decoder: Decoder, setup: Setup, piece: Piece) -> Work:
 
 
 def _forward(decoder: Decoder, setup: Setup, piece: Piece) -> Work:
-    operations = _layer_operations(decoder, piece) + _head_operations(decoder) + 2 * setup.trained
+    own = 0.0 if setup.is_full else 2.0 * setup.trained
+    operations = _layer_operations(decoder, piece) + _head_operations(decoder) + own
     passing = decoder.n_layers * passing_per_token(decoder, setup, piece)
     moved = passing + decoder.vocabulary * setup.value_bytes
     return Work(

@@ -46,7 +46,7 @@ def kept_by_torch(setup: Setup, piece: Piece, n_layers: int) -> int:
         vocab_size=SHAPE.vocabulary,
     )
     model = LlamaForCausalLM(config)
-    if setup.value_bytes == 2:
+    if setup.value_bytes == 2 and not setup.is_full:
         model = model.to(torch.bfloat16)
     if not setup.is_full:
         adapter = LoraConfig(
@@ -62,16 +62,20 @@ def kept_by_torch(setup: Setup, piece: Piece, n_layers: int) -> int:
     if piece.rows > 1:
         mask[-1, piece.length // 2 :] = 0
     weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+    # The bfloat16 copies of weights are counted with the weights; no activation is as large.
+    copies = {2 * parameter.numel() for parameter in model.parameters()} if setup.is_mixed else {}
     # A tensor is held, so that no other takes its place in memory and is mistaken for it.
     kept: dict[int, torch.Tensor] = {}
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
-        place = tensor.untyped_storage().data_ptr()
-        if place not in weights:
+        place, size = tensor.untyped_storage().data_ptr(), tensor.untyped_storage().nbytes()
+        is_copy = tensor.dtype == torch.bfloat16 and size in copies
+        if place not in weights and not is_copy:
             kept[place] = tensor
         return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+    mixed = torch.autocast("cpu", torch.bfloat16, enabled=setup.is_mixed)
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), mixed:
         model(input_ids=ids, attention_mask=mask, use_cache=False)
     return sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
 

@@ -33,8 +33,8 @@ class Answerer:
         self.device = device
         self._model = load_base(folder, best_dtype(device), device).eval()
         self._adapters: dict[str, str] = {}
-        self._others: dict[str, Any] = {}
-        """Models of which all weights were tuned."""
+        self._other: tuple[str, Any] = "", None
+        """The folder and the model of which all weights were tuned that answered last."""
 
     def answer(
         self,
@@ -94,10 +94,11 @@ class Answerer:
                 yield self._model
             return
         if not (Path(adapter) / "adapter_config.json").is_file():
-            if adapter not in self._others:
-                dtype = best_dtype(self.device)
-                self._others[adapter] = load_base(Path(adapter), dtype, self.device).eval()
-            yield self._others[adapter]
+            if self._other[0] != adapter:
+                self._other = "", None  # the old one goes before the new one comes
+                model = load_base(Path(adapter), best_dtype(self.device), self.device)
+                self._other = adapter, model.eval()
+            yield self._other[1]
             return
         self._load(adapter)
         self._model.set_adapter(self._adapters[adapter])

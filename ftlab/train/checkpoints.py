@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
 from pathlib import Path
 from typing import Any
+
+from ftlab.files import sha256_of
 
 MANIFEST = "manifest.json"
 TOKENIZER_FILES = (
@@ -79,8 +80,7 @@ model = AutoModelForCausalLM.from_pretrained(folder)
 
 
 def _described(file: Path) -> dict[str, Any]:
-    data = file.read_bytes()
-    return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    return {"bytes": file.stat().st_size, "sha256": sha256_of(file)}
 
 
 def _sync(path: Path) -> None:

@@ -63,6 +63,8 @@ class Trainer:
         """Note what the model said of the rows before training, where nobody has yet."""
         if self.method.needs_reference:
             unseen = [row for row in rows if isinstance(row, Pair) and row.reference is None]
+            if not unseen:
+                return
             with autocast(self.spec, self.options, self.device):
                 self.method.refer(self.model, self.pieces(unseen), self.pad_id, self.device)
 
@@ -103,18 +105,19 @@ class Trainer:
         everything = [rows[i] for i in range(len(rows))]
         divisor, total, sums = max(self.method.divisor(everything), 1), 0.0, Counter[str]()
         self.model.eval()
-        with torch.no_grad():
+        try:
             for piece in self.pieces(everything):  # rows of like length together: little padding
                 if ends():
-                    break
+                    return
                 self.refer(piece)
-                found = self.loss(piece)
+                with torch.no_grad():
+                    found = self.loss(piece)
                 total += found.total.item()
                 sums.update(found.sums)
-            else:
-                means = {f"eval_{name}": value for name, value in _means(sums, divisor).items()}
-                yield Metrics(step=step, values={"eval_loss": total / divisor, **means})
-        self.model.train()
+        finally:
+            self.model.train()
+        means = {f"eval_{name}": value for name, value in _means(sums, divisor).items()}
+        yield Metrics(step=step, values={"eval_loss": total / divisor, **means})
 
 
 def _means(sums: Mapping[str, float], divisor: int) -> dict[str, float]:
@@ -170,6 +173,7 @@ def prepared(job: Job, device: str) -> Prepared:
     if spec.validation_split and validation is None:
         warnings.append(_nothing_held_back(spec, len(training)))
     model = load_model(spec, options, device)
+    model.train()  # as it was loaded it answers: without dropout, and without checkpointing
     trainer = Trainer(spec, options, model, make_optimizer(model, spec), tokenizer.pad_id, device)
     return Prepared(trainer, training, validation, tokenizer.folder, warnings)
 
@@ -185,7 +189,7 @@ def _steps(
     def evaluated(step: int, request: str | None = None) -> Iterator[Metrics]:
         """The validation loss, unless something else than `request` is asked for on the way."""
         nonlocal measured
-        if validation is not None:
+        if validation:
             for metrics in trainer.evaluate(
                 step, validation, lambda: asked() not in (None, request)
             ):
@@ -193,8 +197,12 @@ def _steps(
                 yield metrics
 
     yield from evaluated(0)
-    if spec.lora is False:  # afterwards the model that it started from is gone
-        trainer.refer([training[i] for i in range(len(training))])
+    if spec.lora is False and spec.needs_reference:  # later the model that it started from is gone
+        yield Log(text="Looking at all rows that will train, with the model as it is now.")
+        for rows in all_steps(spec, training, n_steps):
+            if asked() is not None:
+                break
+            trainer.refer(rows)
     trainer.model.train()
     torch.manual_seed(filled(spec.random_seed, "random_seed"))  # dropout starts here, always alike
     seen = done = 0

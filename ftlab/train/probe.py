@@ -120,6 +120,7 @@ def _own_steps(ready: Prepared, request: dict[str, Any]) -> Iterator[Any]:
         if rows is None:
             break
         read = time.perf_counter()
+        _forget(rows)
         trainer.refer(rows)  # once per row, however many epochs there are
         referred = time.perf_counter() - read
         trainer.step(rows, 0.0)
@@ -138,6 +139,15 @@ def _own_steps(ready: Prepared, request: dict[str, Any]) -> Iterator[Any]:
         else cpu_seconds / ((sum(seconds) + reference_seconds) * cores),
         "reference_tokens_per_second": n_tokens / reference_seconds if refers else None,
     }
+
+
+def _forget(rows: Sequence[Row]) -> None:
+    """What the model said of them, so that saying it is measured anew."""
+    from ftlab.train.batches import Pair
+
+    for row in rows:
+        if isinstance(row, Pair):
+            row.reference = None
 
 
 def _is_enough(seconds: Sequence[float], request: dict[str, Any]) -> bool:

@@ -18,7 +18,7 @@ import torch
 from torch.nn.functional import logsigmoid
 
 from ftlab.data.chat import Tokens
-from ftlab.errors import FtlabError
+from ftlab.errors import UnreadableData
 from ftlab.spec import JobSpec
 from ftlab.train.batches import Example, Pair, collate
 from ftlab.train.methods.method import Loss, Pieces, token_losses
@@ -46,7 +46,7 @@ class Dpo:
     def read(self, sequences: tuple[Tokens, ...], longest: int) -> Pair:
         """The preferred answer and the other one, each behind the same input."""
         if len(sequences) != 2:
-            raise FtlabError(
+            raise UnreadableData(
                 "The row has one answer; DPO takes rows with a preferred and another output. "
                 "Use training_method sft, or another file."
             )
@@ -78,11 +78,13 @@ class Dpo:
             for score, reference in zip(scores, self._references(rows, device), strict=True)
         )
         per_token = sizes if self.by_length else torch.ones_like(sizes)
-        margin = self.beta * (chosen / per_token[0] - rejected / per_token[1]) - self.gamma
-        losses = -logsigmoid(margin)
+        means = chosen / per_token[0], rejected / per_token[1]
+        losses = -logsigmoid(self.beta * (means[0] - means[1]) - self.gamma)
         if self.rpo_alpha:
             losses = losses - self.rpo_alpha * scores.chosen / sizes[0]
         weights = torch.tensor([pair.weight for pair in rows], device=device)
+        if self.gamma:  # what it trains on: there is no reference that a sum could be compared with
+            chosen, rejected = means
         with torch.no_grad():
             sums = {
                 "rewards_chosen": self.beta * chosen.sum().item(),

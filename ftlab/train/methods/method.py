@@ -33,8 +33,8 @@ class Method(Protocol):
     def __init__(self, spec: JobSpec) -> None: ...
 
     def read(self, sequences: tuple[Tokens, ...], longest: int) -> Row:
-        """A row of the file as it trains, cut at `longest` tokens. Raises FtlabError for rows of
-        another method."""
+        """A row of the file as it trains, cut at `longest` tokens. Raises UnreadableData for rows
+        of another method."""
         ...
 
     def divisor(self, rows: Sequence[Any]) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ftlab.data.chat import Tokens
-from ftlab.errors import FtlabError
+from ftlab.errors import UnreadableData
 from ftlab.spec import JobSpec
 from ftlab.train.batches import Example, collate
 from ftlab.train.methods.method import Loss, Pieces, token_losses
@@ -24,7 +24,7 @@ class Sft:
     def read(self, sequences: tuple[Tokens, ...], longest: int) -> Example:
         """The row's one sequence."""
         if len(sequences) != 1:
-            raise FtlabError(
+            raise UnreadableData(
                 "The row is a preference; SFT takes rows with one answer. "
                 "Use training_method dpo, or another file."
             )
