@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from ftlab.memory import FLOAT, LINEARS, Decoder, Setup, saved_per_token
+from ftlab.memory import FLOAT, LINEARS, Decoder, Setup, memory, saved_per_token
 from ftlab.pieces import Piece
 
 SHAPE = Decoder(
@@ -97,3 +99,18 @@ def test_a_layer_keeps_what_autograd_keeps(variant, rows):
     tokens = large.tokens - small.tokens
     sums = HEADS * FLOAT * tokens  # attention's, one per head: the formula leaves them out
     assert found == pytest.approx(saved_per_token(SHAPE, setup, large) * tokens + sums, rel=0.002)
+
+
+def test_both_answers_of_a_pair_go_through_at_once_in_training_and_evaluation():
+    one = Setup(trained=0, modules=ALL, rank=8, method="dpo")
+    pair, rows = Piece(2, 30), Piece(4, 30)
+    sft = replace(one, method="sft")
+    assert memory(SHAPE, one, [pair]) == memory(SHAPE, sft, [rows])
+    assert memory(SHAPE, one, [], pair) == memory(SHAPE, sft, [], rows)
+
+
+def test_all_weights_take_sixteen_bytes_each_and_two_more_for_their_copies():
+    plain = memory(SHAPE, Setup(trained=SHAPE.n_params), [])
+    assert plain.certain == 16 * SHAPE.n_params
+    mixed = memory(SHAPE, Setup(trained=SHAPE.n_params, value_bytes=2), [])
+    assert mixed.certain == 18 * SHAPE.n_params

@@ -13,7 +13,8 @@ from ftlab.cost import estimate
 from ftlab.data.report import scan
 from ftlab.errors import InvalidSpec, RunError
 from ftlab.probing import Probe, probe
-from tests.small import chat_rows, save_model, write_rows
+from ftlab.providers import prepare
+from tests.small import chat_rows, preference_rows, save_model, write_rows
 
 
 @pytest.fixture
@@ -122,3 +123,46 @@ def test_a_probe_that_fails_says_why(job, tmp_path, monkeypatch):
     monkeypatch.setattr(probing, "prepare", changed_meanwhile)
     with pytest.raises(RunError, match="has changed since"):
         probe(job)
+
+
+def counted(function, calls):
+    def call(*given, **named):
+        calls.append(1)
+        return function(*given, **named)
+
+    return call
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*checkpointing:FutureWarning")  # asked for by the old name
+@pytest.mark.parametrize("changes", [{}, {"use_dora": True}, {"lora": False}])
+def test_a_probe_recomputes_activations_where_a_run_does(job, changes):
+    """Counted in the trainer itself, in this process: the probe's is another one."""
+    from ftlab.train.loop import prepared
+
+    values = {name: v for name, v in job.items() if name != "lora_r" or "lora" not in changes}
+    ready = prepare({**values, **changes}, gradient_checkpointing=True)
+    trainer = prepared(ready.job, "cpu").trainer
+    calls = []
+    layers = [m for m in trainer.model.modules() if hasattr(m, "_gradient_checkpointing_func")]
+    for layer in layers:
+        layer._gradient_checkpointing_func = counted(layer._gradient_checkpointing_func, calls)
+    rows = prepared(ready.job, "cpu").training
+    trainer.step([rows[0], rows[1]], 0.0)
+    assert calls
+
+
+@pytest.mark.slow
+def test_a_probe_of_preferences_knows_what_its_reference_takes(job, tmp_path):
+    pairs = str(write_rows(tmp_path / "p.jsonl", preference_rows(12)))
+    values = {**job, "training_file": pairs, "training_method": "dpo", "n_epochs": 4}
+    del values["validation_file"]
+    report = scan(pairs, job["model"])
+    found = probe(values, report=report)
+    assert found.reference_tokens_per_second > found.step_tokens / found.step_seconds
+    # A pass without gradients is no tenth of a step; rows were looked at for every measured step.
+    assert found.reference_tokens_per_second < 12 * found.step_tokens / found.step_seconds
+    after = estimate(values, report)
+    without = estimate({**values, "dpo_reference_free": True}, report)
+    assert any("once by the model before training" in line for line in after.basis)
+    assert not any("once by the model before training" in line for line in without.basis)

@@ -57,3 +57,9 @@ def test_seconds_add_up():
     speed = Speed(10.0, 5.0, 0.5, 2.0, 9.0, (1.0, 1.0))
     assert speed.seconds(Work(20.0, 10.0, 4.0, 1.0)) == 2 + 2 + 2 + 2
     assert speed.seconds((Work(10.0) + Work(steps=1.0)) * 2) == 2 + 4
+
+
+def test_an_evaluation_of_all_weights_counts_none_of_them_twice():
+    full = Setup(trained=LAYERS + HEAD)
+    found = evaluation_work(SHAPE, full, [ONE]).operations
+    assert found == 10 * (2 * LAYERS + ATTENTION + 2 * HEAD)

@@ -65,7 +65,7 @@ def test_a_run_saves_a_model_that_transformers_loads_and_that_answers(
     assert tuned.keys() == base.keys()
     assert all(not torch.equal(tuned[name], base[name]) for name in base)
     found = ask(run, "Where is order 3?", max_tokens=8)
-    assert found.base != "" or found.tuned != ""
+    assert found.tuned != ""
 
 
 def test_half_precision_computes_and_full_precision_trains():

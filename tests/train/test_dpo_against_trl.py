@@ -16,12 +16,13 @@ from trl import DPOConfig, DPOTrainer
 from ftlab.course import rate_at
 from ftlab.data.chat import IGNORED
 from ftlab.data.tokens import load_tokenizer
-from ftlab.job import LocalOptions
+from ftlab.errors import UnreadableData
+from ftlab.job import Job, LocalOptions
 from ftlab.rules import resolve
 from ftlab.train.batches import order
-from ftlab.train.loop import Trainer, all_steps, read_examples
+from ftlab.train.loop import Trainer, all_steps, read_examples, train
 from ftlab.train.model import load_model, make_optimizer
-from tests.small import preference_rows, save_model, write_rows
+from tests.small import chat_rows, preference_rows, save_model, write_rows
 
 pytestmark = [
     pytest.mark.slow,
@@ -87,8 +88,9 @@ def our_steps(spec, model, options=None):
     training = pairs_of(spec)
     pad = load_tokenizer(Path(spec.model)).pad_id
     ours = Trainer(spec, options, model, make_optimizer(model, spec), pad, "cpu")
-    if spec.lora is False:
-        ours.refer([training[i] for i in range(len(training))])
+    if spec.lora is False:  # as a run does
+        for rows in all_steps(spec, training, N_STEPS):
+            ours.refer(rows)
     model.train()
     return [
         ours.step(rows, rate_at(spec, step, N_STEPS))
@@ -231,3 +233,68 @@ def test_the_reference_is_looked_up_once_and_never_trained(files):
         training[0].reference = None
         ours.refer([training[0]])
     assert training[0].reference == pytest.approx(known, rel=1e-6)
+
+
+def run_of(files, folder, **changes):
+    """What a run through the whole trainer tells."""
+    folder.mkdir(exist_ok=True)
+    job = Job(spec=spec_of(files, **changes), provider="local")
+    return list(train(job, folder / "tuned", "cpu", lambda: None))
+
+
+def losses_of(events, name="train_loss"):
+    return [e.values[name] for e in events if e.kind == "metrics" and name in e.values]
+
+
+def test_a_run_of_all_weights_compares_with_the_model_that_it_started_from(files, tmp_path):
+    changes = {"lora": False, "learning_rate": 2e-4}
+    spec = spec_of(files, **changes)
+    wanted = [values["train_loss"] for values in our_steps(spec, model_of(spec))]
+    assert losses_of(run_of(files, tmp_path, **changes)) == pytest.approx(wanted, rel=1e-5)
+    assert wanted[0] == pytest.approx(math.log(2), rel=1e-6)
+    assert abs(wanted[-1] - math.log(2)) > 0.01
+
+
+def test_a_run_is_the_same_twice_with_dropout_and_evaluations(files, tmp_path):
+    validation = str(write_rows(tmp_path / "v.jsonl", preference_rows(6, start=50)))
+    changes = {"lora_dropout": 0.2, "validation_file": validation, "n_evals": 2, "max_steps": 6}
+    one, other = (run_of(files, tmp_path / str(i), **changes) for i in range(2))
+    assert losses_of(one) == losses_of(other)
+    assert losses_of(one, "eval_loss") == losses_of(other, "eval_loss")
+    assert losses_of(one, "eval_loss")[0] == pytest.approx(math.log(2), rel=1e-6)
+    assert len(losses_of(one, "eval_loss")) == 3
+
+
+def test_rows_count_by_their_weight(files, tmp_path):
+    rows = preference_rows(2)
+    weighted = [{**rows[0], "weight": 3.0}, rows[1]]
+    file = str(write_rows(tmp_path / "w.jsonl", weighted))
+    spec = spec_of({**files, "training_file": file})
+    model, pairs = model_of(spec), pairs_of(spec)
+    ours = Trainer(spec, LocalOptions(), model, make_optimizer(model, spec), 0, "cpu")
+    ours.refer([pairs[0], pairs[1]])
+    model.eval()
+    alone = [ours.loss([pairs[i]]).total.item() for i in range(2)]
+    plain = pairs_of(spec_of(files))
+    ours.refer([plain[0]])
+    assert alone[0] == pytest.approx(3 * ours.loss([plain[0]]).total.item(), rel=1e-5)
+    assert ours.loss([pairs[0], pairs[1]]).total.item() == pytest.approx(sum(alone), rel=1e-5)
+
+
+def test_rows_of_the_other_kind_are_told_with_file_and_line(files, tmp_path):
+    mixed = [*preference_rows(1), *chat_rows(1)]
+    spec = spec_of({**files, "training_file": str(write_rows(tmp_path / "m.jsonl", mixed))})
+    with pytest.raises(UnreadableData, match=r"m.jsonl line 2: The row has one answer"):
+        pairs_of(spec)[1]
+    sft = spec_of({**files, "training_method": "sft", "training_file": spec.training_file})
+    with pytest.raises(UnreadableData, match=r"m.jsonl line 1: The row is a preference"):
+        pairs_of(sft)[0]
+
+
+def test_what_an_answer_that_was_cut_away_says_is_nothing(files):
+    spec = spec_of(files, max_seq_length=8)
+    pair = pairs_of(spec)[0]
+    assert pair.n_trained == 0
+    model = model_of(spec)
+    ours = Trainer(spec, LocalOptions(), model, make_optimizer(model, spec), 0, "cpu")
+    assert ours.step([pair], 1e-3)["train_loss"] == pytest.approx(math.log(2), rel=1e-6)
