@@ -73,3 +73,10 @@ def test_in_a_notebook_it_is_a_table(shell):
 def test_a_wrong_method_is_one_sentence(shell):
     with pytest.raises(UsageError, match="invalid choice"):
         shell.run_line_magic("ftlab", "recommend demo --method rl")
+
+
+def test_the_terminal_says_that_it_knows_nothing_of_a_model(capsys):
+    assert main(["recommend", "nope"]) == 0
+    assert "The advice is for any model." in capsys.readouterr().err
+    assert main(["recommend", "demo"]) == 0
+    assert capsys.readouterr().err == ""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ftlab.cli.files import read_values
 from ftlab.cli.printing import plain, print_issues, print_json, say, teller
-from ftlab.issues import errors_for
+from ftlab.issues import SHAPES, errors_for
 
 if TYPE_CHECKING:
     from ftlab.estimated import Estimate
@@ -22,8 +22,12 @@ def recommend(options: argparse.Namespace) -> int:
     high are numbers or null; others is a list of {"value", "source"}, each value in words.
     """
     from ftlab.advice.asked import recommend_for
+    from ftlab.models import model_problem
 
     found = recommend_for(options.model, options.data, options.method, full=options.full)
+    problem = model_problem(options.model)
+    if problem is not None and problem.level == "error":
+        say(f"{SHAPES['warning']} {problem.message} The advice is for any model.", to=sys.stderr)
     if options.json:
         print_json(found.as_dict())
     else:

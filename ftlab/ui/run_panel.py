@@ -103,6 +103,8 @@ def head_html(run: Run, history: History, state: RunState) -> str:
     for name, title in {"epoch": "epoch", "tokens_per_second": "tokens per second"}.items():
         if (value := history.latest(name)) is not None:
             parts.append(f"{title} {short(value)}")
+    if (right := history.latest("rewards_accuracy")) is not None:
+        parts.append(f"{right:.0%} of pairs ranked right")
     if not state.ended and (left := seconds_left(history)) is not None:
         parts.append(f"{_duration(left)} left")
     line = " · ".join(parts)
