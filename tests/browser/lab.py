@@ -58,6 +58,16 @@ EXECUTE = """async ([code, expression]) => {
   if (found.status === 'error') throw new Error(found.ename + ': ' + found.evalue);
   return found.data['text/plain'];
 }"""
+WIDGETS = """() => {
+  const cells = window.jupyterapp.shell.currentWidget.content.widgets;
+  const kind = 'application/vnd.jupyter.widget-view+json';
+  return cells.filter(cell => cell.outputArea).every(cell => {
+    const outputs = cell.outputArea.model.toJSON();
+    const wanted = outputs.filter(output => output.data && kind in output.data).length;
+    return cell.node.querySelectorAll('.ftlab').length >= wanted;
+  });
+}"""
+WIDGETS_WITHIN = 40_000  # ms
 RESTART = """async () => {
   await window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart();
   return true;
@@ -198,15 +208,28 @@ class NotebookPage:
         return NotebookPage(self.lab, browser, self.file, width)
 
     def run_all(self) -> None:
-        """Run all cells, and wait for the last one to end.
+        """Run all cells, and wait for the last one to end and for its widgets to be there.
 
-        A request that JupyterLab or the kernel lost on the way (cells wait, and the kernel has
-        nothing to do) is made once more, as a person would.
+        A message that JupyterLab or the kernel lost on the way (cells or widgets wait, and the
+        kernel has nothing to do) is asked for once more, as a person would: by running the cells
+        again, in a page that was loaded anew where widgets are missing.
         """
         if self._ran_all() != "done":
             found = self.page.evaluate(CELLS)
             assert found["kernel"] == "idle", self._stuck(found)
             assert self._ran_all() == "done", self._stuck(self.page.evaluate(CELLS))
+        if not self._shows_widgets():
+            print("the page shows no widget:", self.page.evaluate(CELLS))
+            self.open()
+            assert self._ran_all() == "done", self._stuck(self.page.evaluate(CELLS))
+            assert self._shows_widgets(), self._stuck(self.page.evaluate(CELLS))
+
+    def _shows_widgets(self) -> bool:
+        """Whether every output that is a widget can be seen, or can within a while."""
+        with contextlib.suppress(TimeoutError):
+            self.page.wait_for_function(WIDGETS, timeout=WIDGETS_WITHIN)
+            return True
+        return False
 
     def _ran_all(self) -> str:
         """'done', what went wrong with the request, or nothing when it did not end."""

@@ -187,8 +187,9 @@ def test_look_at_a_preset_take_it_and_undo(page):
 
 def test_a_change_entails_a_tip_and_the_spec_goes_both_ways(page):
     page.field("batch_size").fill("16")
-    tip = row(page, "learning_rate").get_by_role("status").first
-    expect(tip).to_contain_text("8 → 16 rows per step")
+    said = row(page, "learning_rate").get_by_role("status")
+    tip = said.filter(has_text="8 → 16 rows per step")
+    expect(tip).to_be_visible()
     row(page, "learning_rate").get_by_role("button", name="learning_rate = 2.8e-4").click()
     expect(page.field("learning_rate")).to_have_value("2.8e-4")
     expect(tip).to_be_hidden()
