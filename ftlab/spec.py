@@ -327,11 +327,6 @@ def _is_same(value: Any, mark: Any) -> bool:
     return value is mark or (type(value) is type(mark) and value == mark)
 
 
-def kinds(name: str) -> tuple[Any, ...]:
-    """The types that a field takes: int, float, bool, str, a Literal or a tuple; None left out."""
-    return bare_kinds(FIELDS[name])
-
-
 def parse(values: JobSpec | Mapping[str, Any]) -> tuple[JobSpec, list[Issue]]:
     """The spec of the valid fields, and one issue for each of the others."""
     if isinstance(values, JobSpec):

@@ -57,11 +57,13 @@ def estimate(options: argparse.Namespace) -> int:
 
     With --json an object; what is unknown is null, and a range is [low, high]: train_tokens,
     eval_tokens and n_steps over the whole job; trainable_params, trainable_share (0 to 1) and
-    adapter_bytes; price in US dollars when hosted; duration in seconds and memory in bytes on
+    adapter_bytes; price in US dollars when hosted, local_price here by --usd-per-hour, and
+    answers_per_hour of a hosted endpoint afterwards; duration in seconds and memory in bytes on
     device {name, title, memory_bytes, free_bytes, n_cores}; fits ("fits", "tight" or "does not
     fit"); parts, the bytes of the formula by what they are for; advice, an issue with a fix, when
     the memory is tight; measured, what a probe of this job found; incomplete, true while some
-    fields are wrong; basis, lines of what the figures rest on.
+    fields are wrong; guessed, true while tokens are guessed by characters; basis, lines of what
+    the figures rest on.
     """
     found, is_refused = estimate_of(
         options.spec, probed=options.probe, usd_per_hour=options.usd_per_hour
