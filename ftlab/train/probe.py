@@ -26,7 +26,8 @@ from ftlab.train.device import OUT_OF_MEMORY, chosen_device, is_out_of_memory, u
 
 if TYPE_CHECKING:
     from ftlab.train.batches import Examples, Row
-    from ftlab.train.loop import Prepared, Trainer
+    from ftlab.train.loop import Prepared
+    from ftlab.train.trainer import Trainer
 
 HOLDER = "a probe"
 LOOKED_AT, STEPS_LOOKED_AT = 3_000, 5_000
@@ -107,7 +108,7 @@ def _steps(
 def _own_steps(ready: Prepared, request: dict[str, Any]) -> Iterator[Any]:
     """The first steps of the run; returns how many there were and what one takes."""
     from ftlab.schedule import total_steps
-    from ftlab.train.loop import all_steps, rows_per_step
+    from ftlab.train.reading import all_steps, rows_per_step
 
     trainer, training, spec = ready.trainer, ready.training, ready.trainer.spec
     n_steps = total_steps(len(training), rows_per_step(spec), spec.n_epochs, spec.max_steps)
@@ -171,7 +172,7 @@ def _largest(ready: Prepared, request: dict[str, Any]) -> list[list[Row]]:
     if len(rows) > LOOKED_AT:
         return [_drawn_out(rows, lengths) for lengths in request["pieces"]]
     from ftlab.schedule import total_steps
-    from ftlab.train.loop import all_steps, rows_per_step
+    from ftlab.train.reading import all_steps, rows_per_step
 
     spec = trainer.spec
     n_steps = total_steps(len(rows), rows_per_step(spec), spec.n_epochs, spec.max_steps)
