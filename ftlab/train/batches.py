@@ -1,4 +1,4 @@
-"""Rows to batches of tensors. Which rows a step sees is a pure function of seed and epoch."""
+"""The rows of a job as they train; which of them a step sees follows from seed and epoch alone."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
-
-import torch
 
 from ftlab.data.chat import IGNORED, Tokens
 from ftlab.data.rows import Rows
@@ -135,20 +133,6 @@ class Examples:
             raise UnreadableData(f"{self._rows.path.name} line {number}: {exc}") from exc
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Some rows, padded on the right to the longest of them."""
-
-    ids: torch.Tensor
-    """(rows, tokens), token ids."""
-    labels: torch.Tensor
-    """(rows, tokens), -100 where nothing trains; not shifted."""
-    mask: torch.Tensor
-    """(rows, tokens), 1 for tokens and 0 for padding."""
-    weights: torch.Tensor
-    """(rows,), what each row's loss is multiplied with."""
-
-
 def order(n_rows: int, seed: int, epoch: int) -> list[int]:
     """The order of the rows in an epoch (from 0); depends on nothing but the arguments."""
     indices = list(range(n_rows))
@@ -180,18 +164,3 @@ def pieces(examples: Sequence[Row], max_rows: int | None) -> Iterator[list[Row]]
     for size in piece_sizes([example.length for example in ordered], max_rows):
         yield ordered[start : start + size]
         start += size
-
-
-def collate(examples: Sequence[Example], pad_id: int, device: str) -> Batch:
-    """Tensors of examples, padded on the right."""
-    longest = max(len(example.ids) for example in examples)
-    ids = torch.full((len(examples), longest), pad_id, dtype=torch.long)
-    labels = torch.full_like(ids, IGNORED)
-    mask = torch.zeros_like(ids)
-    for row, example in enumerate(examples):
-        n = len(example.ids)
-        ids[row, :n] = torch.tensor(example.ids)
-        labels[row, :n] = torch.tensor(example.labels)
-        mask[row, :n] = 1
-    weights = torch.tensor([example.weight for example in examples])
-    return Batch(*(tensor.to(device) for tensor in (ids, labels, mask, weights)))

@@ -28,6 +28,7 @@ from ftlab.train.reading import (
     read_examples,
     rows_per_step,
 )
+from ftlab.train.scoring import scorer_for
 from ftlab.train.trainer import Trainer
 
 Asked = Callable[[], str | None]
@@ -84,7 +85,8 @@ def prepared(job: Job, device: str) -> Prepared:
         warnings.append(nothing_held_back(spec, len(training)))
     model = load_model(spec, options, device)
     model.train()  # as it was loaded it answers: without dropout, and without checkpointing
-    trainer = Trainer(spec, options, model, make_optimizer(model, spec), tokenizer.pad_id, device)
+    scorer = scorer_for(model, tokenizer.pad_id, device)
+    trainer = Trainer(spec, options, scorer, make_optimizer(model, spec))
     return Prepared(trainer, training, validation, tokenizer.folder, warnings)
 
 

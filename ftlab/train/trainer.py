@@ -19,6 +19,7 @@ from ftlab.train.batches import Examples, Pair, Row, pieces
 from ftlab.train.methods import Method, method_of
 from ftlab.train.methods.method import Loss
 from ftlab.train.model import autocast, trainable
+from ftlab.train.scoring import Scorer
 
 
 @dataclass
@@ -27,10 +28,16 @@ class Trainer:
 
     spec: JobSpec
     options: LocalOptions
-    model: Any
+    scorer: Scorer
     optimizer: torch.optim.Optimizer
-    pad_id: int
-    device: str
+
+    @property
+    def model(self) -> Any:
+        return self.scorer.model
+
+    @property
+    def device(self) -> str:
+        return self.scorer.device
 
     @cached_property
     def method(self) -> Method:
@@ -43,7 +50,7 @@ class Trainer:
     def loss(self, piece: Sequence[Row]) -> Loss:
         """The method's loss of some rows, computed in the format of the device."""
         with autocast(self.spec, self.options, self.device):
-            return self.method.loss(self.model, piece, self.pad_id, self.device)
+            return self.method.loss(self.scorer, piece)
 
     def refer(self, rows: Sequence[Row]) -> None:
         """Note what the model said of the rows before training, where nobody has yet."""
@@ -52,7 +59,7 @@ class Trainer:
             if not unseen:
                 return
             with autocast(self.spec, self.options, self.device):
-                self.method.refer(self.model, self.pieces(unseen), self.pad_id, self.device)
+                self.method.refer(self.scorer, self.pieces(unseen))
 
     def step(self, rows: Sequence[Row], learning_rate: float) -> dict[str, float]:
         """One optimizer step; the loss is the mean over what the method counts."""

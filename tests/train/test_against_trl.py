@@ -19,6 +19,7 @@ from ftlab.rules import resolve
 from ftlab.train.batches import order
 from ftlab.train.model import load_model, make_optimizer
 from ftlab.train.reading import all_steps, read_examples
+from ftlab.train.scoring import scorer_for
 from ftlab.train.trainer import Trainer
 from tests.small import chat_rows, save_model, write_rows
 
@@ -118,9 +119,8 @@ def our_steps(spec, model):
     tokenizer = load_tokenizer(Path(spec.model))
     training, _ = read_examples(spec, tokenizer, datetime.now())
     model.train()
-    ours = Trainer(
-        spec, LocalOptions(), model, make_optimizer(model, spec), tokenizer.pad_id, "cpu"
-    )
+    scorer = scorer_for(model, tokenizer.pad_id, "cpu")
+    ours = Trainer(spec, LocalOptions(), scorer, make_optimizer(model, spec))
     return [
         ours.step(examples, rate_at(spec, step, N_STEPS))
         for step, examples in enumerate(all_steps(spec, training, N_STEPS))
@@ -182,7 +182,8 @@ def _losses(spec, options):
     model.train()
     tokenizer = load_tokenizer(Path(spec.model))
     training, _ = read_examples(spec, tokenizer, datetime.now())
-    trainer = Trainer(spec, options, model, make_optimizer(model, spec), tokenizer.pad_id, "cpu")
+    scorer = scorer_for(model, tokenizer.pad_id, "cpu")
+    trainer = Trainer(spec, options, scorer, make_optimizer(model, spec))
     return [
         trainer.step(examples, rate_at(spec, step, N_STEPS))["train_loss"]
         for step, examples in enumerate(all_steps(spec, training, 6))

@@ -23,6 +23,7 @@ from ftlab.train.batches import order
 from ftlab.train.loop import train
 from ftlab.train.model import load_model, make_optimizer
 from ftlab.train.reading import all_steps, read_examples
+from ftlab.train.scoring import scorer_for
 from ftlab.train.trainer import Trainer
 from tests.small import chat_rows, preference_rows, save_model, write_rows
 
@@ -89,7 +90,7 @@ def our_steps(spec, model, options=None):
     options = options or LocalOptions()
     training = pairs_of(spec)
     pad = load_tokenizer(Path(spec.model)).pad_id
-    ours = Trainer(spec, options, model, make_optimizer(model, spec), pad, "cpu")
+    ours = Trainer(spec, options, scorer_for(model, pad, "cpu"), make_optimizer(model, spec))
     if spec.lora is False:  # as a run does
         for rows in all_steps(spec, training, N_STEPS):
             ours.refer(rows)
@@ -208,7 +209,7 @@ def test_simpo_and_reference_free_by_worked_numbers(files):
     }
     for changes, margin in wanted.values():
         one = spec_of(files, **changes)
-        ours = Trainer(one, LocalOptions(), model, make_optimizer(model, one), 0, "cpu")
+        ours = Trainer(one, LocalOptions(), scorer_for(model, 0, "cpu"), make_optimizer(model, one))
         assert not one.needs_reference
         found = ours.loss([pair]).total.item()
         assert found == pytest.approx(math.log1p(math.exp(-margin)), rel=1e-4)
@@ -226,7 +227,7 @@ def test_cutting_a_step_into_pieces_changes_nothing(files):
 def test_the_reference_is_looked_up_once_and_never_trained(files):
     spec = spec_of(files)
     model, training = model_of(spec), pairs_of(spec)
-    ours = Trainer(spec, LocalOptions(), model, make_optimizer(model, spec), 0, "cpu")
+    ours = Trainer(spec, LocalOptions(), scorer_for(model, 0, "cpu"), make_optimizer(model, spec))
     ours.step([training[0], training[1]], 1e-2)
     known = training[0].reference
     ours.step([training[0], training[2]], 1e-2)
@@ -273,7 +274,7 @@ def test_rows_count_by_their_weight(files, tmp_path):
     file = str(write_rows(tmp_path / "w.jsonl", weighted))
     spec = spec_of({**files, "training_file": file})
     model, pairs = model_of(spec), pairs_of(spec)
-    ours = Trainer(spec, LocalOptions(), model, make_optimizer(model, spec), 0, "cpu")
+    ours = Trainer(spec, LocalOptions(), scorer_for(model, 0, "cpu"), make_optimizer(model, spec))
     ours.refer([pairs[0], pairs[1]])
     model.eval()
     alone = [ours.loss([pairs[i]]).total.item() for i in range(2)]
@@ -298,5 +299,5 @@ def test_what_an_answer_that_was_cut_away_says_is_nothing(files):
     pair = pairs_of(spec)[0]
     assert pair.n_trained == 0
     model = model_of(spec)
-    ours = Trainer(spec, LocalOptions(), model, make_optimizer(model, spec), 0, "cpu")
+    ours = Trainer(spec, LocalOptions(), scorer_for(model, 0, "cpu"), make_optimizer(model, spec))
     assert ours.step([pair], 1e-3)["train_loss"] == pytest.approx(math.log(2), rel=1e-6)

@@ -7,13 +7,15 @@ import re
 import time
 
 import pytest
+import torch
 
 from ftlab import demo
 from ftlab.data.chat import IGNORED, tokenise
 from ftlab.data.rows import Rows
 from ftlab.data.tokens import load_tokenizer
 from ftlab.issues import Issue
-from ftlab.train.batches import Example, Examples, collate
+from ftlab.train.batches import Example, Examples
+from ftlab.train.layouts import flat
 from ftlab.ui.data_panel import issue_html, progress_html
 from ftlab.ui.figures import figures_html
 from ftlab.ui.row_viewer import tokens_html
@@ -294,8 +296,10 @@ def test_what_is_shown_as_trained_is_what_a_batch_trains(length, inputs):
         range(20),
         lambda row: Example.of(tokenise(row, tokenizer, inputs)[0], length or 10**6),
     )
-    batch = collate([examples[i] for i in range(20)], tokenizer.pad_id, "cpu")
     for i in range(20):
+        batch = flat([[examples[i]]], "cpu")
+        labels = torch.full_like(batch.ids[0], IGNORED)
+        labels[batch.targets.places + 1] = batch.targets.tokens
         html = tokens_html(tokenise(rows[i], tokenizer, inputs)[0], tokenizer, length)
         shown = re.findall(r'<span class="([^"]*)" title="id (\d+)">', html)
         ids = [int(token) for classes, token in shown if "cut" not in classes]
@@ -304,9 +308,8 @@ def test_what_is_shown_as_trained_is_what_a_batch_trains(length, inputs):
             for classes, token in shown
             if "cut" not in classes
         ]
-        assert ids == batch.ids[i][batch.mask[i].bool()].tolist()
-        assert trained == batch.labels[i][batch.mask[i].bool()].tolist()
-        assert (batch.labels[i][~batch.mask[i].bool()] == IGNORED).all()
+        assert ids == batch.ids[0].tolist()
+        assert trained[1:] == labels[1:].tolist()  # nothing comes before the first
 
 
 def test_markup_in_names_rows_and_issues_is_shown_not_run(state, panel, files, tmp_path):

@@ -20,8 +20,9 @@ from torch.nn.functional import logsigmoid
 from ftlab.data.chat import Tokens
 from ftlab.errors import UnreadableData
 from ftlab.spec import JobSpec
-from ftlab.train.batches import Example, Pair, collate
-from ftlab.train.methods.method import Loss, Pieces, token_losses
+from ftlab.train.batches import Example, Pair
+from ftlab.train.methods.method import Loss, Pieces
+from ftlab.train.scoring import Scorer
 
 BETA = 0.1  # the service's default
 
@@ -57,21 +58,22 @@ class Dpo:
         """The pairs."""
         return len(rows)
 
-    def refer(self, model: Any, pieces: Pieces, pad_id: int, device: str) -> None:
+    def refer(self, scorer: Scorer, pieces: Pieces) -> None:
         """Keep the log-probabilities of the model without its adapter, in the pairs."""
+        model = scorer.model
         was_training = model.training
         model.eval()
         with torch.no_grad(), _without_adapter(model):
             for pairs in pieces:
-                scores = _scores(model, pairs, pad_id, device)
+                scores = _scores(scorer, pairs)
                 found = zip(scores.chosen.tolist(), scores.rejected.tolist(), strict=True)
                 for pair, reference in zip(pairs, found, strict=True):
                     pair.reference = reference
         model.train(was_training)
 
-    def loss(self, model: Any, rows: Sequence[Pair], pad_id: int, device: str) -> Loss:
+    def loss(self, scorer: Scorer, rows: Sequence[Pair]) -> Loss:
         """The loss, and what the model prefers by now."""
-        scores = _scores(model, rows, pad_id, device)
+        scores, device = _scores(scorer, rows), scorer.device
         sizes = _n_trained(rows).to(device)
         chosen, rejected = (
             score - reference
@@ -102,12 +104,11 @@ class Dpo:
         return _Scores(*torch.tensor(known, device=device).T)
 
 
-def _scores(model: Any, pairs: Sequence[Pair], pad_id: int, device: str) -> _Scores:
-    """Both answers of all pairs in one batch."""
-    examples = [pair.chosen for pair in pairs] + [pair.rejected for pair in pairs]
-    losses = token_losses(model, collate(examples, pad_id, device))
-    sums = torch.zeros(len(examples), device=device).index_add(0, losses.row, losses.values)
-    return _Scores(*(-sums).chunk(2))
+def _scores(scorer: Scorer, pairs: Sequence[Pair]) -> _Scores:
+    """Both answers of all pairs at once."""
+    losses = scorer.losses([[pair.chosen, pair.rejected] for pair in pairs])
+    sums = losses.values.new_zeros(2 * len(pairs)).index_add(0, losses.sequence, losses.values)
+    return _Scores(*(-sums).reshape(-1, 2).T)
 
 
 def _n_trained(pairs: Sequence[Pair]) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""What a training method says of its rows and its loss, and what all losses are made of."""
+"""What a training method says of its rows and its loss."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import torch
-from torch.nn import functional
 
-from ftlab.data.chat import IGNORED, Tokens
+from ftlab.data.chat import Tokens
 from ftlab.spec import JobSpec
-from ftlab.train.batches import Batch, Row
+from ftlab.train.batches import Row
+from ftlab.train.scoring import Scorer
 
 Pieces = Iterator[list[Any]]
 """The rows of a step in pieces that fit in memory."""
@@ -41,30 +41,10 @@ class Method(Protocol):
         """What the loss of these rows together is the mean over."""
         ...
 
-    def refer(self, model: Any, pieces: Pieces, pad_id: int, device: str) -> None:
+    def refer(self, scorer: Scorer, pieces: Pieces) -> None:
         """Note what the model says before any training; nothing for methods without a reference."""
         ...
 
-    def loss(self, model: Any, rows: Sequence[Any], pad_id: int, device: str) -> Loss:
+    def loss(self, scorer: Scorer, rows: Sequence[Any]) -> Loss:
         """The loss of one piece."""
         ...
-
-
-class Losses(NamedTuple):
-    """Of every trained token of a batch."""
-
-    values: torch.Tensor
-    """(trained tokens,), cross-entropy in nats."""
-    row: torch.Tensor
-    """(trained tokens,), place of the token's row in the batch."""
-
-
-def token_losses(model: Any, batch: Batch) -> Losses:
-    """Cross-entropy of the trained tokens alone."""
-    logits = model(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False).logits
-    targets = batch.labels[:, 1:]
-    trained = targets != IGNORED
-    values = functional.cross_entropy(
-        logits[:, :-1][trained].float(), targets[trained], reduction="none"
-    )
-    return Losses(values, trained.nonzero()[:, 0])

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+
+import torch
 
 from ftlab.data.chat import Tokens
 from ftlab.errors import UnreadableData
 from ftlab.spec import JobSpec
-from ftlab.train.batches import Example, collate
-from ftlab.train.methods.method import Loss, Pieces, token_losses
+from ftlab.train.batches import Example
+from ftlab.train.methods.method import Loss, Pieces
+from ftlab.train.scoring import Scorer
 
 
 class Sft:
@@ -34,11 +36,11 @@ class Sft:
         """The trained tokens."""
         return sum(row.n_trained for row in rows)
 
-    def refer(self, model: Any, pieces: Pieces, pad_id: int, device: str) -> None:
+    def refer(self, scorer: Scorer, pieces: Pieces) -> None:
         """Nothing: the answers are the reference."""
 
-    def loss(self, model: Any, rows: Sequence[Example], pad_id: int, device: str) -> Loss:
+    def loss(self, scorer: Scorer, rows: Sequence[Example]) -> Loss:
         """The weighted sum."""
-        batch = collate(rows, pad_id, device)
-        losses = token_losses(model, batch)
-        return Loss((losses.values * batch.weights[losses.row]).sum(), {})
+        losses = scorer.losses([[row] for row in rows])
+        weights = torch.tensor([row.weight for row in rows], device=scorer.device)
+        return Loss((losses.values * weights[losses.sequence]).sum(), {})
