@@ -19,6 +19,7 @@ from ftlab.schedule import evaluation_steps, total_steps
 from ftlab.spec import filled
 from ftlab.train.batches import Examples
 from ftlab.train.checkpoints import save_tuned
+from ftlab.train.fused import fuse
 from ftlab.train.model import load_model, make_optimizer, trainable
 from ftlab.train.reading import (
     all_steps,
@@ -85,6 +86,7 @@ def prepared(job: Job, device: str) -> Prepared:
         warnings.append(nothing_held_back(spec, len(training)))
     model = load_model(spec, options, device)
     model.train()  # as it was loaded it answers: without dropout, and without checkpointing
+    fuse(model)
     scorer = scorer_for(model, tokenizer.pad_id, device)
     trainer = Trainer(spec, options, scorer, make_optimizer(model, spec))
     return Prepared(trainer, training, validation, tokenizer.folder, warnings)
