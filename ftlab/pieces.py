@@ -1,110 +1,97 @@
-"""How a step is cut into pieces that fit in memory: one rule for the trainer and the estimates."""
+"""How a step is cut into pieces that fit in memory: one rule for the trainer and the estimates.
+
+The rows of a piece lie end to end; a few models can't take them so, and theirs are padded.
+"""
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Mapping, Sequence
-from itertools import accumulate
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 PIECE_TOKENS = 4096
-"""A step is cut into pieces of at most so many tokens, padding included, to bound the memory; of
-pairs, so many for the preferred and as many for the other answers."""
-TYPICAL_ROWS = 128  # of a step that are looked at; more say nothing new about its padding
+"""A step is cut into pieces of at most so many tokens to bound the memory; of a pair both answers
+count."""
 
 
 class Piece(NamedTuple):
-    """Rows that go through the model at once, padded to the longest."""
+    """Rows that go through the model at once."""
 
-    rows: int
-    length: int
-    filled: float = 1.0
-    """Part of its places that hold a token, 0 to 1; the rest is padding."""
+    tokens: float
+    squares: float
+    """Tokens × tokens of each row, added up: what attention goes through, twice over."""
+    longest: int
 
-    @property
-    def tokens(self) -> int:
-        """Places, padding among them."""
-        return self.rows * self.length
-
-    @property
-    def lengths(self) -> list[int]:
-        """Its rows: the longest, and the others as long as fills it."""
-        others = (self.filled * self.tokens - self.length) / max(self.rows - 1, 1)
-        return [self.length, *[max(round(others), 1)] * (self.rows - 1)]
+    @classmethod
+    def of(cls, lengths: Iterable[int]) -> Piece:
+        """The piece of rows of these lengths."""
+        rows = list(lengths)
+        return cls(sum(rows), sum(length * length for length in rows), max(rows, default=0))
 
 
 def piece_sizes(
-    lengths: Sequence[int], max_rows: int | None = None, max_tokens: int = PIECE_TOKENS
+    lengths: Sequence[int],
+    max_rows: int | None = None,
+    max_tokens: int = PIECE_TOKENS,
+    *,
+    padded: bool = False,
 ) -> list[int]:
-    """Rows of each piece, for the lengths of a step's rows in falling order.
+    """Rows of each piece, for the lengths of a step's rows in their order.
 
-    A piece takes rows as long as all of them, padded to its first, stay within `max_tokens`.
+    A piece takes rows as long as all of them stay within `max_tokens`, padding included; a longer
+    row goes alone. What is padded comes in falling order.
     """
     sizes: list[int] = []
-    longest = 0
+    tokens = first = 0
     for length in lengths:
-        fits = sizes and (sizes[-1] + 1) * longest <= max_tokens and sizes[-1] != max_rows
-        if fits:
+        taken = first if padded else length
+        if sizes and tokens + taken <= max_tokens and sizes[-1] != max_rows:
             sizes[-1] += 1
+            tokens += taken
         else:
             sizes.append(1)
-            longest = length
+            tokens = first = length
     return sizes
 
 
-def cut(lengths: Sequence[int], max_rows: int | None = None) -> list[Piece]:
-    """The pieces of a step, from the lengths of its rows in falling order."""
-    found: list[Piece] = []
-    start = 0
-    for size in piece_sizes(lengths, max_rows):
-        found.append(_of_rows(lengths[start : start + size]))
-        start += size
-    return found
-
-
-def _of_rows(lengths: Sequence[int]) -> Piece:
-    """The longest comes first."""
-    places = len(lengths) * lengths[0]
-    return Piece(len(lengths), lengths[0], sum(lengths) / max(places, 1))
-
-
-def typical_step(lengths: Mapping[int, int], rows: int) -> list[int]:
-    """Lengths of a step's rows in falling order: evenly spread over those of the file.
-
-    `lengths` is length → sequences, of which there is one at least; of a large step so many rows
-    are given as say all about its padding.
-    """
-    ordered = sorted(lengths)
-    seen = list(accumulate(lengths[length] for length in ordered))
-    wanted = min(rows, TYPICAL_ROWS)
-    places = ((i + 0.5) / wanted * seen[-1] for i in range(wanted - 1, -1, -1))
-    return [ordered[bisect_left(seen, place)] for place in places]
-
-
-def largest_pieces(
+def typical_pieces(
     lengths: Mapping[int, int], rows: int, max_rows: int | None = None
-) -> list[Piece]:
-    """The pieces that may take most memory, of all steps of so many rows.
+) -> tuple[Piece, float]:
+    """A piece as most are, and how many of them a step of so many rows makes.
 
-    The longest row alone, and as many rows as make the most places: in a run of some length nearly
-    every length comes first in a piece once. `lengths` is length → sequences of the file.
+    `lengths` is length → sequences of the file, of which there is one at least.
     """
-    ordered = sorted(lengths)
-    if not ordered:
-        return []
-    most = min(rows, max_rows or rows, PIECE_TOKENS // max(ordered[0], 1))
-    places = ((n, bisect_right(ordered, PIECE_TOKENS // n)) for n in range(2, most + 1))
-    several = [(n * ordered[place - 1], n, ordered[place - 1]) for n, place in places if place]
-    alone = Piece(1, ordered[-1])
-    if not several:
-        return [alone]
-    _, n, longest = max(several)
-    return [alone, _of_rows(_behind(longest, n, typical_step(lengths, rows), rows))]
+    n_rows = sum(lengths.values())
+    tokens = sum(length * n for length, n in lengths.items()) / n_rows
+    squares = sum(length * length * n for length, n in lengths.items()) / n_rows
+    most = min(rows, max_rows or rows, max(PIECE_TOKENS / max(tokens, 1), 1))
+    piece = Piece(most * tokens, most * squares, round(tokens))
+    return piece, rows / most
 
 
-def _behind(longest: int, n: int, typical: Sequence[int], rows: int) -> list[int]:
-    """`n` rows of a step of `rows` of which the first is so long: those that would come next."""
-    start = next((i for i, length in enumerate(typical) if length <= longest), len(typical) - 1)
-    share = len(typical) / rows  # of a large step only some rows are known
-    others = (typical[min(start + int(i * share), len(typical) - 1)] for i in range(1, n))
-    return [longest, *(min(length, longest) for length in others)]
+def largest_piece(
+    lengths: Mapping[int, int], rows: int, max_rows: int | None = None, steps: int = 1
+) -> Piece:
+    """The piece that takes most memory, of `steps` steps of so many rows: the longest row alone, or
+    rows that happen to be long together.
+
+    Of n draws of a sum the largest is about √(2 ln n) standard deviations above the mean.
+    """
+    longest, n_rows = max(lengths, default=0), max(sum(lengths.values()), 1)
+    most = min(rows, max_rows or rows, n_rows)
+    mean = sum(length * n for length, n in lengths.items()) / n_rows
+    spread = sum((length - mean) ** 2 * n for length, n in lengths.items()) / n_rows
+    drawn = most * mean + math.sqrt(2 * math.log(max(steps, 1)) * most * spread)
+    highest = min(drawn, _of_longest(lengths, most), PIECE_TOKENS)
+    if highest <= longest:
+        return Piece(longest, longest * longest, longest)
+    return Piece(highest, highest * longest, longest)
+
+
+def _of_longest(lengths: Mapping[int, int], rows: int) -> float:
+    """Tokens of so many of the longest rows."""
+    tokens, left = 0.0, rows
+    for length in sorted(lengths, reverse=True):
+        taken = min(lengths[length], left)
+        tokens, left = tokens + taken * length, left - taken
+    return tokens

@@ -14,7 +14,18 @@ import ftlab
 PACKAGE = Path(ftlab.__file__).parent
 # A module may import those of its own line, and of all lines above.
 LAYERS = (
-    ("errors", "issues", "names", "events", "files", "schedule", "pieces", "processes", "html"),
+    (
+        "errors",
+        "issues",
+        "names",
+        "events",
+        "files",
+        "schedule",
+        "pieces",
+        "packs",
+        "processes",
+        "html",
+    ),
     ("spec", "limits", "course"),
     ("demo", "model_files", "model_hub", "catalogue", "models"),
     ("data",),
@@ -45,6 +56,7 @@ APART = {
             "schedule",
             "course",
             "pieces",
+            "packs",
             "data",
             "models",
         ),

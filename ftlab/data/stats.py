@@ -10,6 +10,8 @@ from itertools import accumulate
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ftlab.packs import count_packs
+
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 
 
@@ -119,22 +121,7 @@ class TokenStats(BaseModel):
         length = max_seq_length or self.longest
         if not length or not self.lengths:
             return 1.0
-        rooms = Counter[int]()
-        free = 0  # bit r is set while some pack has room for r tokens
-        n_packs = 0
-        for size in sorted(self.lengths, reverse=True):
-            taken = min(size, length)
-            for _ in range(self.lengths[size]):
-                fitting = free >> taken
-                if fitting:
-                    room = taken + (fitting & -fitting).bit_length() - 1
-                    rooms[room] -= 1
-                    free ^= (not rooms[room]) << room
-                else:
-                    room, n_packs = length, n_packs + 1
-                rooms[room - taken] += 1
-                free |= 1 << (room - taken)
-        return self.total_within(length) / (n_packs * length)
+        return self.total_within(length) / (count_packs(self.lengths, length) * length)
 
     def quantile(self, share: float) -> int:
         """The smallest length that `share` (0 to 1) of the sequences do not exceed."""

@@ -12,6 +12,7 @@ from ftlab.data.chat import IGNORED, Tokens
 from ftlab.data.rows import Rows
 from ftlab.data.template import CannotRender
 from ftlab.errors import UnreadableData
+from ftlab.packs import packed
 from ftlab.pieces import piece_sizes
 
 
@@ -89,6 +90,21 @@ Row = Example | Pair
 """A row of the file as it trains."""
 
 
+class Packs:
+    """Rows packed into sequences; as many of them in every epoch, of other rows."""
+
+    def __init__(self, lengths: Sequence[int], longest: int) -> None:
+        self._lengths, self._longest = lengths, longest
+        self.n = len(packed(lengths, longest))
+
+    def order(self, seed: int, epoch: int) -> list[list[int]]:
+        """The packs of an epoch in their order, each with its rows' indices."""
+        rows = order(len(self._lengths), seed, epoch)
+        packs = packed([self._lengths[row] for row in rows], self._longest)
+        random.Random(f"{seed}:{epoch}:packs").shuffle(packs)
+        return [[rows[place] for place in pack] for pack in packs]
+
+
 class Examples:
     """Some rows of a file as they train; each is tokenised when it is first used."""
 
@@ -98,6 +114,23 @@ class Examples:
         """`read` tokenises a row and cuts it."""
         self._rows, self._places, self._as_trained = rows, list(places), read
         self._known: dict[int, Row] = {}
+        self._packs: Packs | None = None
+
+    def pack(self, longest: int) -> None:
+        """From now on a step takes sequences of up to `longest` tokens, of several rows each;
+        tokenises all rows."""
+        self._packs = Packs([self[i].n_tokens for i in range(len(self))], longest)
+
+    @property
+    def n_sequences(self) -> int:
+        """What an epoch is made of: rows, or packs of them."""
+        return self._packs.n if self._packs else len(self)
+
+    def order(self, seed: int, epoch: int) -> list[list[int]]:
+        """The rows of each sequence of an epoch (from 0); depends on nothing else."""
+        if self._packs:
+            return self._packs.order(seed, epoch)
+        return [[row] for row in order(len(self), seed, epoch)]
 
     def __len__(self) -> int:
         return len(self._places)
@@ -147,20 +180,24 @@ def some_rows(places: Sequence[int], at_most: int | None, seed: int) -> list[int
     return sorted(random.Random(f"{seed}:rows").sample(list(places), at_most))
 
 
-def steps_of_epoch(examples: Examples, rows_per_step: int, seed: int, epoch: int) -> Iterator[Any]:
-    """The examples of each step; the last step takes what is left."""
-    indices = order(len(examples), seed, epoch)
-    for start in range(0, len(indices), rows_per_step):
-        yield [examples[i] for i in indices[start : start + rows_per_step]]
+def steps_of_epoch(
+    examples: Examples, per_step: int, seed: int, epoch: int, start: int = 0
+) -> Iterator[list[Row]]:
+    """The rows of each step from the `start`-th (from 0) on; the last one takes what is left."""
+    sequences = examples.order(seed, epoch)
+    for first in range(start * per_step, len(sequences), per_step):
+        yield [examples[i] for rows in sequences[first : first + per_step] for i in rows]
 
 
-def pieces(examples: Sequence[Row], max_rows: int | None) -> Iterator[list[Row]]:
+def pieces(rows: Sequence[Row], max_rows: int | None, *, padded: bool) -> Iterator[list[Row]]:
     """Cut a step so that each piece fits in memory, by the rule of `ftlab.pieces`.
 
-    Rows of like length go together; the order within a step does not change its gradient.
+    Rows that are padded go with others of like length; the order within a step does not change its
+    gradient.
     """
-    ordered = sorted(examples, key=lambda e: e.length, reverse=True)
+    ordered = sorted(rows, key=lambda row: row.length, reverse=True) if padded else list(rows)
+    sizes = [row.length if padded else row.n_tokens for row in ordered]
     start = 0
-    for size in piece_sizes([example.length for example in ordered], max_rows):
+    for size in piece_sizes(sizes, max_rows, padded=padded):
         yield ordered[start : start + size]
         start += size

@@ -27,7 +27,7 @@ from ftlab.train.reading import (
     fitting,
     nothing_held_back,
     read_examples,
-    rows_per_step,
+    sequences_per_step,
 )
 from ftlab.train.scoring import scorer_for
 from ftlab.train.trainer import Trainer
@@ -46,7 +46,9 @@ def train(job: Job, adapter: Path, device: str, asked: Asked) -> Iterator[Event]
     trainer, training, validation, base, warnings = prepared(job, device)
     for warning in warnings:
         yield Log(level="warning", text=warning)
-    n_steps = total_steps(len(training), rows_per_step(spec), spec.n_epochs, spec.max_steps)
+    n_steps = total_steps(
+        training.n_sequences, sequences_per_step(spec), spec.n_epochs, spec.max_steps
+    )
     yield Status(status="running", n_steps=n_steps)
     yield _described(trainer.model, device)
     status, detail, step = yield from _steps(trainer, training, validation, n_steps, asked)
@@ -82,6 +84,8 @@ def prepared(job: Job, device: str) -> Prepared:
     training, validation = read_examples(spec, tokenizer, job.created_at.astimezone())
     training, left_out = fitting(spec, training)
     warnings = [left_out] if left_out else []
+    if spec.packing:
+        training.pack(filled(spec.max_seq_length, "max_seq_length"))
     if spec.validation_split and validation is None:
         warnings.append(nothing_held_back(spec, len(training)))
     model = load_model(spec, options, device)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -88,20 +89,21 @@ def fitting(spec: JobSpec, training: Examples) -> tuple[Examples, str]:
     return kept, f"{found} and are left out, the first on line {lines[0]}."
 
 
-def all_steps(spec: JobSpec, training: Examples, n_steps: int) -> Iterator[list[Row]]:
-    """The rows of each step of a run, in order."""
-    seed = filled(spec.random_seed, "random_seed")
-    left = n_steps
-    for epoch in range(spec.n_epochs):
-        for examples in steps_of_epoch(training, rows_per_step(spec), seed, epoch):
-            if left == 0:
-                return
-            left -= 1
-            yield examples
+def all_steps(
+    spec: JobSpec, training: Examples, n_steps: int, start: int = 0
+) -> Iterator[list[Row]]:
+    """The rows of each step of a run, in order; from the `start`-th (from 0) on, without looking at
+    those before."""
+    seed, per_step = filled(spec.random_seed, "random_seed"), sequences_per_step(spec)
+    per_epoch = -(-training.n_sequences // per_step)
+    for epoch in range(start // per_epoch, spec.n_epochs):
+        first = max(start - epoch * per_epoch, 0)
+        left = n_steps - epoch * per_epoch - first
+        yield from islice(steps_of_epoch(training, per_step, seed, epoch, first), max(left, 0))
 
 
-def rows_per_step(spec: JobSpec) -> int:
-    """Rows of an optimizer step."""
+def sequences_per_step(spec: JobSpec) -> int:
+    """Rows of an optimizer step, or with packing packs of them."""
     return int(spec.batch_size) * filled(
         spec.gradient_accumulation_steps, "gradient_accumulation_steps"
     )

@@ -45,7 +45,7 @@ class Trainer:
 
     def pieces(self, rows: Sequence[Row]) -> Iterator[list[Row]]:
         """The rows in pieces that fit in memory."""
-        return pieces(rows, self.options.micro_batch_size)
+        return pieces(rows, self.options.micro_batch_size, padded=self.scorer.layout == "padded")
 
     def loss(self, piece: Sequence[Row]) -> Loss:
         """The method's loss of some rows, computed in the format of the device."""
@@ -99,7 +99,7 @@ class Trainer:
         divisor, total, sums = max(self.method.divisor(everything), 1), 0.0, Counter[str]()
         self.model.eval()
         try:
-            for piece in self.pieces(everything):  # rows of like length together: little padding
+            for piece in self.pieces(everything):
                 if ends():
                     return
                 self.refer(piece)
