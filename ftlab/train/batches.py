@@ -13,7 +13,7 @@ from ftlab.data.rows import Rows
 from ftlab.data.template import CannotRender
 from ftlab.errors import UnreadableData
 from ftlab.packs import packed
-from ftlab.pieces import piece_sizes
+from ftlab.pieces import PIECE_TOKENS, piece_sizes
 
 
 class Example(NamedTuple):
@@ -189,7 +189,13 @@ def steps_of_epoch(
         yield [examples[i] for rows in sequences[first : first + per_step] for i in rows]
 
 
-def pieces(rows: Sequence[Row], max_rows: int | None, *, padded: bool) -> Iterator[list[Row]]:
+def pieces(
+    rows: Sequence[Row],
+    max_rows: int | None,
+    max_tokens: int = PIECE_TOKENS,
+    *,
+    padded: bool = False,
+) -> Iterator[list[Row]]:
     """Cut a step so that each piece fits in memory, by the rule of `ftlab.pieces`.
 
     Rows that are padded go with others of like length; the order within a step does not change its
@@ -198,6 +204,6 @@ def pieces(rows: Sequence[Row], max_rows: int | None, *, padded: bool) -> Iterat
     ordered = sorted(rows, key=lambda row: row.length, reverse=True) if padded else list(rows)
     sizes = [row.length if padded else row.n_tokens for row in ordered]
     start = 0
-    for size in piece_sizes(sizes, max_rows, padded=padded):
+    for size in piece_sizes(sizes, max_rows, max_tokens, padded=padded):
         yield ordered[start : start + size]
         start += size

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ftlab.devices import detect
 from ftlab.job import LocalOptions
 
@@ -9,6 +11,9 @@ OUT_OF_MEMORY = (
     "The memory did not suffice; a step takes the weights and the activations of one piece. "
     "Set micro_batch_size to 1, lower max_seq_length, or turn gradient_checkpointing on."
 )
+
+TOO_MUCH = ("out of memory", "not enough memory", "can't allocate memory")
+"""How torch says so, of a GPU and of the machine."""
 
 
 def chosen_device(options: LocalOptions) -> str:
@@ -31,4 +36,22 @@ def usable(device: str) -> tuple[str, str]:
 
 def is_out_of_memory(problem: BaseException) -> bool:
     """Whether an error says that memory did not suffice, of the machine or of the GPU."""
-    return isinstance(problem, MemoryError) or "out of memory" in str(problem).lower()
+    words = str(problem).lower()
+    return isinstance(problem, MemoryError) or any(sign in words for sign in TOO_MUCH)
+
+
+def random_state(device: str) -> list[Any]:
+    """Of torch's generators that a step on the device draws from."""
+    import torch
+
+    states = [torch.get_rng_state()]
+    return [*states, torch.cuda.get_rng_state(device)] if device.startswith("cuda") else states
+
+
+def set_random_state(states: list[Any], device: str) -> None:
+    """Draw again what was drawn since."""
+    import torch
+
+    torch.set_rng_state(states[0])
+    if device.startswith("cuda"):
+        torch.cuda.set_rng_state(states[1], device)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -14,12 +13,16 @@ import torch
 
 from ftlab.events import Metrics
 from ftlab.job import LocalOptions
+from ftlab.pieces import PIECE_TOKENS
 from ftlab.spec import JobSpec
 from ftlab.train.batches import Examples, Pair, Row, pieces
+from ftlab.train.device import is_out_of_memory, random_state, set_random_state
 from ftlab.train.methods import Method, method_of
-from ftlab.train.methods.method import Loss
+from ftlab.train.methods.method import Loss, added
 from ftlab.train.model import autocast, trainable
 from ftlab.train.scoring import Scorer
+
+Values = dict[str, float]
 
 
 @dataclass
@@ -30,6 +33,11 @@ class Trainer:
     options: LocalOptions
     scorer: Scorer
     optimizer: torch.optim.Optimizer
+    piece_tokens: int = PIECE_TOKENS
+    """Most tokens that go through the model at once; fewer once the memory did not suffice."""
+    notes: list[str] = field(default_factory=list)
+    """What a person should be told, since whoever tells it took them last."""
+    _read_at: float = 0.0
 
     @property
     def model(self) -> Any:
@@ -45,7 +53,8 @@ class Trainer:
 
     def pieces(self, rows: Sequence[Row]) -> Iterator[list[Row]]:
         """The rows in pieces that fit in memory."""
-        return pieces(rows, self.options.micro_batch_size, padded=self.scorer.layout == "padded")
+        padded = self.scorer.layout == "padded"
+        return pieces(rows, self.options.micro_batch_size, self.piece_tokens, padded=padded)
 
     def loss(self, piece: Sequence[Row]) -> Loss:
         """The method's loss of some rows, computed in the format of the device."""
@@ -61,34 +70,78 @@ class Trainer:
             with autocast(self.spec, self.options, self.device):
                 self.method.refer(self.scorer, self.pieces(unseen))
 
-    def step(self, rows: Sequence[Row], learning_rate: float) -> dict[str, float]:
+    def step(self, rows: Sequence[Row], learning_rate: float) -> Values:
         """One optimizer step; the loss is the mean over what the method counts."""
-        began, loss, sums = time.perf_counter(), 0.0, Counter[str]()
+        return self.launch(rows, learning_rate)()
+
+    def launch(self, rows: Sequence[Row], learning_rate: float) -> Callable[[], Values]:
+        """The same, without waiting for a GPU; what is returned waits, and says what happened."""
+        began = time.perf_counter()
         self.refer(rows)
-        divisor = max(self.method.divisor(rows), 1)
-        for piece in self.pieces(rows):
-            found = self.loss(piece)
-            part = found.total / divisor
-            part.backward()
-            loss += part.item()
-            sums.update(found.sums)
+        found = self._with_gradients(rows)
         limit = self.spec.max_grad_norm or math.inf
         norm = torch.nn.utils.clip_grad_norm_(trainable(self.model), limit)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        values = {
-            "train_loss": loss,
-            "grad_norm": norm.item(),
-            "learning_rate": learning_rate,
-            "loss_tokens": sum(row.n_trained for row in rows),
-            "tokens_per_second": sum(row.n_tokens for row in rows) / (time.perf_counter() - began),
-            **_means(sums, divisor),
-        }
-        if self.device.startswith("cuda"):
-            values["gpu_memory_gib"] = torch.cuda.max_memory_allocated(self.device) / 2**30
+
+        def values() -> Values:
+            loss, grad_norm, *sums = torch.stack([found.total, norm, *found.sums.values()]).tolist()
+            now = time.perf_counter()  # of steps that overlap, the time from one end to the next
+            seconds, self._read_at = now - max(began, self._read_at), now
+            return {
+                "train_loss": loss,
+                "grad_norm": grad_norm,
+                "learning_rate": learning_rate,
+                "loss_tokens": sum(row.n_trained for row in rows),
+                "tokens_per_second": sum(row.n_tokens for row in rows) / seconds,
+                **dict(zip(found.sums, sums, strict=True)),
+                **self._memory(),
+            }
+
         return values
+
+    def _memory(self) -> Values:
+        if not self.device.startswith("cuda"):
+            return {}
+        return {"gpu_memory_gib": torch.cuda.max_memory_allocated(self.device) / 2**30}
+
+    def _with_gradients(self, rows: Sequence[Row]) -> Loss:
+        """The mean loss, with its gradients: in smaller pieces when the memory did not suffice."""
+        while True:
+            before = random_state(self.device)
+            try:
+                return self._backward(rows)
+            except RuntimeError as problem:  # torch's own kind of it is one
+                if not is_out_of_memory(problem) or not self._halve(rows):
+                    raise
+            # Only out here is what the failed attempt held let go.
+            self.optimizer.zero_grad(set_to_none=True)
+            set_random_state(before, self.device)
+
+    def _backward(self, rows: Sequence[Row]) -> Loss:
+        divisor = max(self.method.divisor(rows), 1)
+        parts = list[Loss]()
+        for piece in self.pieces(rows):
+            found = self.loss(piece) / divisor
+            found.total.backward()
+            parts.append(found._replace(total=found.total.detach()))
+        return added(parts)
+
+    def _halve(self, rows: Sequence[Row]) -> bool:
+        """Take smaller pieces from now on; False when they are single rows already."""
+        most = max(self.pieces(rows), key=lambda piece: sum(row.n_tokens for row in piece))
+        if len(most) == 1:
+            return False
+        tokens = sum(row.n_tokens for row in most)
+        self.piece_tokens = tokens // 2
+        self.notes.append(
+            f"The memory did not suffice for {tokens:,} tokens at once; a step is now cut into "
+            f"pieces of at most {self.piece_tokens:,} tokens, which changes nothing but its time. "
+            "To begin so, lower micro_batch_size."
+        )
+        return True
 
     def evaluate(
         self, step: int, rows: Examples | Sequence[Row], ends: Callable[[], bool]
@@ -96,7 +149,8 @@ class Trainer:
         """The mean loss (SFT: per trained token, in nats; DPO: per pair); nothing when it `ends`
         before it is known."""
         everything = [rows[i] for i in range(len(rows))]
-        divisor, total, sums = max(self.method.divisor(everything), 1), 0.0, Counter[str]()
+        divisor = max(self.method.divisor(everything), 1)
+        parts = list[Loss]()
         self.model.eval()
         try:
             for piece in self.pieces(everything):
@@ -104,14 +158,9 @@ class Trainer:
                     return
                 self.refer(piece)
                 with torch.no_grad():
-                    found = self.loss(piece)
-                total += found.total.item()
-                sums.update(found.sums)
+                    parts.append(self.loss(piece) / divisor)
         finally:
             self.model.train()
-        means = {f"eval_{name}": value for name, value in _means(sums, divisor).items()}
-        yield Metrics(step=step, values={"eval_loss": total / divisor, **means})
-
-
-def _means(sums: Mapping[str, float], divisor: int) -> dict[str, float]:
-    return {name: value / divisor for name, value in sums.items()}
+        found = added(parts)
+        means = {f"eval_{name}": value.item() for name, value in found.sums.items()}
+        yield Metrics(step=step, values={"eval_loss": found.total.item(), **means})

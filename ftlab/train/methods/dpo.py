@@ -89,9 +89,9 @@ class Dpo:
             chosen, rejected = means
         with torch.no_grad():
             sums = {
-                "rewards_chosen": self.beta * chosen.sum().item(),
-                "rewards_rejected": self.beta * rejected.sum().item(),
-                "rewards_accuracy": float((chosen > rejected).sum()),
+                "rewards_chosen": self.beta * chosen.sum(),
+                "rewards_rejected": self.beta * rejected.sum(),
+                "rewards_accuracy": (chosen > rejected).sum(),
             }
         return Loss((losses * weights).sum(), sums)
 

@@ -20,8 +20,21 @@ class Loss(NamedTuple):
     """Of some rows; a step adds those of its pieces up and divides by `Method.divisor`."""
 
     total: torch.Tensor
-    sums: dict[str, float]
+    sums: dict[str, torch.Tensor]
     """Other figures by the name of their metric, summed over the rows."""
+
+    def __truediv__(self, divisor: float) -> Loss:
+        """Each figure divided, in float64 where nothing is derived from it."""
+        return Loss(self.total / divisor, {n: v.double() / divisor for n, v in self.sums.items()})
+
+
+def added(losses: Sequence[Loss]) -> Loss:
+    """All pieces together, without the way back to the weights."""
+    totals = torch.stack([loss.total.detach() for loss in losses]).double()
+    names = losses[0].sums
+    return Loss(
+        totals.sum(), {n: torch.stack([one.sums[n] for one in losses]).sum() for n in names}
+    )
 
 
 class Method(Protocol):
