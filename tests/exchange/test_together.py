@@ -13,8 +13,8 @@ from ftlab.exchange.together import from_body, to_body
 from ftlab.limits import Limits
 from ftlab.spec import FIELDS, JobSpec, module_names, parse
 from tests.exchange.oracles import SDK, ask
-from tests.exchange.service import REPLY
 from tests.exchange.specs import HOSTED_WISHES, SFT, drawn, with_and_without
+from tests.fakes.together import REPLY
 
 N_DRAWN = 1500
 BUILD = """
