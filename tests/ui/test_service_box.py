@@ -6,6 +6,7 @@ import html
 import threading
 
 import pytest
+from pydantic import SecretStr
 
 from ftlab.errors import ServiceError
 from ftlab.html import escaped
@@ -217,3 +218,18 @@ def test_the_key_is_in_no_widget_and_no_draft(box, state, tmp_path):
     assert "canary" not in str(told)
     for file in tmp_path.rglob("*"):
         assert not file.is_file() or b"canary" not in file.read_bytes()
+
+
+def test_a_key_of_the_keyring_is_looked_for_beside_the_form(state, job, monkeypatch):
+    monkeypatch.delenv("TOGETHER_API_KEY", raising=False)
+    opened = threading.Event()
+    monkeypatch.setattr("ftlab.ui.service_box.has_keyring", lambda: True)
+    monkeypatch.setattr(
+        "ftlab.ui.service_box.find_key",
+        lambda: SecretStr("canary-key") if opened.wait(20) else None,
+    )
+    box = JobPanel(state).service
+    state.update(job)
+    assert not seen(box.ask)  # the person has not opened it yet
+    opened.set()
+    until(lambda: seen(box.ask))
