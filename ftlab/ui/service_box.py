@@ -14,7 +14,6 @@ from ftlab.issues import Issue
 from ftlab.prices import Price, dollars
 from ftlab.providers.together.account import (
     KEY_VARIABLE,
-    KEYRING,
     SERVICE,
     address,
     find_key,
@@ -34,8 +33,8 @@ from ftlab.ui.task import Task
 WHAT = "Asking Together"
 NOTHING_STARTS = "nothing is started and nothing is billed"
 NO_KEY = (
-    f"To let Together say its own price, set {KEY_VARIABLE} before you start Jupyter, or keep the "
-    f"key in the system's keyring (keyring set {KEYRING} {KEY_VARIABLE})."
+    f"For Together's own price, set {KEY_VARIABLE} before you start Jupyter, or keep the key in "
+    "the system's keyring."
 )
 NOT_SCANNED = "The data was not scanned; it is, before it is uploaded. Scan it again."
 CANCELLED = "Cancelled; the price stays that of the table of rates."
