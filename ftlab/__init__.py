@@ -4,7 +4,7 @@
     ftlab.Workbench("train.jsonl", model="demo")
 
 The same verbs without a notebook: scan, convert, repair, split_file a file; check a spec,
-estimate, probe, submit, attach, ask.
+estimate, probe, ask_price, submit, attach, ask.
 Importing ftlab loads nothing else; each name below is imported when it is first used.
 """
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ftlab.job import Job as Job
     from ftlab.probing import probe as probe
     from ftlab.providers import submit as submit
+    from ftlab.providers.together.price import ask_price as ask_price
     from ftlab.rules import check as check
     from ftlab.rules import resolve as resolve
     from ftlab.runs import Run as Run
@@ -40,6 +41,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "ask": "ftlab.answers",
+    "ask_price": "ftlab.providers.together.price",
     "attach": "ftlab.runs",
     "check": "ftlab.rules",
     "convert": "ftlab.data.foreign",

@@ -5,7 +5,8 @@ these are raised only where there is nothing to return.
     ├── InvalidSpec     (ValueError)     the spec can't run; `.issues` says everything that is wrong
     ├── UnreadableData  (ValueError)     a file or model folder that can't be read at all
     ├── MissingExtra    (ImportError)    an optional package is not installed
-    └── RunError        (RuntimeError)   a run folder or a process is not in the state asked for
+    ├── RunError        (RuntimeError)   a run folder or a process is not in the state asked for
+    └── ServiceError    (RuntimeError)   a hosted service refused, or did not answer
 """
 
 from __future__ import annotations
@@ -51,3 +52,15 @@ class MissingExtra(FtlabError, ImportError):
 
 class RunError(FtlabError, RuntimeError):
     """A run folder or its process is not in the state that the call needs."""
+
+
+class ServiceError(FtlabError, RuntimeError):
+    """A hosted service refused what it was asked, or did not answer; nothing was started."""
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        """That of HTTP; None without an answer."""
+
+    def __reduce__(self):
+        return type(self), (str(self), self.status)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ftlab.devices import Device
@@ -12,6 +12,7 @@ from ftlab.issues import Issue
 from ftlab.measured import Measurement
 from ftlab.memory import GIB, Parts, two_digits
 from ftlab.prices import Price
+from ftlab.service_estimate import ServiceEstimate
 from ftlab.timing import Range
 
 
@@ -59,6 +60,19 @@ class Estimate:
             return None
         return verdict(self.memory, self.device)
 
+    def priced_by(self, service: ServiceEstimate) -> Estimate:
+        """With the service's own price in place of the table's, which stays in the basis; where
+        the service gave none, the reason is there."""
+        own = tuple(f"Price: {line}" for line in service.price.basis)
+        price = service.price
+        if price.low is None or price.high is None:
+            return replace(self, basis=(*own, *self.basis))
+        table = Price(*(self.price or (None, None))).in_words()
+        old = next((line for line in self.basis if line.startswith("Price: ")), "Price: no rates")
+        said = f"Price: by the table of rates {table}: {old.removeprefix('Price: ')}"
+        basis = (*own, *(said if line == old else line for line in self.basis))
+        return replace(self, price=(price.low, price.high), basis=basis)
+
     def in_words(self) -> dict[str, str]:
         """What a person reads: each figure with its unit."""
         return {
@@ -100,10 +114,13 @@ def _adapter_in_words(found: Estimate) -> str:
     if found.trainable_params is None or found.adapter_bytes is None:
         return "unknown"
     share = f" ({found.trainable_share:.2%} of the model)" if found.trainable_share else ""
-    return f"{short(found.trainable_params)} parameters{share}, {_bytes(found.adapter_bytes)}"
+    return (
+        f"{short(found.trainable_params)} parameters{share}, {bytes_in_words(found.adapter_bytes)}"
+    )
 
 
-def _bytes(n: float) -> str:
+def bytes_in_words(n: float) -> str:
+    """With three digits and its unit: "2.15 MiB"."""
     for unit, size in {"GiB": 2**30, "MiB": 2**20}.items():
         if n >= size:
             return f"{n / size:.3g} {unit}"

@@ -28,7 +28,7 @@ class FtlabMagics(Magics):
         """%ftlab shows the Workbench; other verbs show what they find.
 
         scan FILE [--model M], recommend MODEL [--data FILE] [--method dpo] [--full],
-        estimate SPEC.json [--probe], runs, attach [RUN].
+        estimate SPEC.json [--probe] [--ask-service], runs, attach [RUN].
         """
         options = _parser().parse_args(shlex.split(line))
         return options.show(options)
@@ -76,8 +76,12 @@ def _recommend(options: argparse.Namespace) -> Any:
 
 
 def _estimate(options: argparse.Namespace) -> Any:
-    asked = estimate_of(options.spec, probed=options.probe, usd_per_hour=options.usd_per_hour)
-    found = asked.estimate
+    found = estimate_of(
+        options.spec,
+        probed=options.probe,
+        usd_per_hour=options.usd_per_hour,
+        asked=options.ask_service,
+    ).estimate
     return found.as_dict() if options.json else found
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ftlab.issues import Issue
+from ftlab.limits import Limits
 from ftlab.prices import Price, dollars
 
 UNAVAILABLE = {
@@ -31,6 +32,12 @@ class ServiceEstimate:
     """What the account may spend, in US dollars."""
     allowed: bool | None = None
     """Whether the service would start the job."""
+    limits: Limits | None = None
+    """What it takes for the model, by its own word."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Field of a data file → its id at the service."""
+    issues: tuple[Issue, ...] = ()
+    """Because of which the service would refuse the job, although it has a price."""
 
     @classmethod
     def from_reply(cls, reply: Mapping[str, Any]) -> ServiceEstimate:

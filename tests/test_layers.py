@@ -73,7 +73,7 @@ HEAVY = {
     "plotly": {"plots", "ui"},
     "anywidget": {"ui"},
     "pandas": {"runs", "data"},
-    "httpx": {"answers"},
+    "httpx": {"answers", "providers"},
     "IPython": {"ui", "magics"},
     "huggingface_hub": {"models", "model_hub", "data"},
 }
@@ -132,6 +132,12 @@ def test_heavy_packages_stay_in_their_rooms(path):
             assert part(path) in HEAVY[package], f"{path.name} imports {name}"
 
 
+def test_of_the_providers_only_the_hosted_one_makes_connections():
+    for path in (PACKAGE / "providers").rglob("*.py"):
+        if path.parent.name != "together":
+            assert "httpx" not in {name for name, _ in imports(path)}, path
+
+
 def test_no_module_trusts_remote_code_or_reads_pickles():
     for path in modules():
         text = path.read_text(encoding="utf-8")
@@ -163,6 +169,9 @@ BUDGETS = {
     },
     "import ftlab; ftlab.check; ftlab.estimate; ftlab.submit": {
         *("torch", "transformers", "peft", "pandas", "plotly", "ipywidgets", "httpx"),
+    },
+    "import ftlab; ftlab.ask_price": {
+        *("torch", "transformers", "peft", "pandas", "plotly", "ipywidgets", "httpx", "keyring"),
     },
     "import ftlab, tempfile; ftlab.Workbench(folder=tempfile.mkdtemp())": {
         *("torch", "transformers", "peft", "pandas", "httpx", "plotly"),

@@ -132,7 +132,7 @@ def add_recommend_arguments(verb: argparse.ArgumentParser) -> None:
 
 
 def add_estimate_arguments(verb: argparse.ArgumentParser) -> None:
-    """SPEC [--probe] [--usd-per-hour USD] [--json], as in the notebook too."""
+    """SPEC [--probe] [--usd-per-hour USD] [--ask-service] [--json], as in the notebook too."""
     verb.add_argument("spec", type=Path, help=SPEC_HELP)
     verb.add_argument(
         "--probe", action="store_true", help="run a few steps first, and measure memory and time"
@@ -142,6 +142,11 @@ def add_estimate_arguments(verb: argparse.ArgumentParser) -> None:
         type=_dollars,
         metavar="USD",
         help="what an hour of this machine costs, for the price here",
+    )
+    verb.add_argument(
+        "--ask-service",
+        action="store_true",
+        help="upload the data to Together and let it say the price; nothing is started or billed",
     )
     verb.add_argument("--json", action="store_true")
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ftlab.cli.files import read_values
 from ftlab.cli.printing import plain, print_issues, print_json, say, teller
 from ftlab.issues import SHAPES, errors_for
 
 if TYPE_CHECKING:
+    from ftlab.data.report import DataReport
     from ftlab.estimated import Estimate
+    from ftlab.issues import Issue
 
 
 def recommend(options: argparse.Namespace) -> int:
@@ -63,11 +65,15 @@ def estimate(options: argparse.Namespace) -> int:
     fit"); parts, the bytes of the formula by what they are for; advice, an issue with a fix, when
     the memory is tight; measured, what a probe of this job found; incomplete, true while some
     fields are wrong; guessed, true while tokens are guessed by characters; basis, lines of what
-    the figures rest on.
+    the figures rest on. With --ask-service the price is the service's own.
     """
-    found, is_refused = estimate_of(
-        options.spec, probed=options.probe, usd_per_hour=options.usd_per_hour
+    found, is_refused, told = estimate_of(
+        options.spec,
+        probed=options.probe,
+        usd_per_hour=options.usd_per_hour,
+        asked=options.ask_service,
     )
+    print_issues(told, to=sys.stderr)
     if options.json:
         print_json(found.as_dict())
         return 0
@@ -85,16 +91,19 @@ class EstimateOfFile(NamedTuple):
     estimate: Estimate
     is_refused: bool
     """Whether the embedded trainer would refuse the job."""
+    told: tuple[Issue, ...] = ()
+    """What the hosted service would refuse, or what the account does not cover, if it was asked."""
 
 
 def estimate_of(
-    file: Path, *, probed: bool = False, usd_per_hour: float | None = None
+    file: Path, *, probed: bool = False, usd_per_hour: float | None = None, asked: bool = False
 ) -> EstimateOfFile:
     """The estimate of a file with the values of a spec, after a probe if asked for.
 
-    `usd_per_hour` is what this machine costs; without it a job here has no price.
+    `usd_per_hour` is what this machine costs; without it a job here has no price. `asked` takes
+    the hosted price from the service itself, which gets the data files for it.
 
-    Raises FtlabError when the file can't be read, and as `probe` does.
+    Raises FtlabError when the file can't be read, and as `probe` and `ask_price` do.
     """
     from ftlab.cost import estimate as estimate_job
     from ftlab.probing import probe
@@ -109,4 +118,24 @@ def estimate_of(
     options = {"usd_per_hour": usd_per_hour}
     found = estimate_job(values, report, validation=validation, options=options)
     refused = errors_for(examine(values, get_provider("local"), report, validation), "local")
-    return EstimateOfFile(found, bool(refused))
+    told: tuple[Issue, ...] = ()
+    if asked:
+        found, told = _priced(found, values, report, validation)
+    return EstimateOfFile(found, bool(refused), told)
+
+
+def _priced(
+    found: Estimate,
+    values: dict[str, Any],
+    report: DataReport | None,
+    validation: DataReport | None,
+) -> tuple[Estimate, tuple[Issue, ...]]:
+    """The estimate with the service's own price, and what is to be said of it."""
+    from ftlab.providers.together.price import ask_price
+
+    tell = teller()
+    answer = ask_price(
+        values, report=report, validation=validation, told=lambda _, what: tell(what)
+    )
+    credit = answer.issue()
+    return found.priced_by(answer), (*answer.issues, *([] if credit is None else [credit]))

@@ -103,10 +103,13 @@ class DataReport(BaseModel):
         """Whether it is a scan of that file as it is now, with what the spec says."""
         counted = (self.model, self.max_seq_length, self.train_on_inputs)
         wanted = (spec.model, spec.max_seq_length, spec.train_on_inputs or "auto")
+        return counted == wanted and self.is_of(file)
+
+    def is_of(self, file: str) -> bool:
+        """Whether it is a scan of that file as it is now."""
         found = existing(file)
         return (
-            counted == wanted
-            and found is not None
+            found is not None
             and found.resolve() == Path(self.path).resolve()
             and sha256_of(found) == self.sha256
         )

@@ -1,4 +1,4 @@
-"""A spec as the body of Together's POST /v1/fine-tunes, and back.
+"""A spec as the body of Together's POST /v1/fine-tunes, and back; and as a question of price.
 
 The nesting is that of the official SDK (together 3.1.1, `create_finetune_request`), which drops
 what is None. Nothing is filled in here: give a resolved spec for the request of a job.
@@ -56,6 +56,21 @@ def to_body(spec: JobSpec, limits: Limits | None = None) -> tuple[dict[str, Any]
         **_early_stopping(fields),
     }
     return _without_none(body), fields.lost()
+
+
+def to_price_body(spec: JobSpec, limits: Limits | None = None) -> dict[str, Any]:
+    """The request body for the price of a job (POST /v1/fine-tunes/estimate-price), in which the
+    files are ids. As in the SDK a number of DPO that is left out is 0, and a training type null."""
+    body, _ = to_body(spec, limits)
+    method = body["training_method"]
+    numbers = dict.fromkeys(DPO, 0) if method["method"] == "dpo" else {}
+    kept = ("training_file", "validation_file", "from_checkpoint", "n_epochs", "n_evals")
+    return {
+        **{name: body[name] for name in kept if body.get(name) not in (None, "")},
+        "model": body.get("model", ""),
+        "training_type": body.get("training_type"),
+        "training_method": {**method, **numbers, **method},
+    }
 
 
 def hosted_schedule(fields: Fields) -> str:

@@ -22,6 +22,7 @@ from ftlab.ui.probe_box import ProbeBox
 from ftlab.ui.problems import Problems
 from ftlab.ui.pump import PUMP
 from ftlab.ui.review_box import ReviewBox
+from ftlab.ui.service_box import ServiceBox
 from ftlab.ui.shown import set_html, show
 from ftlab.ui.state import State
 
@@ -85,11 +86,12 @@ class JobPanel(widgets.VBox):
         self.problems = Problems(self.reveal, self.state.tell)
         self.estimate = widgets.HTML()
         self.advice = IssueLine(self.state)
+        self.service = ServiceBox(self.state)
         self.probe = ProbeBox(self.state)
         self.course = widgets.HTML()
         self.train = widgets.Button(description="Train", button_style="primary")
         self.why_not = widgets.HTML()
-        parts = [self.problems, self.estimate, self.advice, self.probe, self.course]
+        parts = [self.problems, self.estimate, self.service, self.advice, self.probe, self.course]
         parts += [self.train, self.why_not]
         return widgets.VBox(parts).add_class("ft-side").add_class("ft-stays")
 

@@ -23,14 +23,17 @@ from ftlab.data.report import DataReport
 from ftlab.issues import Issue, errors_for, from_validation
 from ftlab.model_files import ModelInfo
 from ftlab.model_hub import look_up
+from ftlab.prices import Price
 from ftlab.providers import examine, get_provider, model_of
 from ftlab.rules import resolve
 from ftlab.runs import Runs
+from ftlab.service_estimate import ServiceEstimate
 from ftlab.spec import JobSpec, parse, with_fix
 from ftlab.ui.draft import read_draft, write_draft
 from ftlab.ui.history import History, Moment
 from ftlab.ui.knobs import NOT_GIVEN, OPTIONS, takes_none
 from ftlab.ui.pump import PUMP
+from ftlab.ui.service_answers import ServiceAnswers
 from ftlab.ui.tips import Tips
 
 TIP_DELAY = 0.6  # seconds without typing before tips are looked for: half a number is no change
@@ -47,7 +50,8 @@ class FormState(HasTraits):
     tips = Tuple(help="issues with a fix: what the last changes entail in other fields")
     resolved = AnyTrait(help="Resolved: what the values become when the rest is filled in")
     recommended = Dict(help="field → Recommendation")
-    estimate = AnyTrait(help="Estimate")
+    estimate = AnyTrait(help="Estimate, with the hosted service's own price where it gave one")
+    answer = AnyTrait(help="ServiceEstimate of this very job; None where there is none")
     reports = Dict(help="field of a data file → its DataReport")
     checked = Int(help="counts up when any of the above was looked at anew")
     message = Tuple(("", ""), help="(level, text) of the last message")
@@ -60,6 +64,7 @@ class FormState(HasTraits):
         self.where = get_provider(provider)
         self.info = ModelInfo(name="")
         """What is known of the chosen model."""
+        self.answers = ServiceAnswers()
         self.history = History()
         self._moment = Moment()
         self._tips_due: float | None = None
@@ -229,16 +234,18 @@ class FormState(HasTraits):
         """All that follows from the values and the reports."""
         with self.hold_trait_notifications():
             engine, given = self.where.engine, parse(self.values)[0]
-            self.info = info = model_of(given)[0]
+            self.info = info = self.answers.known(model_of(given)[0])
             validation = self.reports.get("validation_file")
             found = examine(self.values, self.where, self.report, validation)
             found += self._option_issues()
             self.resolved = resolve(given, self.report, info, engine)
             self.recommended = recommend(given, self.report, info, engine)
             self.issues = tuple(i for i in found if not i.blocks or engine in i.blocks)
-            self.estimate = estimate(
+            self.table = estimate(
                 self.values, self.report, info, validation=validation, options=self.options
             )
+            self.answer = self.answers.price_of(given, info, self.reports)
+            self.estimate = self.answers.priced(self.table, self.answer)
             self.spec = None if errors_for(found, engine) else given
             self.checked += 1
 
@@ -246,6 +253,17 @@ class FormState(HasTraits):
         """Find anew what follows, after something else than the values has changed."""
         with self.lock:
             self._refresh()
+
+    def learn(self, asked: str, model: str, answer: ServiceEstimate) -> None:
+        """Keep what the hosted service said of a job, and find anew what follows."""
+        with self.lock:
+            self.answers.learn(asked, model, answer)
+            self._refresh()
+
+    @property
+    def table_price(self) -> Price:
+        """The hosted price by the table of rates, whatever the service said."""
+        return Price(*(self.table.price or (None, None)))
 
     def _option_issues(self) -> list[Issue]:
         try:

@@ -15,8 +15,8 @@ from ftlab.exchange.together import to_body
 from ftlab.rules import resolve
 from ftlab.spec import JobSpec
 from tests.exchange.oracles import SDK, environment
-from tests.exchange.service import ARCHIVE, Service
 from tests.exchange.specs import DPO, HOSTED_WISHES, INFO, SFT, WISHES, drawn, with_and_without
+from tests.fakes.together import ARCHIVE, Service
 
 RUN_AT_ONCE = "import runpy, sys, time; time.sleep = lambda s: None; runpy.run_path(sys.argv[1])"
 ROW = {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}
@@ -72,8 +72,8 @@ def test_code_is_formatted(text):
 
 def run_script(spec: JobSpec, service: Service, folder: Path) -> subprocess.CompletedProcess[str]:
     """The script of a spec, run by itself in a folder with its data, without waiting."""
-    for name in ("train.jsonl", "val.jsonl"):
-        (folder / name).write_text(json.dumps(ROW) + "\n", encoding="utf-8")
+    for name, n_rows in {"train.jsonl": 1, "val.jsonl": 2}.items():
+        (folder / name).write_text((json.dumps(ROW) + "\n") * n_rows, encoding="utf-8")
     (folder / "tune.py").write_text(to_sdk(spec, None, INFO).text, encoding="utf-8")
     return subprocess.run(
         [sys.executable, "-c", RUN_AT_ONCE, "tune.py"],

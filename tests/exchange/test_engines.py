@@ -12,8 +12,8 @@ from ftlab.limits import Limits
 from ftlab.models import ModelInfo
 from ftlab.rules import resolve
 from ftlab.spec import FIELDS, KNOBS, JobSpec
-from tests.exchange.service import REPLY
 from tests.exchange.specs import DPO, INFO, REPORT, SFT, WISHES, drawn
+from tests.fakes.together import REPLY
 
 LIMITS = Limits.from_reply(REPLY)
 

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ftlab.exchange.code import sdk_keywords
-from ftlab.exchange.together import from_body, to_body
+from ftlab.exchange.together import from_body, to_body, to_price_body
 from ftlab.limits import Limits
 from ftlab.spec import FIELDS, JobSpec, module_names, parse
 from tests.exchange.oracles import SDK, ask
-from tests.exchange.service import REPLY
 from tests.exchange.specs import HOSTED_WISHES, SFT, drawn, with_and_without
+from tests.fakes.together import REPLY
 
 N_DRAWN = 1500
 BUILD = """
@@ -24,15 +24,16 @@ from together.types.finetune_model_limits import FinetuneModelLimits
 bodies = []
 for case in json.load(sys.stdin):
     limits = FinetuneModelLimits(**case["reply"])
-    request, _, _ = create_finetune_request(model_limits=limits, **case["keywords"])
-    bodies.append(request.model_dump(exclude_none=True))
+    request, kind, method = create_finetune_request(model_limits=limits, **case["keywords"])
+    bodies.append((request.model_dump(exclude_none=True), kind, method))
 print()
 print(json.dumps(bodies))
 """
 
 
-def official(specs: list[JobSpec], reply: dict[str, Any]) -> list[dict[str, Any]]:
-    """The bodies that the SDK sends for these specs."""
+def official(specs: list[JobSpec], reply: dict[str, Any]) -> list[Any]:
+    """For each spec the body that the SDK sends, and the training type and the method that it asks
+    the price of."""
     files = ("training_file", "validation_file")
     cases = [
         {
@@ -50,8 +51,10 @@ def official(specs: list[JobSpec], reply: dict[str, Any]) -> list[dict[str, Any]
 def test_bodies_equal_those_of_the_official_sdk():
     specs = [drawn(seed) for seed in range(N_DRAWN)]
     limits = Limits.from_reply(REPLY)
-    for spec, body in zip(specs, official(specs, REPLY), strict=True):
+    for spec, (body, kind, method) in zip(specs, official(specs, REPLY), strict=True):
         assert to_body(spec, limits)[0] == body, spec
+        asked = to_price_body(spec, limits)
+        assert (asked["training_type"], asked["training_method"]) == (kind, method), spec
     bodies = [to_body(spec)[0] for spec in specs]
     assert len({str(body) for body in bodies}) > 0.99 * N_DRAWN  # they are not all the same
     assert {body["training_method"]["method"] for body in bodies} == {"sft", "dpo"}
@@ -61,7 +64,7 @@ def test_a_model_that_sees_is_told_whether_to_train_that():
     reply = {**REPLY, "supports_vision": True}
     specs = [JobSpec(**SFT, lora_r=8), JobSpec(**SFT, lora_r=8, train_vision=True)]
     limits = Limits.from_reply(reply)
-    for spec, body in zip(specs, official(specs, reply), strict=True):
+    for spec, (body, *_) in zip(specs, official(specs, reply), strict=True):
         assert to_body(spec, limits)[0] == body
 
 

@@ -1,0 +1,220 @@
+"""Requests to the service: the key goes there and nowhere else; what might cost is sent once."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Collection, Generator, Iterator
+from email.utils import parsedate_to_datetime
+from threading import Event
+from typing import Any, TypeGuard
+
+import httpx
+from pydantic import SecretStr
+
+import ftlab
+from ftlab.errors import FtlabError, ServiceError
+from ftlab.providers.together import refusals
+from ftlab.providers.together.account import address, is_private, require_key
+from ftlab.providers.together.quiet import unlogged
+
+TRIES = 3
+PASSING = (408, 429, 500, 502, 503, 504)
+"""Statuses after which the same request may well succeed."""
+FIRST_WAIT = 0.5  # seconds before the second try; each later one waits twice as long
+LONGEST_WAIT = 60.0  # seconds that the service may ask for; the official SDK obeys as many
+TIMEOUT = httpx.Timeout(20.0, connect=5.0)
+STORAGE_TIMEOUT = httpx.Timeout(60.0, connect=10.0)
+HOPS = 5  # redirects of a storage
+
+
+class Cancelled(FtlabError):
+    """The person who asked wants no answer any more."""
+
+
+class _Bearer(httpx.Auth):
+    """Puts the key into a request; it stands in no header of the client."""
+
+    def __init__(self, key: SecretStr) -> None:
+        self._key = key
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        request.headers["Authorization"] = f"Bearer {self._key.get_secret_value()}"
+        yield request
+
+
+class Client:
+    """One account at the service; a context that closes its connections.
+
+    `stop` ends all waiting: the call that goes on raises Cancelled, after its request at the
+    latest. `told` hears why it waits.
+    """
+
+    def __init__(
+        self,
+        key: SecretStr | None = None,
+        base_url: str | None = None,
+        *,
+        stop: Event | None = None,
+        told: Callable[[str], Any] = lambda _: None,
+    ) -> None:
+        self.address = address(base_url)
+        self._key = require_key(key)
+        self._stop, self._told = stop or Event(), told
+        self._service = httpx.Client(
+            base_url=self.address,
+            auth=_Bearer(self._key),
+            headers={"User-Agent": f"ftlab/{ftlab.__version__}", "Accept": "application/json"},
+            timeout=TIMEOUT,
+        )
+        self._storage = httpx.Client(timeout=STORAGE_TIMEOUT)  # knows no key
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._service.close()
+        self._storage.close()
+
+    def json(self, method: str, path: str, doing: str, **content: Any) -> dict[str, Any]:
+        """The reply to a request that may be repeated, as an object. Raises ServiceError."""
+        return self.parsed(self.request(method, path, doing, **content), doing)
+
+    def parsed(self, reply: httpx.Response, doing: str) -> dict[str, Any]:
+        """A reply as a JSON object. Raises ServiceError where it is none."""
+        try:
+            found = reply.json()
+        except (ValueError, RecursionError):
+            found = None
+        if not isinstance(found, dict):
+            raise refusals.unreadable(reply, doing, self._key)
+        return found
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        doing: str,
+        *,
+        once: bool = False,
+        accepted: Collection[int] = (),
+        **content: Any,
+    ) -> httpx.Response:
+        """The reply, a success or of an `accepted` status. Raises ServiceError for any other.
+
+        A request is repeated when it is lost or the service is busy, unless `once`: then only
+        after a 429, which says that nothing was done. `doing` completes "when …".
+        """
+        tries = 0
+        while True:
+            self.pause(0)
+            tries += 1
+            found = self._try(method, path, content)
+            if _is_accepted(found, accepted):
+                return found
+            wait = _seconds(found, tries)
+            if tries == TRIES or wait is None or (once and not _is_undone(found)):
+                break
+            self._told(f"{_why(found)}; asking again in {wait:.0f} s")
+            self.pause(wait)
+        if isinstance(found, httpx.Response):
+            raise refusals.refused(found, doing, self._key)
+        raise refusals.unreachable(found, doing, self.address)
+
+    def put(self, url: str, content: Callable[[], Iterator[bytes]], size: int, doing: str) -> None:
+        """Send bytes to a storage, without the key. Raises ServiceError."""
+        where, found = self._storage_at(httpx.URL(self.address), url, doing), None
+        for _ in range(HOPS):
+            found = self._put(where, content, size)
+            if not isinstance(found, httpx.Response):
+                raise refusals.unreachable(found, doing, where.host)
+            if not found.has_redirect_location:
+                break
+            where = self._storage_at(where, found.headers["location"], doing)
+        if found is not None and not found.is_success:
+            raise refusals.refused(found, doing, self._key)
+
+    def pause(self, seconds: float) -> None:
+        """Wait. Raises Cancelled as soon as nobody wants an answer."""
+        if self._stop.wait(seconds):
+            raise Cancelled("Cancelled; nothing was started. Ask again when you like.")
+
+    def _try(
+        self, method: str, path: str, content: dict[str, Any]
+    ) -> httpx.Response | httpx.HTTPError:
+        try:
+            with unlogged():
+                return self._service.request(method, path, **content)
+        except httpx.HTTPError as exc:  # told outside, so that no traceback leads to the headers
+            return exc.with_traceback(None)
+
+    def _put(
+        self, url: httpx.URL, content: Callable[[], Iterator[bytes]], size: int
+    ) -> httpx.Response | httpx.HTTPError:
+        headers = {"Content-Length": str(size)}  # another one could spoil the signature
+        try:
+            with unlogged():
+                return self._storage.put(url, content=content(), headers=headers)
+        except httpx.HTTPError as exc:
+            return exc.with_traceback(None)
+
+    def _storage_at(self, base: httpx.URL, text: str, doing: str) -> httpx.URL:
+        """Where data may go: over https, or on this machine for a service on this machine."""
+        try:
+            url = base.join(text)
+        except httpx.InvalidURL:
+            url = httpx.URL()
+        is_near = httpx.URL(self.address).scheme == "http"
+        if not is_private(url.scheme, url.host) or (url.scheme == "http" and not is_near):
+            raise ServiceError(
+                f"When {doing}, Together named a storage at {url.scheme}://{url.host}; data goes "
+                "over https only. Nothing was sent there; ask again later."
+            )
+        return url
+
+
+def _is_accepted(
+    found: httpx.Response | httpx.HTTPError, accepted: Collection[int]
+) -> TypeGuard[httpx.Response]:
+    is_reply = isinstance(found, httpx.Response)
+    return is_reply and (found.is_success or found.status_code in accepted)
+
+
+def _is_undone(found: httpx.Response | httpx.HTTPError) -> bool:
+    """Whether it is certain that the service has done nothing."""
+    if isinstance(found, httpx.Response):
+        return found.status_code == 429
+    return isinstance(found, httpx.ConnectError | httpx.ConnectTimeout)
+
+
+def _seconds(found: httpx.Response | httpx.HTTPError, tries: int) -> float | None:
+    """How long to wait before the next try; None where another one would be of no use."""
+    backoff = FIRST_WAIT * 2 ** (tries - 1) * random.uniform(0.75, 1.0)
+    if not isinstance(found, httpx.Response):
+        return backoff if isinstance(found, httpx.TransportError) else None
+    wish = found.headers.get("x-should-retry")
+    if wish == "false" or (wish != "true" and found.status_code not in PASSING):
+        return None
+    asked = _retry_after(found)
+    if asked is None:
+        return backoff
+    return asked if asked <= LONGEST_WAIT else None
+
+
+def _retry_after(reply: httpx.Response) -> float | None:
+    """Seconds that the service asks to wait, which it gives as a number or as a date."""
+    text = reply.headers.get("retry-after", "")
+    try:
+        return max(float(text), 0.0)
+    except ValueError:
+        pass
+    try:
+        return max(parsedate_to_datetime(text).timestamp() - time.time(), 0.0)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _why(found: httpx.Response | httpx.HTTPError) -> str:
+    if isinstance(found, httpx.Response):
+        return f"the service is busy ({found.status_code})"
+    return "the service does not answer"

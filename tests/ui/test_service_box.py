@@ -1,0 +1,235 @@
+"""The box that lets the hosted service say its price."""
+
+from __future__ import annotations
+
+import html
+import threading
+
+import pytest
+from pydantic import SecretStr
+
+from ftlab.errors import ServiceError
+from ftlab.html import escaped
+from ftlab.prices import Price
+from ftlab.providers.together.client import Client
+from ftlab.providers.together.price import PriceQuestion
+from ftlab.ui.form import JobPanel
+from ftlab.ui.service_box import CANCELLED, CHANGED, NO_KEY
+from tests.fakes.together import REPLY, Fault, Service
+from tests.small import chat_rows, write_rows
+from tests.ui.test_form_boxes import until
+from tests.ui.test_state import scan
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+MODEL = "Qwen/Qwen3-8B"
+
+
+@pytest.fixture
+def service(monkeypatch):
+    pause = Client.pause
+    monkeypatch.setattr(Client, "pause", lambda client, _: pause(client, 0))
+    with Service(key="canary-key") as service:
+        monkeypatch.setenv("TOGETHER_BASE_URL", service.address)
+        monkeypatch.setenv("TOGETHER_API_KEY", "canary-key")
+        yield service
+
+
+@pytest.fixture
+def job(tmp_path):
+    train = write_rows(tmp_path / "t.jsonl", chat_rows(40))
+    return {"model": MODEL, "training_file": str(train), "n_epochs": 3}
+
+
+@pytest.fixture
+def box(state, service, job):
+    """Of a job whose data was scanned."""
+    panel = JobPanel(state)
+    state.update(job)
+    scan(state)
+    until(lambda: not panel.service.ask.disabled)  # shown by the thread that heard of it
+    return panel.service
+
+
+def asked(box):
+    box.ask.click()
+    until(lambda: not box.task.is_busy)
+    return box.task.said.value
+
+
+def seen(widget):
+    return widget.layout.display is None
+
+
+def test_what_asking_does_is_said_before(box, service):
+    assert seen(box)
+    assert not box.ask.disabled
+    assert "Uploads t.jsonl (" in box.about.value
+    assert f"to Together at {service.address}" in box.about.value
+    assert "nothing is started and nothing is billed" in box.about.value
+    assert service.requests == []
+
+
+def test_the_answer_takes_the_place_of_the_tables_price(box, state):
+    table = state.estimate.price
+    said = asked(box)
+    assert "Together: under $0.01 for" in said
+    assert f"by the table of rates {Price(*table).in_words()}" in said
+    assert "The account may spend $25.00." in said
+    assert state.estimate.price == (state.answer.price.low, state.answer.price.high) != table
+    assert state.table_price == Price(*table)
+    price = [line for line in state.estimate.basis if line.startswith("Price: ")]
+    assert "The service's own estimate" in price[0]
+    assert "by the table of rates" in price[1]
+    assert box.ask.description == "Ask again"
+
+
+def test_the_answer_holds_for_this_job_and_comes_back_with_it(box, state):
+    said = asked(box)
+    table = state.table_price
+    state.set("learning_rate", 1e-4)
+    assert box.task.said.value == said  # the price does not hang on it
+    state.set("n_epochs", 4)
+    assert box.task.said.value == ""
+    assert state.answer is None
+    assert Price(*state.estimate.price).low > table.low
+    state.undo()
+    assert box.task.said.value == said
+
+
+def test_an_answer_for_an_older_job_is_told_as_such(box, state, monkeypatch):
+    ask = PriceQuestion.ask
+
+    def change_meanwhile(question):
+        state.set("n_epochs", 9)
+        return ask(question)
+
+    monkeypatch.setattr(PriceQuestion, "ask", change_meanwhile)
+    assert asked(box) == CHANGED
+    assert state.answer is None
+    state.set("n_epochs", 3)
+    assert "Together: " in box.task.said.value
+
+
+def test_the_services_limits_are_those_of_the_form_from_then_on(box, state, service):
+    lora = {**REPLY["lora_training"], "max_rank": 48}
+    service.models = {MODEL: {**REPLY, "lora_training": lora}}
+    assert state.info.hosted.max_lora_r == 64
+    asked(box)
+    assert state.info.hosted.max_lora_r == 48
+    assert state.info.hosted.source.startswith("the service's own limits")
+    state.set("lora_r", 50)
+    assert box.ask.disabled
+    assert "lora_r is 50" in box.about.value
+    assert "the service's own limits" in html.unescape(box.about.value)
+
+
+def test_a_file_at_the_service_is_not_said_to_be_uploaded(box, state):
+    state.set("training_file", "file-abc")
+    scan(state)
+    until(lambda: "Asks Together for its own price" in box.about.value)
+    assert not box.ask.disabled
+
+
+def test_without_a_key_one_line_says_how_to_give_it(state, job, monkeypatch):
+    monkeypatch.delenv("TOGETHER_API_KEY", raising=False)
+    box = JobPanel(state).service
+    state.update(job)
+    scan(state)
+    assert seen(box)
+    assert not seen(box.ask)
+    assert escaped(NO_KEY) in box.about.value
+    assert "TOGETHER_API_KEY" in NO_KEY
+
+
+def test_a_model_of_this_machine_is_not_asked_about(state, service, files):
+    box = JobPanel(state).service
+    assert not seen(box)
+    state.update(files)
+    scan(state)
+    assert not seen(box)
+
+
+def test_why_nothing_can_be_asked_is_said(box, state):
+    state.set("n_epochs", 0)
+    assert box.ask.disabled
+    assert "n_epochs is 0" in box.about.value
+    state.set("n_epochs", 2)
+    state.set("training_file", "/nowhere.jsonl")
+    assert box.ask.disabled
+    state.scanning = True
+    assert box.ask.disabled
+
+
+def test_a_refusal_is_told_in_words_and_asking_goes_on(box, service):
+    message = b'{"error": {"message": "<b>no</b> credit"}}'
+    service.misbehave("GET", "/limits", Fault(status=402, body=message))
+    said = asked(box)
+    assert 'role="alert"' in said
+    assert "&lt;b&gt;no&lt;/b&gt; credit" in said
+    assert not box.ask.disabled
+    assert "Together: " in asked(box)
+
+
+def test_the_credit_that_does_not_suffice_is_a_warning(box, service):
+    service.credit = 0.0
+    assert "●" in asked(box)
+    assert "Add credit" in box.task.said.value
+
+
+def test_no_estimate_leaves_the_tables_price(box, state, service):
+    table = state.estimate.price
+    reply = b'{"estimation_available": false, "unavailable_reason": "multimodal_dataset"}'
+    service.misbehave("POST", "/estimate-price", Fault(status=200, body=reply))
+    assert "has images" in asked(box)
+    assert state.estimate.price == table
+    assert "no estimate" in state.estimate.basis[0]
+
+
+def test_cancel_ends_the_question(box, state, monkeypatch):
+    over = threading.Event()
+
+    def ask(question):
+        question._told(0.3, "uploading t.jsonl")
+        assert over.wait(20)
+
+    monkeypatch.setattr(PriceQuestion, "ask", ask)
+    monkeypatch.setattr(PriceQuestion, "cancel", lambda _: over.set())
+    box.ask.click()
+    until(lambda: "uploading t.jsonl" in box.task.said.value)
+    assert (seen(box.cancel), seen(box.ask), box.about.value) == (True, False, "")
+    box.cancel.click()
+    until(lambda: not box.task.is_busy)
+    assert box.task.said.value == CANCELLED
+    assert state.answer is None
+    assert seen(box.ask)
+
+
+def test_an_error_is_shown_in_place(box, monkeypatch):
+    def fail(_):
+        raise ServiceError("Together is down; it should be up. Wait.")
+
+    monkeypatch.setattr(PriceQuestion, "ask", fail)
+    assert "Together is down" in asked(box)
+
+
+def test_the_key_is_in_no_widget_and_no_draft(box, state, tmp_path):
+    asked(box)
+    told = [widget.get_state() for widget in (box, box.ask, box.about, box.task.said)]
+    assert "canary" not in str(told)
+    for file in tmp_path.rglob("*"):
+        assert not file.is_file() or b"canary" not in file.read_bytes()
+
+
+def test_a_key_of_the_keyring_is_looked_for_beside_the_form(state, job, monkeypatch):
+    monkeypatch.delenv("TOGETHER_API_KEY", raising=False)
+    opened = threading.Event()
+    monkeypatch.setattr("ftlab.ui.service_box.has_keyring", lambda: True)
+    monkeypatch.setattr(
+        "ftlab.ui.service_box.find_key",
+        lambda: SecretStr("canary-key") if opened.wait(20) else None,
+    )
+    box = JobPanel(state).service
+    state.update(job)
+    assert not seen(box.ask)  # the person has not opened it yet
+    opened.set()
+    until(lambda: seen(box.ask))
