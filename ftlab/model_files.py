@@ -196,7 +196,11 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 def tensor_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
     """Name → shape of every tensor in the folder's safetensors files, from their headers alone."""
-    files = sorted(folder.glob("*.safetensors"))
+    return file_shapes(*sorted(folder.glob("*.safetensors")))
+
+
+def file_shapes(*files: Path) -> dict[str, tuple[int, ...]]:
+    """The same of some files."""
     return _shapes(tuple((file, file.stat().st_mtime_ns) for file in files))
 
 

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 from ftlab.errors import RunError, UnreadableData
 from ftlab.files import existing
 from ftlab.issues import LARGEST, Issue, shown
-from ftlab.models import locate, tensor_shapes
+from ftlab.model_files import file_shapes
+from ftlab.models import locate
 from ftlab.runs import Run, Runs
 from ftlab.spec import FIELDS, JobSpec
 
@@ -193,7 +194,7 @@ def read_adapter(folder: Path) -> Adapter:
             f"{folder} has no {WEIGHTS} (weights that are there: {there}); ftlab reads adapters "
             "in the safetensors format alone. Save it again with peft's save_pretrained."
         )
-    shapes = tensor_shapes(folder)
+    shapes = file_shapes(folder / WEIGHTS)  # beside it may lie what a resumed run needs
     if problem := _problem(config, shapes):
         raise UnreadableData(f"{folder} can't go on training: {problem}")
     return Adapter(folder, config, shapes)

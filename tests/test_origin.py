@@ -188,6 +188,12 @@ def test_a_pickle_is_never_read(tmp_path):
     assert "adapter_model.bin, which may run code" in refusal(from_checkpoint=str(folder))
 
 
+def test_what_lies_beside_an_adapter_is_not_a_part_of_it(tmp_path):
+    folder = save_adapter(tmp_path / "a")
+    save_file({"0.exp_avg": np.ones(3, "f4")}, folder / "optimizer.safetensors")
+    assert len(read_adapter(folder).shapes) == 2
+
+
 def test_reading_an_adapter_tells_its_base_and_shapes(tmp_path):
     adapter = read_adapter(save_adapter(tmp_path / "a"))
     assert adapter.base == "demo"
