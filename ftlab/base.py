@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,12 @@ def best_dtype(device: str, folder: Path | None = None) -> torch.dtype:
     if device.startswith("cuda"):
         modern = torch.cuda.is_bf16_supported(including_emulation=False)
         return torch.bfloat16 if modern else torch.float16
-    shape = None
-    if device == "cpu" and folder is not None:
-        shape = shape_of(folder_info("", folder))
+    return _best_on_cpu(folder) if device == "cpu" and folder is not None else torch.float32
+
+
+@lru_cache(maxsize=8)  # every piece of a step asks
+def _best_on_cpu(folder: Path) -> torch.dtype:
+    shape = shape_of(folder_info("", folder))
     return torch.bfloat16 if shape and _is_faster_in_bfloat16(shape) else torch.float32
 
 

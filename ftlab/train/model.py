@@ -44,8 +44,10 @@ def load_model(spec: JobSpec, options: LocalOptions, device: str) -> Any:
 
 def autocast(spec: JobSpec, options: LocalOptions, device: str) -> Any:
     """Where all weights train, they are computed with in the device's best format."""
+    if spec.lora is not False:
+        return contextlib.nullcontext()
     dtype = choose_dtype(spec, options, device)
-    if spec.lora is not False or dtype == torch.float32:
+    if dtype == torch.float32:
         return contextlib.nullcontext()
     return torch.autocast(torch.device(device).type, dtype)
 

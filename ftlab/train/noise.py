@@ -46,7 +46,9 @@ def add_noise(model: Any, alpha: float) -> None:
     lengths: list[torch.Tensor] = []
 
     def look(_: Any, given: tuple[Any, ...], named: dict[str, Any]) -> None:
-        ids = named["input_ids"] if "input_ids" in named else given[0]
+        ids = named.get("input_ids", given[0] if given else None)
+        if ids is None:  # embeddings are given, and whoever made them knows of the noise
+            return
         found = document_lengths(
             tuple(ids.shape), named.get("position_ids"), named.get("attention_mask")
         )
