@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from ftlab.cost import estimate
 from ftlab.errors import InvalidSpec
 from ftlab.events import Checkpoint, Status
 from ftlab.job import Job
@@ -209,6 +210,14 @@ def test_a_job_takes_its_model_from_the_adapter(run, tmp_path):
     assert ready.report.tokens is not None
     again = prepare(spec).job.spec
     assert again == spec
+
+
+def test_an_estimate_knows_the_model_and_the_rank(run):
+    going_on = estimate({"from_checkpoint": run.id, "training_file": "t.jsonl"})
+    layers = ("q_proj", "v_proj")
+    plain = {"model": "demo", "lora_r": 4, "lora_trainable_modules": layers}
+    assert going_on.trainable_params == estimate(plain).trainable_params
+    assert going_on.trainable_params
 
 
 def test_a_form_is_told_at_once_and_a_job_refused(run, tmp_path):
