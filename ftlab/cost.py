@@ -23,6 +23,7 @@ from ftlab.measured import Measurement, find, slowness
 from ftlab.memory import GIB as GIB
 from ftlab.memory import Parts, two_digits
 from ftlab.models import ModelInfo, read_info
+from ftlab.origin import started
 from ftlab.prices import Price, hosted_price
 from ftlab.rules import resolve
 from ftlab.running_costs import endpoint_price, local_price
@@ -63,8 +64,9 @@ def estimate(
     very job.
     """
     given, issues = parse(values)
-    info = info or (read_info(given.model) if given.model else ModelInfo(name=""))
-    spec = resolve(given, report, info).spec
+    here = started(given).spec
+    info = info or (read_info(here.model) if here.model else ModelInfo(name=""))
+    spec = resolve(here, report, info).spec
     chosen = _options(options)
     where = device or _device(chosen)
     sizes = data_sizes(spec, report, validation)

@@ -10,11 +10,13 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import platform
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from ftlab.errors import RunError
@@ -50,6 +52,17 @@ def _cpu() -> Device:
     memory, limit = psutil.virtual_memory(), _container_limit()
     total, free = min(memory.total, limit), min(memory.available, limit)
     return Device("cpu", "CPU", total, cores or 1, free)
+
+
+@lru_cache(maxsize=1)
+def processor() -> str:
+    """Its name, as Linux has it; elsewhere what Python knows."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor())
 
 
 def _container_limit() -> int:

@@ -42,6 +42,8 @@ class Limits:
     """Whether all weights can be trained."""
     vision: bool | None = None
     """Whether the model sees images."""
+    no_low_bits: str | None = None
+    """Why weights and an optimizer's states can't be held in 8 or 4 bits; None when they can."""
     engine: Engine | None = None
     """Who refuses what lies outside; None is everybody."""
     source: str = ""

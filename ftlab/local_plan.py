@@ -14,8 +14,9 @@ from ftlab.job import LocalOptions
 from ftlab.measured import settings
 from ftlab.memory import LINEARS, Decoder, Parts, Setup, memory
 from ftlab.model_files import ModelInfo
+from ftlab.number_formats import is_faster, shape_of
 from ftlab.pieces import PIECE_TOKENS, Piece, largest_pieces
-from ftlab.spec import JobSpec, module_names
+from ftlab.spec import JobSpec, may_mean, means, module_names
 from ftlab.timing import Typical
 
 
@@ -97,7 +98,7 @@ def local_plan(
         rank=spec.lora_r or 0,
         dora=spec.use_dora,
         dropout=spec.lora_dropout > 0,
-        value_bytes=value_bytes(options, kind),
+        value_bytes=value_bytes(options, kind, info),
         kind=kind,
         checkpointing=options.gradient_checkpointing,
         trained_share=_trained_share(report),
@@ -110,11 +111,14 @@ def local_plan(
     return LocalPlan(device, decoder, setup, rows, options.micro_batch_size, held_out)
 
 
-def value_bytes(options: LocalOptions, kind: str) -> int:
-    """Bytes of a frozen weight; "auto" is bfloat16 on GPUs, as the trainer chooses."""
-    if options.dtype == "auto":
-        return 4 if kind == "cpu" else 2
-    return 4 if options.dtype == "float32" else 2
+def value_bytes(options: LocalOptions, kind: str, info: ModelInfo) -> int:
+    """Bytes of a frozen weight; with "auto" as the trainer chooses, as far as that is known: on a
+    CPU it measures when it first has a model of that width."""
+    if options.dtype != "auto":
+        return 4 if options.dtype == "float32" else 2
+    shape = shape_of(info)
+    halves = kind != "cpu" or (shape is not None and is_faster(shape))
+    return 2 if halves else 4
 
 
 def trained_params(spec: JobSpec, info: ModelInfo) -> int | None:
@@ -142,7 +146,8 @@ def _chosen(spec: JobSpec, info: ModelInfo) -> set[str]:
     return {
         name
         for name in info.lora_params_per_rank
-        if (wanted == ("all-linear",) or name in wanted) and name not in excluded
+        if (wanted == ("all-linear",) or any(may_mean(one, name) for one in wanted))
+        and not any(means(one, name) for one in excluded)
     }
 
 

@@ -20,7 +20,7 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter
 
 from ftlab.data.cache import folder as cache_folder
-from ftlab.devices import Device
+from ftlab.devices import Device, processor
 
 VERSION = 3
 """To be raised when the trainer changes so that older measurements mislead."""
@@ -77,17 +77,7 @@ def settings(
 @lru_cache(maxsize=1)
 def _machine() -> dict[str, Any]:
     system = f"{platform.system()} {platform.machine()}"
-    return {"system": system, "processor": _processor(), "cores": os.cpu_count()}
-
-
-def _processor() -> str:
-    """Its name, as Linux has it; elsewhere what Python knows."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor())
+    return {"system": system, "processor": processor(), "cores": os.cpu_count()}
 
 
 def find(wanted: Mapping[str, Any]) -> Measurement | None:

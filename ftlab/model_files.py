@@ -31,6 +31,8 @@ ROUTERS = ("gate", "router")
 adapter."""
 FUSED, UNFUSED = ("gate_proj", "up_proj", "w1", "w3"), ("down_proj", "w2")
 """Layers of experts."""
+FUSED_NAMES = ("gate_up_proj", "down_proj")
+"""The tensors that hold the layers of all experts in memory."""
 WITH_EXPERTS = frozenset(
     (
         *("mixtral", "minimax", "minimax_m2", "qwen3_moe", "qwen3_next", "olmoe"),
@@ -103,12 +105,18 @@ class ModelInfo:
         }
         return replace(self, **taken, sources={**other.sources, **self.sources}) if taken else self
 
+    @property
+    def _layer_names(self) -> tuple[str, ...]:
+        """Layers that may have an adapter; those of experts also as they are in memory."""
+        fused = FUSED_NAMES if self.family in WITH_EXPERTS else ()
+        return tuple(dict.fromkeys((*self.lora_params_per_rank, *fused)))
+
     def local_limits(self) -> Limits:
         """What the embedded trainer accepts for this model."""
         return Limits(
             max_seq_length_sft=self.context_length,
             max_seq_length_dpo=self.context_length,
-            lora_trainable_modules=tuple(self.lora_params_per_rank),
+            lora_trainable_modules=self._layer_names,
             engine="local",
             source=self.source_of("context_length") or OWN_FILES,
         )
@@ -188,7 +196,11 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 def tensor_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
     """Name → shape of every tensor in the folder's safetensors files, from their headers alone."""
-    files = sorted(folder.glob("*.safetensors"))
+    return file_shapes(*sorted(folder.glob("*.safetensors")))
+
+
+def file_shapes(*files: Path) -> dict[str, tuple[int, ...]]:
+    """The same of some files."""
     return _shapes(tuple((file, file.stat().st_mtime_ns) for file in files))
 
 

@@ -80,6 +80,7 @@ class Probe:
         found = self._run(_request(ready, plan))
         if found is None:
             return None
+        plan = _plan(ready)  # anew: only now is it known what the trainer computes in
         measured = Measurement(
             at=date.today().isoformat(), expected=_expected(plan, found["step_tokens"]), **found
         )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal, TypeVar, cast, get_args, get_origin
 
 from pydantic import (
@@ -36,6 +37,8 @@ LOCAL: tuple[Engine, ...] = ("local",)
 HOSTED: tuple[Engine, ...] = ("together",)
 SFT = ("sft",)
 DPO = ("dpo",)
+WILDCARDS = frozenset("*?[")
+"""Of patterns, as a shell has them; a star takes dots too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +118,9 @@ class JobSpec(BaseModel):
     # Model
     model: Annotated[str | None, Knob(MODEL)] = Field(None, min_length=1)
     """Base model: a folder, a Hugging Face id, or "demo" for the tiny model inside ftlab."""
-    from_checkpoint: Annotated[str | None, Knob(MODEL, advanced=True, providers=HOSTED)] = Field(
-        None, min_length=1
-    )
-    """Continue from an earlier job: `JOB_ID`, `JOB_ID:STEP` or its output name."""
+    from_checkpoint: Annotated[str | None, Knob(MODEL, advanced=True)] = Field(None, min_length=1)
+    """Go on from an earlier job: its id, `ID:STEP` or (hosted) its output name; here also the
+    folder of a run, or of an adapter in peft's format."""
     from_hf_model: Annotated[str | None, Knob(MODEL, advanced=True, providers=HOSTED)] = Field(
         None, min_length=1
     )
@@ -226,7 +228,7 @@ class JobSpec(BaseModel):
     )
     """Added to AdamW's denominator so that it is never 0."""
     neftune_noise_alpha: Annotated[
-        float | None, Knob(OPTIMISER, advanced=True, methods=SFT, providers=())
+        float | None, Knob(OPTIMISER, advanced=True, methods=SFT, providers=LOCAL)
     ] = Field(None, gt=0)
     """Noise on the input embeddings while training (NEFTune); 5 to 15 is usual."""
     random_seed: Annotated[int | None, Knob(OPTIMISER, advanced=True)] = Field(
@@ -246,19 +248,20 @@ class JobSpec(BaseModel):
     lora_trainable_modules: Annotated[str | tuple[str, ...], Knob(LORA, advanced=True)] = (
         "all-linear"
     )
-    """Which layers get an adapter: "all-linear", or names such as q_proj, v_proj."""
+    """Which layers get an adapter: "all-linear", or names such as q_proj, v_proj; here also
+    patterns such as *_proj or model.layers.[0-3].*.q_proj."""
     lora_exclude_modules: Annotated[
         tuple[str, ...], Knob(LORA, advanced=True, providers=LOCAL)
     ] = ()
-    """Layers that get none, whatever lora_trainable_modules says."""
+    """Layers that get none, whatever lora_trainable_modules says; names or patterns."""
     use_rslora: Annotated[bool, Knob(LORA, advanced=True, providers=LOCAL)] = False
     """Scale by lora_alpha / sqrt(lora_r), which keeps high ranks stable (rsLoRA)."""
     use_dora: Annotated[bool, Knob(LORA, advanced=True, providers=LOCAL)] = False
     """Learn the size and the direction of each weight apart (DoRA); slower, more memory."""
     quantization: Annotated[
-        Literal["none", "nf4", "int8"], Knob(LORA, advanced=True, providers=())
+        Literal["none", "nf4", "int8"], Knob(LORA, advanced=True, providers=LOCAL)
     ] = "none"
-    """Hold the frozen base in 4 or 8 bits (QLoRA)."""
+    """Hold the frozen base in 4 or 8 bits (QLoRA); on NVIDIA GPUs alone."""
     train_vision: Annotated[bool, Knob(LORA, advanced=True, providers=HOSTED)] = False
     """Train the vision encoder of a vision model too."""
 
@@ -357,6 +360,21 @@ def module_names(modules: str | tuple[str, ...]) -> tuple[str, ...]:
     if isinstance(modules, str):
         return tuple(name.strip() for name in modules.split(",") if name.strip())
     return modules
+
+
+def is_pattern(name: str) -> bool:
+    """Whether the name of a layer is a pattern, as *_proj is."""
+    return not WILDCARDS.isdisjoint(name)
+
+
+def means(name: str, path: str) -> bool:
+    """Whether a name or a pattern means the layer of that path, by all of it or by its end."""
+    return fnmatchcase(path, name) or fnmatchcase(path, f"*.{name}")
+
+
+def may_mean(name: str, layer: str) -> bool:
+    """Whether a name or a pattern can mean layers whose path ends with that word."""
+    return fnmatchcase(layer, name.rpartition(".")[2])
 
 
 def filled(value: Value | None, name: str) -> Value:

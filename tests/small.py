@@ -14,6 +14,7 @@ SPECIAL = {
     "eos_token": "</s>",
     "pad_token": "<pad>",
 }
+SPECIAL_IDS = ("bos_token_id", "eos_token_id", "pad_token_id")
 ADDED = [
     *SPECIAL.values(),
     "<|im_start|>",
@@ -96,6 +97,38 @@ def save_model(folder: Path, template: str | None = "generation_tags", **config)
         "max_position_embeddings": 512,
     }
     model = LlamaForCausalLM(LlamaConfig(**{**shape, **config}))
+    model.save_pretrained(folder)
+    return folder
+
+
+LAYERS = {"num_hidden_layers": 2, "max_position_embeddings": 512}
+NARROW = {"hidden_size": 32, "intermediate_size": 64, **LAYERS}
+HEADS = {"num_attention_heads": 4, "num_key_value_heads": 2}
+EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32}
+ARCHITECTURES: dict[str, dict] = {
+    "llama": {**NARROW, **HEADS},
+    "qwen3": {**NARROW, **HEADS, "head_dim": 8},
+    "mistral": {**NARROW, **HEADS, "head_dim": 8, "sliding_window": 16},
+    "gemma3_text": {**NARROW, **HEADS, "head_dim": 8, "sliding_window": 16},
+    "phi3": {**NARROW, **HEADS},
+    "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 512},
+    "qwen3_moe": {**NARROW, **HEADS, "head_dim": 8, **EXPERTS},
+    "mixtral": {**NARROW, **HEADS, "num_local_experts": 4, "num_experts_per_tok": 2},
+}
+"""model_type → the shape of a tiny model of it."""
+
+
+def save_architecture(folder: Path, family: str, template: str | None = "generation_tags") -> Path:
+    """A random tiny model of a family with the small tokenizer."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    save_tokenizer(folder, template)
+    tokenizer = byte_level()
+    ids = {name: tokenizer.token_to_id(SPECIAL[f"{name[:3]}_token"]) for name in SPECIAL_IDS}
+    shape = {"vocab_size": tokenizer.get_vocab_size(), **ids, **ARCHITECTURES[family]}
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(family, **shape))
     model.save_pretrained(folder)
     return folder
 

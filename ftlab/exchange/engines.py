@@ -16,6 +16,10 @@ from ftlab.spec import ENGINES, FIELDS, KNOBS, Engine, JobSpec, parse
 
 NOTES: dict[str, dict[Engine, str]] = {
     "model": {"local": "loaded from its folder or the hub", "together": "of the service's list"},
+    "from_checkpoint": {
+        "local": "an adapter on this machine, by its run or its folder",
+        "together": "a job of the service",
+    },
     "training_file": {
         "local": "read where it lies",
         "together": "uploaded first; its id stands in the request",

@@ -109,8 +109,8 @@ def _no_plan(spec: JobSpec, target: str) -> Exported | None:
     """What keeps any other trainer from having the job."""
     if spec.from_checkpoint:
         found = f"from_checkpoint is {shown(spec.from_checkpoint)}"
-        allowed = "it can't read states of the hosted service"
-        cure = "Download that state, and give its folder as model"
+        allowed = "it starts from a model, and can't go on from another job"
+        cure = "Merge what that job learned into its model, and give the result as model"
         return refused(target, "from_checkpoint", found, allowed, cure)
     if not (spec.from_hf_model or spec.model):
         return refused(target, "model", "no model is given", "a job starts from one", "Name it")

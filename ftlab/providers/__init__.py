@@ -22,6 +22,7 @@ from ftlab.files import existing
 from ftlab.issues import Issue, by_gravity, errors_for, from_validation
 from ftlab.job import Job
 from ftlab.models import Limits, ModelInfo, model_problem, read_info
+from ftlab.origin import Start, started
 from ftlab.rulebook import rate_problems
 from ftlab.rules import check, resolve
 from ftlab.runs import Run, Runs
@@ -107,7 +108,7 @@ def prepare(
     """Check and resolve a job as `submit` does, and start nothing."""
     where = get_provider(provider)
     where.require()
-    given, _ = parse(spec)
+    given, _, of_origin = _started(spec, where)
     report, validation = scan_data(given, report, validation)
     found = examine(spec, where, report, validation)
     if refused := errors_for(found, where.engine):
@@ -117,7 +118,7 @@ def prepare(
         spec=_absolute(resolved.spec),
         provider=provider,
         options=_options(where, options),
-        reasons=resolved.reasons,
+        reasons={**resolved.reasons, **of_origin},
         data_sha256=report.sha256 if report else "",
         validation_sha256=validation.sha256 if validation else "",
         data_format=report.format if report else None,
@@ -133,9 +134,9 @@ def examine(
     validation: DataReport | None = None,
 ) -> list[Issue]:
     """All that is to be said about a job before it starts: its spec, its model, its data."""
-    given, _ = parse(values)
+    given, found, _ = _started(values, where)
     info, problem = model_of(given)
-    found = check(values, where.limits(info), report, validation=validation)
+    found += check(values, where.limits(info), report, validation=validation)
     if known(info.name) is None and info.n_params:  # else the rule book has looked at it
         found += rate_problems(given, report, info)
     if problem is not None:
@@ -143,6 +144,12 @@ def examine(
     elif report is not None:  # its tokenizer is a part of the model
         found += [issue for issue in report.issues if issue.where == "model" and issue.blocks]
     return by_gravity(found)
+
+
+def _started(values: JobSpec | Mapping[str, Any], where: Provider) -> Start:
+    """The spec of the valid fields, with what an adapter brings that it goes on from here."""
+    given, _ = parse(values)
+    return started(given) if where.engine == "local" else Start(given, [], {})
 
 
 def model_of(spec: JobSpec) -> tuple[ModelInfo, Issue | None]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from dataclasses import replace
+from functools import lru_cache
 
+from ftlab.devices import detect
 from ftlab.errors import MissingExtra
 from ftlab.job import LocalOptions
 from ftlab.models import Limits, ModelInfo
@@ -20,8 +23,8 @@ class Local:
     options = LocalOptions
 
     def limits(self, info: ModelInfo) -> Limits:
-        """What the model's own files bound."""
-        return info.local_limits()
+        """What the model's own files bound, and this machine."""
+        return replace(info.local_limits(), no_low_bits=_no_low_bits())
 
     def require(self) -> None:
         """Raise MissingExtra when a package that the trainer needs is not installed."""
@@ -40,3 +43,12 @@ class Local:
             raise
         finally:
             os.close(lock)
+
+
+@lru_cache(maxsize=1)  # the form asks with every key that is pressed, and a GPU answers slowly
+def _no_low_bits() -> str | None:
+    if not any(device.name.startswith("cuda") for device in detect()):
+        return "it takes an NVIDIA GPU, and this machine has none"
+    if importlib.util.find_spec("bitsandbytes") is None:
+        return 'it takes the package bitsandbytes, which pip install "ftlab[qlora]" brings'
+    return None

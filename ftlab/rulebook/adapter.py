@@ -9,7 +9,7 @@ from ftlab.data.report import DataReport
 from ftlab.issues import Issue, shown
 from ftlab.limits import Limits
 from ftlab.rulebook.registry import advice, error, is_set, rule
-from ftlab.spec import KNOBS, LORA, JobSpec, module_names
+from ftlab.spec import HOSTED, KNOBS, LORA, JobSpec, is_pattern, may_mean, module_names
 
 ALPHA_PER_RANK = 4  # NeMo's guide: above 4 times the rank is rarely good
 ADAPTER_FIELDS = tuple(
@@ -51,13 +51,29 @@ def modules_exist(spec: JobSpec, limits: Limits, report: DataReport | None) -> I
         )
     if not known or spec.lora_trainable_modules == "all-linear":
         return
-    missing = [name for name in wanted if name not in known]
+    missing = [name for name in wanted if not any(may_mean(name, layer) for layer in known)]
     if missing:
         yield error(
             "lora_trainable_modules",
             f"lora_trainable_modules names {', '.join(missing)}; {spec.model or 'the model'} has "
             f"{', '.join(known)}. Use those names, or all-linear.",
             limits.engines,
+            fix={"lora_trainable_modules": "all-linear"},
+        )
+
+
+@rule(lora_trainable_modules="*_proj")
+def hosted_layers_have_names(
+    spec: JobSpec, limits: Limits, report: DataReport | None
+) -> Iterator[Issue]:
+    """The service takes a layer's own name."""
+    patterns = [name for name in module_names(spec.lora_trainable_modules) if is_pattern(name)]
+    if patterns:
+        yield error(
+            "lora_trainable_modules",
+            f"lora_trainable_modules has {', '.join(patterns)}; hosted jobs take names without "
+            "wildcards. Use all-linear, or the names.",
+            HOSTED,
             fix={"lora_trainable_modules": "all-linear"},
         )
 

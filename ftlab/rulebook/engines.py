@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from ftlab.data.report import DataReport
 from ftlab.issues import Issue, shown
 from ftlab.limits import Limits
 from ftlab.rulebook.registry import WHO, WHOSE, advice, error, is_set, rule
 from ftlab.spec import ENGINES, HOSTED, KNOBS, LOCAL, JobSpec
-
-NOT_YET_LOCAL: dict[str, tuple[Any, str]] = {
-    "optimizer": ("adamw_8bit", "has adamw and sgd"),
-}
-"""Values that the embedded trainer does not honour, and what it does instead."""
 
 
 @rule(validation_split=0.1, neftune_noise_alpha=5.0)
@@ -35,18 +29,23 @@ def field_is_honoured(spec: JobSpec, limits: Limits, report: DataReport | None) 
                 )
 
 
-@rule(optimizer="adamw_8bit")
-def value_is_honoured_locally(
+LOW_BITS = {"quantization": ("nf4", "int8"), "optimizer": ("adamw_8bit",)}
+"""Values that bitsandbytes is needed for."""
+
+
+@rule(limits=Limits(no_low_bits="it takes an NVIDIA GPU"), optimizer="adamw_8bit")
+def low_bits_are_possible(
     spec: JobSpec, limits: Limits, report: DataReport | None
 ) -> Iterator[Issue]:
-    """Values that the embedded trainer does not know are refused, not replaced."""
-    for name, (value, instead) in NOT_YET_LOCAL.items():
-        if getattr(spec, name) == value:
+    """Not every machine computes with numbers of 8 or 4 bits."""
+    for name, values in LOW_BITS.items():
+        if limits.no_low_bits and getattr(spec, name) in values:
             yield error(
                 name,
-                f"{name} is {value!r}; {WHO['local']} {instead}. Choose another value, or a "
-                "hosted job.",
+                f"{name} is {shown(getattr(spec, name))}; {limits.no_low_bits}. "
+                "Leave it out, or train on a machine that has it.",
                 LOCAL,
+                fix={name: None},
             )
 
 

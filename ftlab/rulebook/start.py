@@ -20,12 +20,13 @@ PATH_STARTS = (".", "/", "~")
 def model_or_checkpoint(
     spec: JobSpec, limits: Limits, report: DataReport | None
 ) -> Iterator[Issue]:
-    """A job starts from a model or from a checkpoint, not from both and not from nothing."""
+    """A hosted job starts from a model or from a checkpoint; none starts from nothing."""
     if spec.model and spec.from_checkpoint:
         yield error(
             "from_checkpoint",
-            "model and from_checkpoint are both given; a job starts from one of them. "
+            "model and from_checkpoint are both given; a hosted job starts from one of them. "
             "Leave one out: a checkpoint knows its model.",
+            HOSTED,
             fix={"from_checkpoint": None},
         )
     if not spec.model and not spec.from_checkpoint and not spec.from_hf_model:

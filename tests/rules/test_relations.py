@@ -53,7 +53,7 @@ def verdicts(values: dict[str, Any], limits: Any = None, report: DataReport | No
 @pytest.mark.parametrize(
     ("values", "report", "verdict"),
     [
-        ({"from_checkpoint": "ft-1"}, None, ("from_checkpoint", "error", BOTH)),
+        ({"from_checkpoint": "ft-1"}, None, ("from_checkpoint", "error", HOSTED)),
         ({"model": None}, None, ("model", "error", BOTH)),
         ({"from_hf_model": "a/b", "model": None}, None, ("model", "error", HOSTED)),
         (
@@ -76,6 +76,11 @@ def verdicts(values: dict[str, Any], limits: Any = None, report: DataReport | No
         ({"lora": False, "use_dora": True}, None, ("use_dora", "error", BOTH)),
         ({"lora": False, "use_rslora": True}, None, ("use_rslora", "error", BOTH)),
         ({"lora": False, "quantization": "nf4"}, None, ("quantization", "error", BOTH)),
+        (
+            {"lora_trainable_modules": ("q_proj", "layers.?.*")},
+            None,
+            ("lora_trainable_modules", "error", HOSTED),
+        ),
         ({"lora": None, "lora_r": 8}, None, ("lora_r", "warning", NOBODY)),
         ({"lora_r": 8, "lora_alpha": 4}, None, ("lora_alpha", "warning", NOBODY)),
         ({"lora_r": 8, "lora_alpha": 33}, None, ("lora_alpha", "warning", NOBODY)),
@@ -317,3 +322,26 @@ def test_secrets_are_never_shown():
         found = check({**FILES, "hf_api_token": value, "wandb_api_key": value})
         assert len(found) == 2
         assert "secret" not in "".join(map(repr, found))
+
+
+@pytest.mark.parametrize("name", ["*_proj", "model.layers.[0-3].*.q_proj", "self_attn.v_proj", "*"])
+def test_patterns_are_compared_with_the_layers_there_are(name):
+    limits = Limits(lora_trainable_modules=("q_proj", "v_proj"), engine="local")
+    values = {**START, "lora_trainable_modules": (name,)}
+    assert not [issue for issue in check(values, limits) if "local" in issue.blocks]
+    wrong = check({**START, "lora_trainable_modules": (f"{name}_wrong",)}, limits)
+    assert [issue.code for issue in wrong if "local" in issue.blocks] == ["modules_exist"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("quantization", "nf4"), ("quantization", "int8"), ("optimizer", "adamw_8bit")],
+)
+def test_few_bits_are_refused_where_the_machine_has_none(field, value):
+    values = {**START, field: value}
+    assert not [issue for issue in check(values) if "local" in issue.blocks]
+    (issue,) = (
+        i for i in check(values, Limits(no_low_bits="it takes a GPU")) if "local" in i.blocks
+    )
+    assert (issue.where, issue.fix) == (field, {field: None})
+    assert issue.message.startswith(f"{field} is '{value}'; it takes a GPU. Leave it out")

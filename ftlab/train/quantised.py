@@ -1,0 +1,56 @@
+"""A base that is held in 4 or 8 bits (QLoRA; Dettmers et al., 2023, arXiv 2305.14314)."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from typing import Any
+
+import torch
+
+from ftlab.errors import FtlabError, MissingExtra
+from ftlab.spec import JobSpec
+
+
+def bitsandbytes(field: str, value: str, device: torch.device) -> Any:
+    """The package. Raises FtlabError where it can't do what a field asks of it."""
+    if device.type != "cuda":
+        raise FtlabError(
+            f"{field} is {value!r} and the device is {device}; numbers of 8 and 4 bits take an "
+            f"NVIDIA GPU. Leave {field} out, or train on a machine with one."
+        )
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise MissingExtra("bitsandbytes", "qlora")
+    return importlib.import_module("bitsandbytes")
+
+
+def quantization_config(spec: JobSpec, dtype: torch.dtype, device: str) -> Any:
+    """How transformers is to load the base; None as it is.
+
+    `dtype` is what is computed in. The head, the embeddings and the norms keep that format too:
+    unlike with peft's prepare_model_for_kbit_training nothing is cast to float32, which would cost
+    a large vocabulary more memory than four bits save. Raises FtlabError where it is impossible.
+    """
+    if spec.quantization == "none":
+        return None
+    if spec.lora is False:
+        raise FtlabError(
+            f"quantization is {spec.quantization!r} and lora is False; weights of so few bits stay "
+            "as they are, and only an adapter trains. Set lora to True, or quantization to none."
+        )
+    bitsandbytes("quantization", spec.quantization, torch.device(device))
+    return in_bits(spec.quantization, dtype)
+
+
+def in_bits(quantization: str, dtype: torch.dtype) -> Any:
+    """transformers' settings for nf4, with its scales quantised too, or int8."""
+    from transformers import BitsAndBytesConfig
+
+    if quantization == "int8":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+    )

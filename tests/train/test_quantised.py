@@ -1,0 +1,40 @@
+"""A base in few bits: what is asked of transformers, and where it is refused."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from ftlab.errors import FtlabError, MissingExtra
+from ftlab.spec import JobSpec
+from ftlab.train.quantised import bitsandbytes, in_bits, quantization_config
+
+
+def test_nothing_is_asked_for_without_quantization():
+    assert quantization_config(JobSpec(), torch.float32, "cpu") is None
+
+
+def test_a_cpu_is_refused_before_anything_is_loaded():
+    with pytest.raises(FtlabError, match=r"quantization is 'nf4' and the device is cpu; .*NVIDIA"):
+        quantization_config(JobSpec(quantization="nf4"), torch.float32, "cpu")
+
+
+def test_all_weights_are_refused():
+    spec = JobSpec(quantization="int8", lora=False)
+    with pytest.raises(FtlabError, match=r"only an adapter trains\. Set lora to True"):
+        quantization_config(spec, torch.bfloat16, "cuda:0")
+
+
+def test_a_missing_package_is_told_with_the_command(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(MissingExtra, match=r'pip install "ftlab\[qlora\]"'):
+        bitsandbytes("quantization", "nf4", torch.device("cuda:0"))
+
+
+def test_four_bits_are_nf4_with_scales_that_are_quantised_too(monkeypatch):
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "0.49.0")
+    found = in_bits("nf4", torch.bfloat16)
+    assert found.load_in_4bit
+    assert (found.bnb_4bit_quant_type, found.bnb_4bit_use_double_quant) == ("nf4", True)
+    assert found.bnb_4bit_compute_dtype == torch.bfloat16
+    assert in_bits("int8", torch.bfloat16).load_in_8bit
