@@ -20,7 +20,7 @@ from ftlab.spec import filled
 from ftlab.train.batches import Examples
 from ftlab.train.checkpoints import save_tuned
 from ftlab.train.fused import fuse
-from ftlab.train.model import load_model, make_optimizer, trainable
+from ftlab.train.model import gradient_scaler, load_model, make_optimizer, trainable
 from ftlab.train.reading import (
     all_steps,
     check_unchanged,
@@ -93,6 +93,7 @@ def prepared(job: Job, device: str) -> Prepared:
     fuse(model)
     scorer = scorer_for(model, tokenizer.pad_id, device)
     trainer = Trainer(spec, options, scorer, make_optimizer(model, spec))
+    trainer.scaler = gradient_scaler(spec, options, device)
     return Prepared(trainer, training, validation, tokenizer.folder, warnings)
 
 

@@ -37,6 +37,10 @@ class Trainer:
     """Most tokens that go through the model at once; fewer once the memory did not suffice."""
     notes: list[str] = field(default_factory=list)
     """What a person should be told, since whoever tells it took them last."""
+    scaler: torch.amp.GradScaler = field(
+        default_factory=lambda: torch.amp.GradScaler(enabled=False)
+    )
+    """Keeps small gradients in float16; does nothing in other formats."""
     _read_at: float = 0.0
 
     @property
@@ -79,11 +83,13 @@ class Trainer:
         began = time.perf_counter()
         self.refer(rows)
         found = self._with_gradients(rows)
+        self.scaler.unscale_(self.optimizer)
         limit = self.spec.max_grad_norm or math.inf
         norm = torch.nn.utils.clip_grad_norm_(trainable(self.model), limit)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
-        self.optimizer.step()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
 
         def values() -> Values:
@@ -125,7 +131,7 @@ class Trainer:
         parts = list[Loss]()
         for piece in self.pieces(rows):
             found = self.loss(piece) / divisor
-            found.total.backward()
+            self.scaler.scale(found.total).backward()
             parts.append(found._replace(total=found.total.detach()))
         return added(parts)
 

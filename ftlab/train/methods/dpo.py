@@ -10,9 +10,8 @@ and takes simpo_gamma off the margin (Meng et al., 2024, arXiv 2405.14734).
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch.nn.functional import logsigmoid
@@ -20,6 +19,7 @@ from torch.nn.functional import logsigmoid
 from ftlab.data.chat import Tokens
 from ftlab.errors import UnreadableData
 from ftlab.spec import JobSpec
+from ftlab.train.adapters import reference_of
 from ftlab.train.batches import Example, Pair
 from ftlab.train.methods.method import Loss, Pieces
 from ftlab.train.scoring import Scorer
@@ -59,11 +59,11 @@ class Dpo:
         return len(rows)
 
     def refer(self, scorer: Scorer, pieces: Pieces) -> None:
-        """Keep the log-probabilities of the model without its adapter, in the pairs."""
+        """Keep the log-probabilities of the model that training starts from, in the pairs."""
         model = scorer.model
         was_training = model.training
         model.eval()
-        with torch.no_grad(), _without_adapter(model):
+        with torch.no_grad(), reference_of(model):
             for pairs in pieces:
                 scores = _scores(scorer, pairs)
                 found = zip(scores.chosen.tolist(), scores.rejected.tolist(), strict=True)
@@ -115,9 +115,3 @@ def _n_trained(pairs: Sequence[Pair]) -> torch.Tensor:
     """(2, pairs) trained tokens of the chosen and the rejected answers, at least 1."""
     sizes = [[p.chosen.n_trained for p in pairs], [p.rejected.n_trained for p in pairs]]
     return torch.tensor(sizes, dtype=torch.float32).clamp(min=1)
-
-
-def _without_adapter(model: Any) -> Any:
-    """The model as it was; where all weights train, it is so before the first step alone."""
-    off = getattr(model, "disable_adapter", None)
-    return off() if off is not None else contextlib.nullcontext()
