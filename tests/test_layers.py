@@ -14,9 +14,29 @@ import ftlab
 PACKAGE = Path(ftlab.__file__).parent
 # A module may import those of its own line, and of all lines above.
 LAYERS = (
-    ("errors", "issues", "names", "events", "files", "schedule", "pieces", "processes", "html"),
+    (
+        "errors",
+        "issues",
+        "names",
+        "events",
+        "files",
+        "schedule",
+        "pieces",
+        "processes",
+        "html",
+        "units",
+    ),
     ("spec", "limits", "course"),
-    ("demo", "model_files", "model_hub", "catalogue", "models"),
+    (
+        "demo",
+        "model_files",
+        "model_cache",
+        "refusals",
+        "model_hub",
+        "downloads",
+        "catalogue",
+        "models",
+    ),
     ("data",),
     ("base", "devices", "sizes", "recommendation", "rates", "advice", "presets"),
     ("rulebook", "rules", "ties", "exchange"),
@@ -47,6 +67,7 @@ APART = {
             "pieces",
             "data",
             "models",
+            "downloads",
         ),
         *("devices", "runs", "processes"),
     },
@@ -63,7 +84,9 @@ HEAVY = {
     "pandas": {"runs", "data"},
     "httpx": {"answers"},
     "IPython": {"ui", "magics"},
-    "huggingface_hub": {"models", "model_hub", "data"},
+    "huggingface_hub": {
+        *("models", "model_cache", "refusals", "model_hub", "downloads", "data"),
+    },
 }
 
 
