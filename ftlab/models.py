@@ -64,21 +64,37 @@ def _not_here(model: str, *, counted: bool) -> Issue:
     """That the model must be fetched; a warning where something stands against it."""
     info = read_info(model)
     text = f"{model} is not on this machine; a run downloads it from Hugging Face first."
-    if info.is_gated:
-        text += (
-            f" It is gated: accept its licence at {page_of(model)}, and run "
-            "`hf auth login` or set HF_TOKEN, before the run starts."
-        )
-    if (size := download_bytes(info)) and size > free_bytes():
-        text += (
-            f" It takes {in_bytes(size)}, and {in_bytes(free_bytes())} are free; make room, or set "
-            "HF_HOME to a folder on a larger disk."
-        )
-        return Issue("warning", text, MODEL_NOT_HERE, "model")
-    if not counted:
+    against = [part for part in (_gate(info), _room(info)) if part]
+    if not counted and not against:
         known = "Its token counts are" if info.n_params else "Its size and its token counts are"
         text += f" {known} known after that."
-    return Issue("tip", text, MODEL_NOT_HERE, "model")
+    level = "warning" if against else "tip"
+    return Issue(level, " ".join((text, *against)), MODEL_NOT_HERE, "model")
+
+
+def _gate(info: ModelInfo) -> str:
+    """What a gated model asks for; empty where the hub has a token to look at."""
+    if not info.is_gated:
+        return ""
+    from huggingface_hub import get_token
+
+    if get_token() is not None:
+        return ""
+    return (
+        f"It is gated, and no token is on this machine: accept its licence at {page_of(info.name)}"
+        ", then run `hf auth login` or set HF_TOKEN."
+    )
+
+
+def _room(info: ModelInfo) -> str:
+    """What is wrong where the model does not fit on the disk."""
+    size, free = download_bytes(info), free_bytes()
+    if size is None or size <= free:
+        return ""
+    return (
+        f"It takes {in_bytes(size)}, and {in_bytes(free)} are free: make room, or set HF_HOME to a "
+        "folder on a larger disk."
+    )
 
 
 def download_bytes(info: ModelInfo) -> int | None:

@@ -270,10 +270,14 @@ def test_too_little_room_is_a_warning(hub, monkeypatch):
     assert "takes 600 kB, and 1 kB are free" in problem.message
 
 
-def test_a_gate_is_said_before_the_run_comes_to_it(hub):
+def test_a_gate_is_said_before_the_run_comes_to_it(hub, monkeypatch):
     hub.repos[NAME].page["gated"] = "manual"
     look_up(NAME)
-    assert f"accept its licence at https://huggingface.co/{NAME}" in model_problem(NAME).message
+    problem = model_problem(NAME)
+    assert problem.level == "warning"
+    assert f"accept its licence at https://huggingface.co/{NAME}" in problem.message
+    monkeypatch.setenv("HF_TOKEN", "hf_canary")
+    assert model_problem(NAME).level == "tip"
 
 
 @pytest.mark.slow
