@@ -4,7 +4,7 @@
     ftlab.Workbench("train.jsonl", model="demo")
 
 The same verbs without a notebook: scan, convert, repair, split_file a file; check a spec,
-estimate, probe, ask_price, submit, attach, ask.
+estimate, probe, ask_price, submit, attach, ask; list_models that are on this machine.
 Importing ftlab loads nothing else; each name below is imported when it is first used.
 """
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ftlab.estimated import Estimate as Estimate
     from ftlab.issues import Issue as Issue
     from ftlab.job import Job as Job
+    from ftlab.model_cache import list_models as list_models
     from ftlab.probing import probe as probe
     from ftlab.providers import submit as submit
     from ftlab.providers.together.price import ask_price as ask_price
@@ -52,6 +53,7 @@ _HOMES = {
     "Issue": "ftlab.issues",
     "Job": "ftlab.job",
     "JobSpec": "ftlab.spec",
+    "list_models": "ftlab.model_cache",
     "probe": "ftlab.probing",
     "recommend": "ftlab.advice",
     "repair": "ftlab.data.repair",

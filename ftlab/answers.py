@@ -116,8 +116,10 @@ def _tokenizer(run: Run) -> Tokenizer:
 
 
 def model_of(run: Run) -> str:
-    """The base model that a run tunes."""
-    return filled(run.job.spec.model, "model")
+    """The base model that a run tunes; its folder, where the job asks for a revision of it."""
+    spec = run.job.spec
+    model = filled(spec.model, "model")
+    return str(fetch(model, spec.hf_model_revision)) if spec.hf_model_revision else model
 
 
 # --- the process -----------------------------------------------------------------------------

@@ -73,6 +73,8 @@ class ModelInfo:
     """Size of the weight files."""
     license: str | None = None
     """The hub's tag: "apache-2.0", "llama3.1"."""
+    is_gated: bool | None = None
+    """Whether the hub gives its files only to those who have accepted the licence there."""
     lora_params_per_rank: Mapping[str, int] = field(default_factory=dict)
     """Adapter parameters per unit of rank, by the last part of the layer's name: the sum of
     inputs and outputs over all layers of that name. The output head is not among them."""

@@ -6,25 +6,33 @@ Unknown stays None and is shown as unknown.
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
 from pathlib import Path
 
 from ftlab import catalogue, model_hub
+from ftlab.downloads import Progress, download
 from ftlab.errors import UnreadableData
 from ftlab.files import existing
 from ftlab.issues import Issue
 from ftlab.limits import Limits as Limits
+from ftlab.model_cache import free_bytes, has_weights, repo_folder
 from ftlab.model_files import ModelInfo, folder_info
 from ftlab.model_files import read_config as read_config
 from ftlab.model_files import tensor_shapes as tensor_shapes
+from ftlab.refusals import page_of
+from ftlab.units import in_bytes
 
 DEMO = "demo"
-LIGHT_FILES = ("*.json", "*.jinja", "additional_chat_templates/*", "*.model")
-"""What the data panel needs of a hub model: everything but the weights."""
+TOKENIZER = "tokenizer.json"
+MODEL_NOT_HERE = "model_not_here"
+HALF_PRECISION = 2  # bytes per parameter, as nearly all models lie on the hub
 
 
-def locate(model: str) -> Path | None:
-    """The folder of a model that is on this machine, or None when it would have to be fetched."""
+def locate(model: str, revision: str | None = None) -> Path | None:
+    """The folder of a model that is on this machine, or None when it would have to be fetched.
+
+    Of a model of the hub its configuration may be there without its weights.
+    """
     if model == DEMO:
         from ftlab import demo
 
@@ -32,7 +40,7 @@ def locate(model: str) -> Path | None:
     if existing(model) is not None:
         folder = existing(Path(model) / "config.json")
         return None if folder is None else folder.parent.resolve()
-    return _cached(model) if _looks_like_hub_id(model) else None
+    return _cached(model, revision) if _looks_like_hub_id(model) else None
 
 
 def model_problem(model: str) -> Issue | None:
@@ -41,23 +49,69 @@ def model_problem(model: str) -> Issue | None:
         here = locate(model)
         if here is not None:
             read_info(model)
-            if existing(model) is not None and not _has_weights(here):
+            if has_weights(here):
+                return None
+            if not _is_on_hub(model):
                 raise UnreadableData(_no_weights(here))
-            return None
     except UnreadableData as exc:
         return Issue("error", str(exc), "bad_model", "model", blocks=("local",))
-    if _is_on_hub(model):
-        text = (
-            f"{model} is not on this machine; a run downloads it from Hugging Face first. "
-            f"{_known_after_that(model)} known after that."
-        )
-        return Issue("tip", text, "model_not_here", "model")
-    return Issue("error", _no_model(model), "no_model_here", "model", blocks=("local",))
+    if not _is_on_hub(model):
+        return Issue("error", _no_model(model), "no_model_here", "model", blocks=("local",))
+    return _not_here(model, counted=here is not None)
 
 
-def _known_after_that(model: str) -> str:
-    known = read_info(model).n_params is not None
-    return "Its token counts are" if known else "Its size and its token counts are"
+def _not_here(model: str, *, counted: bool) -> Issue:
+    """That the model must be fetched; a warning where something stands against it."""
+    info = read_info(model)
+    text = f"{model} is not on this machine; a run downloads it from Hugging Face first."
+    against = [part for part in (_gate(info), _room(info)) if part]
+    if not counted and not against:
+        known = "Its token counts are" if info.n_params else "Its size and its token counts are"
+        text += f" {known} known after that."
+    level = "warning" if against else "tip"
+    return Issue(level, " ".join((text, *against)), MODEL_NOT_HERE, "model")
+
+
+def _gate(info: ModelInfo) -> str:
+    """What a gated model asks for; empty where the hub has a token to look at."""
+    if not info.is_gated:
+        return ""
+    from huggingface_hub import get_token
+
+    if get_token() is not None:
+        return ""
+    return (
+        f"It is gated, and no token is on this machine: accept its licence at {page_of(info.name)}"
+        ", then run `hf auth login` or set HF_TOKEN."
+    )
+
+
+def _room(info: ModelInfo) -> str:
+    """What is wrong where the model does not fit on the disk."""
+    size, free = download_bytes(info), free_bytes()
+    if size is None or size <= free:
+        return ""
+    return (
+        f"It takes {in_bytes(size)}, and {in_bytes(free)} are free: make room, or set HF_HOME to a "
+        "folder on a larger disk."
+    )
+
+
+def download_bytes(info: ModelInfo) -> int | None:
+    """What a download takes: as the hub lists it, or about, by the parameters; None is unknown."""
+    return info.n_bytes or (info.n_params and info.n_params * HALF_PRECISION)
+
+
+def place_of(info: ModelInfo) -> str:
+    """Where a model's weights are, and what that takes; empty for what is no model."""
+    here = locate(info.name)
+    size = download_bytes(info)
+    if here is not None and has_weights(here):
+        return f"on this machine, {in_bytes(info.n_bytes)}" if info.n_bytes else "on this machine"
+    if not _is_on_hub(info.name) or size is None:
+        return ""
+    about = "" if info.n_bytes else "about "
+    return f"{about}{in_bytes(size)} to download, {in_bytes(free_bytes())} free"
 
 
 def _no_weights(folder: Path) -> str:
@@ -76,30 +130,35 @@ def _no_model(model: str) -> str:
     )
 
 
-def fetch(model: str, revision: str | None = None, *, weights: bool = True) -> Path:
+def fetch(
+    model: str,
+    revision: str | None = None,
+    *,
+    weights: bool = True,
+    told: Callable[[Progress], None] = lambda _: None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Path:
     """The folder of a model, downloaded from the hub when it is not here yet.
 
-    Without `weights` only the small files come (configuration, tokenizer, templates).
-    Raises UnreadableData when there is no such folder and no such model, or no network.
+    Without `weights` only the small files come (configuration, tokenizer, templates). `told` hears
+    how far a download is. Raises UnreadableData when there is no such folder and no such model,
+    no network or no room, and Stopped soon after `stopped` says so.
     """
-    here = locate(model)
-    if here is not None and (not weights or _has_weights(here)):
-        return here
+    here = locate(model, revision)
     if here is not None and existing(model) is not None:
-        raise UnreadableData(_no_weights(here))
+        if weights and not has_weights(here):
+            raise UnreadableData(_no_weights(here))
+        return here
+    if here is not None and (here / TOKENIZER).is_file() and (has_weights(here) or not weights):
+        return here
     if not _is_on_hub(model):
         raise UnreadableData(_no_model(model))
-    from huggingface_hub import snapshot_download
-
-    patterns: list[str] = [*LIGHT_FILES, *(["*.safetensors"] if weights else [])]
     try:
-        return Path(snapshot_download(model, revision=revision, allow_patterns=patterns))
-    except Exception as exc:  # the hub's client raises a dozen unrelated kinds
-        reason = str(exc).strip().splitlines()[0] if str(exc).strip() else type(exc).__name__
-        raise UnreadableData(
-            f"The model {model!r} is not on this machine and could not be fetched ({reason}). "
-            "Give a folder with the model, or go online and check the id and your access to it."
-        ) from exc
+        return download(model, revision, told, stopped, weights=weights)
+    except UnreadableData:
+        if here is None or weights:
+            raise
+        return here  # what it lacks is said where it is looked for
 
 
 def read_info(model: str) -> ModelInfo:
@@ -121,24 +180,10 @@ def _looks_like_hub_id(model: str) -> bool:
     return model.count("/") == 1 and not model.startswith((".", "/", "~")) and " " not in model
 
 
-def _cached(model: str) -> Path | None:
-    from huggingface_hub import constants
-
-    if not (Path(constants.HF_HUB_CACHE) / f"models--{model.replace('/', '--')}").is_dir():
+def _cached(model: str, revision: str | None) -> Path | None:
+    if not repo_folder(model).is_dir():
         return None  # said without the hub's client, which takes a quarter of a second to load
     from huggingface_hub import try_to_load_from_cache
 
-    config = try_to_load_from_cache(model, "config.json")
+    config = try_to_load_from_cache(model, "config.json", revision=revision)
     return Path(config).parent if isinstance(config, str) else None
-
-
-def _has_weights(folder: Path) -> bool:
-    """Whether all the safetensors files are there that the index names, or one without an index."""
-    index = folder / "model.safetensors.index.json"
-    if not index.is_file():
-        return any(folder.glob("*.safetensors"))
-    try:
-        parts = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return False
-    return all((folder / str(part)).is_file() for part in parts)

@@ -11,10 +11,13 @@ import pytest
 
 import ftlab
 from ftlab import devices
-from ftlab.answers import answers, prompt_of
+from ftlab.answers import answers, model_of, prompt_of
 from ftlab.errors import RunError
+from ftlab.job import Job
 from ftlab.scores import exact_matches, same
+from tests.fake_hub import COMMIT, own_cache
 from tests.small import chat_rows, save_model, with_bos, write_rows
+from tests.test_model_cache import put
 
 pytestmark = pytest.mark.slow
 
@@ -192,3 +195,11 @@ def test_the_process_speaks_as_openai_does(run):
         wrong = client.post("/v1/chat/completions", json={"model": "base"})
         assert wrong.status_code == 400
         assert "messages" in wrong.json()["error"]["message"]
+
+
+def test_the_base_that_answers_is_the_revision_that_was_tuned(tmp_path, monkeypatch):
+    cache = own_cache(tmp_path / "cache", monkeypatch)
+    put(cache, "models--org--whole")
+    spec = {"model": "org/whole", "hf_model_revision": COMMIT}
+    run = ftlab.Run.create(Job(spec=ftlab.JobSpec(**spec), provider="local"), tmp_path)
+    assert model_of(run) == str(cache / "models--org--whole" / "snapshots" / COMMIT)

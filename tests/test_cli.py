@@ -108,6 +108,7 @@ def verbs(folder):
     yield from ([verb, name] for verb in ("attach", "stop"))
     yield ["ask", name, name]
     yield ["runs"]
+    yield ["models"]
     yield ["scan", file, f"--{name}"]
     yield [name]
 

@@ -25,9 +25,19 @@ LAYERS = (
         "packs",
         "processes",
         "html",
+        "units",
     ),
     ("spec", "limits", "course"),
-    ("demo", "model_files", "model_hub", "catalogue", "models"),
+    (
+        "demo",
+        "model_files",
+        "model_cache",
+        "refusals",
+        "model_hub",
+        "downloads",
+        "catalogue",
+        "models",
+    ),
     ("data",),
     ("base", "number_formats", "devices", "sizes", "recommendation", "rates", "advice", "presets"),
     ("rulebook", "rules", "ties", "exchange"),
@@ -61,6 +71,7 @@ APART = {
             "models",
             "model_files",
             "origin",
+            "downloads",
         ),
         *("devices", "runs", "processes"),
     },
@@ -77,7 +88,9 @@ HEAVY = {
     "pandas": {"runs", "data"},
     "httpx": {"answers", "providers"},
     "IPython": {"ui", "magics"},
-    "huggingface_hub": {"models", "model_hub", "data"},
+    "huggingface_hub": {
+        *("models", "model_cache", "refusals", "model_hub", "downloads", "data"),
+    },
 }
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import ftlab
-from ftlab.cli import data, forms, runs, specs
+from ftlab.cli import data, forms, models, runs, specs
 from ftlab.cli.printing import visible
 from ftlab.issues import shown
 
@@ -171,6 +171,7 @@ def _add_run_verbs(add: Add) -> None:
     ask.add_argument("prompt")
     for name, command in {"stop": runs.stop, "attach": runs.attach}.items():
         add(name, command).add_argument("run", nargs="?", help="id or folder; or the newest")
+    add("models", models.models)
     add("demo", runs.demo)
 
 

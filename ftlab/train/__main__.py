@@ -21,6 +21,7 @@ from ftlab.events import Log, Status
 from ftlab.job import LocalOptions
 from ftlab.processes import loading
 from ftlab.runs import Run
+from ftlab.train.base_files import with_base
 from ftlab.train.device import OUT_OF_MEMORY, chosen_device, is_out_of_memory, usable
 
 
@@ -51,7 +52,10 @@ def main() -> int:
 
 
 def _train(run: Run, writer: EventWriter, asked: Callable[[], str | None]) -> int:
-    job = run.job
+    job = with_base(run.job, writer.append, asked)
+    if job is None:
+        writer.append(Status(status="cancelled", detail="cancelled before it began"))
+        return 0
     device = chosen_device(LocalOptions(**job.options))
 
     def waiting(holder: str) -> None:

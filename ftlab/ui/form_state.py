@@ -23,6 +23,7 @@ from ftlab.data.report import DataReport
 from ftlab.issues import Issue, errors_for, from_validation
 from ftlab.model_files import ModelInfo
 from ftlab.model_hub import look_up
+from ftlab.models import MODEL_NOT_HERE
 from ftlab.prices import Price
 from ftlab.providers import examine, get_provider, model_of
 from ftlab.rules import resolve
@@ -182,15 +183,16 @@ class FormState(HasTraits):
                 self.checked += 1
 
     def _ask_hub(self) -> None:
-        """Ask for a model that is not known here; its figures appear when the hub has answered."""
-        name = self.info.name
-        is_there = any(issue.code == "model_not_here" for issue in self.issues)
-        if is_there and self.info.n_params is None and name not in self._asked_for:
+        """Ask for the size of a model that is not here, and for all else that is not known of it;
+        the figures appear when the hub has answered."""
+        name, is_known = self.info.name, self.info.n_params is not None
+        is_there = any(issue.code == MODEL_NOT_HERE for issue in self.issues)
+        if is_there and self.info.n_bytes is None and name not in self._asked_for:
             self._asked_for.add(name)
             PUMP.work(
                 lambda: look_up(name),
                 lambda _: self._learned(name),
-                lambda _, text: self.tell("tip", text),
+                lambda level, text: None if is_known else self.tell("tip", text),
             )
 
     def _learned(self, name: str) -> None:

@@ -26,7 +26,7 @@ from ftlab.ui.knobs import (
     takes_numbers,
     written,
 )
-from ftlab.ui.known_models import known_models
+from ftlab.ui.known_models import known_models, without_mark
 from ftlab.ui.slider import RateSlider
 
 MODULES = ("lora_trainable_modules", "lora_exclude_modules")
@@ -89,12 +89,17 @@ class TextInput(Input):
 
 
 class ModelInput(TextInput):
-    """Text with the known models to choose from."""
+    """Text with the known models to choose from; what marks one is not part of its name."""
 
     def _made(self) -> Any:
-        return widgets.Combobox(
+        box = widgets.Combobox(
             options=known_models(), ensure_option=False, continuous_update=True, **self._common()
         )
+        box.observe(lambda change: setattr(box, "value", without_mark(change.new)), "value")
+        return box
+
+    def read(self) -> Any:
+        return read_text(self.name, without_mark(self.widget.value))
 
 
 class RateInput(TextInput):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from ftlab.html import short
 from ftlab.limits import Limits
 from ftlab.model_files import ModelInfo
+from ftlab.models import place_of
 from ftlab.ui.shown import opening_html
 
 FIGURES = {
@@ -25,7 +26,8 @@ def model_html(info: ModelInfo) -> str:
     """One line that opens to all figures and to what the service takes."""
     size = "size unknown" if info.n_params is None else f"{in_billions(info.n_params)} parameters"
     context = "unknown" if info.context_length is None else f"{info.context_length:,} tokens"
-    more = f"context {context} · {info.license or 'licence unknown'}"
+    parts = (f"context {context}", info.license or "licence unknown", place_of(info))
+    more = " · ".join(part for part in parts if part)
     return opening_html(size, more, [*_figures(info), *_hosted(info.hosted)])
 
 

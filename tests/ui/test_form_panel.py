@@ -14,6 +14,8 @@ from ftlab.ui.form import ALL, CHANGED, JobPanel
 from ftlab.ui.knobs import FORM_FIELDS, FORM_GROUPS, FORM_KNOBS
 from ftlab.ui.offers import recommended_offer
 from ftlab.ui.run_panel import RunPanel
+from tests.fake_hub import own_cache
+from tests.test_model_cache import put
 from tests.ui.test_state import scan
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -214,14 +216,17 @@ def test_undo_and_redo_are_off_where_there_is_nothing(panel, state):
 # --- models ----------------------------------------------------------------------------------
 
 
-def test_the_models_on_this_machine_come_first(tmp_path, monkeypatch):
-    for name in ("models--Qwen--Qwen3-8B", "models--org--a--b", "datasets--org--x", "models--odd"):
-        (tmp_path / name).mkdir()
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
-    assert known_models.cached_models() == ("Qwen/Qwen3-8B", "org/a--b")
+def test_the_models_on_this_machine_come_first_and_are_marked(panel, tmp_path, monkeypatch):
+    cache = own_cache(tmp_path / "cache", monkeypatch)
+    put(cache, "models--org--a--b")
+    put(cache, "models--org--half", weights=False)
     known = known_models.known_models()
-    assert known[:3] == ("demo", "Qwen/Qwen3-8B", "org/a--b")
+    assert known[0] == "demo"
+    assert known[1].startswith("org/a--b · on this machine, ")
+    assert "org/half" not in known
     assert len(known) == len(set(known)) > 40
+    panel.rows["model"].input.value = known[1]
+    assert panel.rows["model"].input.value == panel.state.values["model"] == "org/a--b"
 
 
 def test_what_is_known_of_a_model_is_shown_with_its_source_and_unknown_as_unknown(panel, state):
