@@ -24,6 +24,7 @@ from ftlab.memory import GIB as GIB
 from ftlab.memory import Parts, two_digits
 from ftlab.models import ModelInfo, read_info
 from ftlab.origin import started
+from ftlab.pieces import StepRows
 from ftlab.prices import Price, hosted_price
 from ftlab.rules import resolve
 from ftlab.running_costs import endpoint_price, local_price
@@ -32,9 +33,8 @@ from ftlab.timing import (
     Range,
     Work,
     evaluation_work,
-    even_pieces,
     speed_of,
-    typical_work,
+    training_work,
 )
 
 LOCAL_AMOUNTS = ("validation_split", "max_train_rows", "max_steps")
@@ -134,8 +134,7 @@ def _adapter_basis(spec: JobSpec, trained: int | None) -> str:
 
 def _with_memory(found: Estimate, plan: LocalPlan) -> Estimate:
     parts, measured = plan.parts, found.measured
-    largest = plan.setup.as_sequences(max(plan.pieces, key=lambda piece: piece.tokens))
-    what = f"{parts.in_words()}, for {largest.rows} × {largest.length:,} tokens at once"
+    what = f"{parts.in_words()}, for up to {plan.largest.tokens:,.0f} tokens at once"
     ranged = partial(_range_of, spread=_guess(MEMORY_SPREAD[plan.setup.kind], found))
     if measured is not None:
         seen = max(measured.peak_bytes - parts.certain, 0.0) / (parts.total - parts.certain)
@@ -160,7 +159,7 @@ def _range_of(parts: Parts, spread: Range) -> Range:
 def _with_duration(found: Estimate, plan: LocalPlan, reference_tokens: int) -> Estimate:
     if found.train_tokens is None or not found.n_steps or found.device is None:
         return found
-    passed = _forward_work(plan, plan.rows.lengths, reference_tokens)
+    passed = _forward_work(plan, plan.rows, reference_tokens)
     seconds, spread, why = _duration(found, plan, found.train_tokens, found.n_steps, passed)
     if found.measured is not None and reference_tokens:
         rate = found.measured.reference_tokens_per_second
@@ -179,7 +178,7 @@ def _duration(
     The `reference` is a part of what is worked out, not of what was measured.
     """
     speed = speed_of(plan.setup.kind, plan.device.n_cores)
-    training = typical_work(plan.decoder, plan.setup, plan.rows) * train_tokens
+    training = training_work(plan.decoder, plan.setup, plan.rows) * train_tokens
     training += Work(steps=n_steps)
     evaluating = _forward_work(plan, plan.validation, found.eval_tokens or 0)
     measured = found.measured
@@ -209,12 +208,11 @@ def _by_formula(found: Estimate, plan: LocalPlan, work: Work) -> float:
     return (slowness or 1) * speed.seconds(work)
 
 
-def _forward_work(plan: LocalPlan, rows: Mapping[int, int], tokens: int) -> Work:
-    """So many tokens of rows of these lengths, without training."""
-    if not tokens or not rows:
+def _forward_work(plan: LocalPlan, rows: StepRows | None, tokens: int) -> Work:
+    """So many tokens of such rows, without training."""
+    if not tokens or rows is None:
         return Work()
-    mean = sum(length * n for length, n in rows.items()) / max(sum(rows.values()), 1)
-    return evaluation_work(plan.decoder, plan.setup, even_pieces(tokens, mean))
+    return evaluation_work(plan.decoder, plan.setup, rows) * tokens
 
 
 def _measured_on(measured: Measurement) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ftlab.advice import training_rows
+from ftlab.advice import training_rows, training_sequences
 from ftlab.data.report import DataReport
 from ftlab.html import counted
 from ftlab.schedule import total_steps
@@ -29,28 +29,36 @@ class DataSizes:
     guessed: bool = False
     """Tokens follow from the number of characters, without the model's tokenizer."""
     basis: tuple[str, ...] = ()
+    rows_per_step: float = 1.0
+    """With packing those of all its packs, on average."""
 
 
 def data_sizes(
     spec: JobSpec, report: DataReport | None, validation: DataReport | None
 ) -> DataSizes:
     """From a resolved spec and the scans of its files."""
-    n_rows = training_rows(spec, report)
-    if report is None or n_rows is None:
-        return DataSizes(basis=("The data is not scanned yet.",))
+    n_rows, n_sequences = training_rows(spec, report), training_sequences(spec, report)
     per_step = int(spec.batch_size) * (spec.gradient_accumulation_steps or 1)
-    n_steps = total_steps(n_rows, per_step, spec.n_epochs, spec.max_steps)
+    if report is None or n_rows is None or n_sequences is None:
+        missing = "The data is not scanned yet."
+        if n_rows is not None:
+            missing = "Packs are counted once the tokens of the rows and max_seq_length are known."
+        return DataSizes(basis=(missing,), rows_per_step=per_step)
+    n_steps = total_steps(n_sequences, per_step, spec.n_epochs, spec.max_steps)
+    rows_per_step = per_step * n_rows / n_sequences
     epochs, steps = counted(spec.n_epochs, "epoch"), counted(n_steps, "step")
     ended = spec.max_steps == n_steps
     until = f", ended by max_steps after {steps}" if ended else f" → {steps}"
-    basis = [f"{n_rows:,} rows ÷ {per_step:,} per step × {epochs}{until}"]
+    what = f"{n_rows:,} rows in {n_sequences:,} packs" if spec.packing else f"{n_rows:,} rows"
+    basis = [f"{what} ÷ {per_step:,} per step × {epochs}{until}"]
     if report.sizes is None:
-        return DataSizes(n_steps, basis=(*basis, "Tokens are not counted without the model."))
+        basis.append("Tokens are not counted without the model.")
+        return DataSizes(n_steps, basis=tuple(basis), rows_per_step=rows_per_step)
     if report.tokens is None:
         basis.append(GUESSED)
     once = report.sizes.total_within(spec.max_seq_length)
     per_row = once / max(report.n_rows, 1)
-    rows_seen = min(n_rows * spec.n_epochs, n_steps * per_step)
+    rows_seen = min(n_rows * spec.n_epochs, round(n_steps * rows_per_step))
     basis.append(f"{per_row:,.0f} tokens per row × {rows_seen:,} rows seen")
     measured = _eval_tokens(spec, report, validation, per_row, basis)
     return DataSizes(
@@ -61,6 +69,7 @@ def data_sizes(
         _reference_tokens(spec, per_row * min(rows_seen, n_rows), measured, basis),
         guessed=report.tokens is None,
         basis=tuple(basis),
+        rows_per_step=rows_per_step,
     )
 
 

@@ -49,13 +49,13 @@ def memory_advice(plan: LocalPlan, ranged: Callable[[Parts], Range]) -> Issue | 
 
 def _changes(plan: LocalPlan) -> Iterator[tuple[dict[str, Any], str]]:
     """Changes and what they mean, the cheapest first."""
-    rows = max((piece.rows for piece in plan.pieces), default=1)
+    at_once = round(plan.rows.rows_per_piece)
+    rows = 1 << (at_once - 1).bit_length()
     while rows > 1:
         rows //= 2
-        n_pieces = -(-plan.rows.rows // rows)
+        n_pieces = -(-plan.rows.per_step // rows)
         yield {"micro_batch_size": rows}, f"{n_pieces} pieces per step, the same effective batch"
-    several = max((piece.rows for piece in plan.pieces), default=1) > 1
-    alone = {"micro_batch_size": 1} if several else {}
+    alone = {"micro_batch_size": 1} if at_once > 1 else {}
     fewer: dict[str, Any] = {"gradient_checkpointing": True}
     if not plan.setup.checkpointing:
         yield fewer, "a third more time, the same result"

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from ftlab.data.report import DataReport
 from ftlab.data.stats import TokenStats
+from ftlab.data_sizes import data_sizes
 from ftlab.devices import Device
 from ftlab.job import LocalOptions
 from ftlab.measured import settings
 from ftlab.memory import LINEARS, Decoder, Parts, Setup, memory
 from ftlab.model_files import ModelInfo
 from ftlab.number_formats import is_faster, shape_of
-from ftlab.pieces import PIECE_TOKENS, Piece, largest_pieces
+from ftlab.pieces import PIECE_TOKENS, Piece, StepRows, largest_piece
 from ftlab.spec import JobSpec, may_mean, means, module_names
-from ftlab.timing import Typical
 
 
 @dataclass(frozen=True)
@@ -27,35 +27,37 @@ class LocalPlan:
     device: Device
     decoder: Decoder
     setup: Setup
-    rows: Typical
-    micro_batch_size: int | None = None
-    validation: Mapping[int, int] = field(default_factory=dict)
-    """Length → validation rows; empty when nothing is evaluated."""
+    rows: StepRows
+    n_steps: int | None = None
+    """None is unknown."""
+    validation: StepRows | None = None
+    """The rows of an evaluation, which takes all at once; None when nothing is evaluated."""
 
     @cached_property
-    def pieces(self) -> list[Piece]:
-        """Those that may take most memory."""
-        return largest_pieces(self.rows.lengths, self.rows.rows, self.micro_batch_size)
+    def largest(self) -> Piece:
+        """The piece that takes most memory."""
+        return largest_piece(self.rows, self.n_steps or 1)
 
     @property
     def evaluated(self) -> Piece | None:
-        """The largest piece of an evaluation, which takes all rows at once."""
-        n_rows = max(sum(self.validation.values()), 1)
-        found = largest_pieces(self.validation, n_rows, self.micro_batch_size)
-        return max(found, key=lambda piece: piece.tokens, default=None)
+        """The largest piece of an evaluation."""
+        return None if self.validation is None else largest_piece(self.validation)
 
     @cached_property
     def parts(self) -> Parts:
         """What is in memory when it is most."""
-        return memory(self.decoder, self.setup, self.pieces, self.evaluated)
+        return memory(self.decoder, self.setup, self.largest, self.evaluated)
 
     @cached_property
     def settings(self) -> dict[str, Any]:
         """What a measurement of this holds for."""
         setup = {**asdict(self.setup), "modules": sorted(self.setup.modules)}
         rows = {
-            "pieces": [[piece.rows, piece.length, round(piece.filled, 2)] for piece in self.pieces],
-            "per_step": self.rows.rows,
+            "per_step": self.rows.per_step,
+            "per_piece": self.rows.max_rows,
+            "longest": max(self.rows.lengths, default=0),
+            "tokens": round(self.rows.tokens, -1),  # a row more or less makes no other job
+            "shared": self.rows.shared,
         }
         return settings(self.device, asdict(self.decoder), setup, rows)
 
@@ -68,15 +70,19 @@ class LocalPlan:
     ) -> LocalPlan:
         """The same job with other settings; None changes nothing."""
         found = self
-        if micro_batch_size is not None:
-            rows = replace(self.rows, max_rows=micro_batch_size)
-            found = replace(found, micro_batch_size=micro_batch_size, rows=rows)
         if gradient_checkpointing is not None:
             found = replace(found, setup=replace(self.setup, checkpointing=gradient_checkpointing))
+        if micro_batch_size is not None:
+            found = found._with_rows(lambda rows: replace(rows, max_rows=micro_batch_size))
         if max_seq_length is not None:
-            rows = replace(found.rows, lengths=_cut(found.rows.lengths, max_seq_length))
-            found = replace(found, rows=rows, validation=_cut(self.validation, max_seq_length))
+            found = found._with_rows(
+                lambda rows: replace(rows, lengths=_cut(rows.lengths, max_seq_length))
+            )
         return found
+
+    def _with_rows(self, change: Callable[[StepRows], StepRows]) -> LocalPlan:
+        validation = None if self.validation is None else change(self.validation)
+        return replace(self, rows=change(self.rows), validation=validation)
 
 
 def local_plan(
@@ -101,14 +107,14 @@ def local_plan(
         value_bytes=value_bytes(options, kind, info),
         kind=kind,
         checkpointing=options.gradient_checkpointing,
-        trained_share=_trained_share(report),
+        trained_share=_trained_share(spec, report),
         optimizer=spec.optimizer,
         quantization=spec.quantization,
-        method=spec.training_method,
     )
-    rows, measured = _rows(spec, options, report), _validation(spec, report, validation)
-    held_out = _cut(measured.lengths, spec.max_seq_length) if measured else {}
-    return LocalPlan(device, decoder, setup, rows, options.micro_batch_size, held_out)
+    sizes = data_sizes(spec, report, validation)
+    rows = _rows(spec, options, report, sizes.rows_per_step)
+    held_out = _validation(spec, options, report, validation)
+    return LocalPlan(device, decoder, setup, rows, sizes.n_steps, held_out)
 
 
 def value_bytes(options: LocalOptions, kind: str, info: ModelInfo) -> int:
@@ -158,30 +164,55 @@ def _modules(spec: JobSpec, info: ModelInfo) -> frozenset[str]:
     return frozenset(_chosen(spec, info) & {*LINEARS}) or frozenset(LINEARS)
 
 
-def _rows(spec: JobSpec, options: LocalOptions, report: DataReport | None) -> Typical:
+def _rows(
+    spec: JobSpec, options: LocalOptions, report: DataReport | None, per_step: float
+) -> StepRows:
     """The rows of a step; of the longest length that is allowed while the data is unknown."""
-    per_step = int(spec.batch_size) * (spec.gradient_accumulation_steps or 1)
     tokens = report.sizes if report is not None else None
     if tokens is None or not tokens.lengths:
-        lengths = {spec.max_seq_length or PIECE_TOKENS: 1}
-        return Typical(lengths, per_step, options.micro_batch_size)
-    lengths = _cut(tokens.lengths, spec.max_seq_length)
-    return Typical(lengths, per_step, options.micro_batch_size)
+        lengths: Mapping[int, int] = dict.fromkeys([spec.max_seq_length or PIECE_TOKENS], 1)
+    else:
+        lengths = _cut(tokens.lengths, spec.max_seq_length)
+    return StepRows(
+        lengths,
+        max(round(per_step), 1),
+        options.micro_batch_size,
+        2 if spec.training_method == "dpo" else 1,
+        _shared(spec, tokens),
+    )
 
 
-def _trained_share(report: DataReport | None) -> float:
-    """Of the tokens of the file, rounded: a row more or less makes no other job."""
+def _shared(spec: JobSpec, tokens: TokenStats | None) -> float:
+    """Of all tokens, the second copies of what both answers of a pair follow, rounded: a row more
+    or less makes no other job."""
+    if spec.training_method != "dpo" or tokens is None:
+        return 0.0
+    starts = _cut(tokens.first_trained, spec.max_seq_length)
+    asked = sum(place * n for place, n in starts.items())
+    return round(asked / 2 / max(tokens.total_within(spec.max_seq_length), 1), 2)
+
+
+def _trained_share(spec: JobSpec, report: DataReport | None) -> float:
+    """Of the tokens that go through the model, rounded as well."""
     if report is None or report.tokens is None or not report.tokens.lengths:
         return 1.0
-    return round(min(report.loss_tokens / max(report.tokens.total, 1), 1.0), 2)
+    share = report.loss_tokens / max(report.tokens.total, 1)
+    return round(min(share / (1 - _shared(spec, report.tokens)), 1.0), 2)
 
 
 def _validation(
-    spec: JobSpec, report: DataReport | None, validation: DataReport | None
-) -> TokenStats | None:
-    if spec.validation_file:
-        return validation.sizes if validation is not None else None
-    return report.sizes if spec.validation_split and report is not None else None
+    spec: JobSpec,
+    options: LocalOptions,
+    report: DataReport | None,
+    validation: DataReport | None,
+) -> StepRows | None:
+    """All rows of an evaluation as one step."""
+    share, held_out = 1.0, validation if spec.validation_file else None
+    if spec.validation_split and not spec.validation_file:
+        share, held_out = spec.validation_split, report
+    if held_out is None or held_out.sizes is None or not held_out.sizes.lengths:
+        return None
+    return _rows(spec, options, held_out, share * held_out.n_rows)
 
 
 def _cut(lengths: Mapping[int, int], longest: int | None) -> Mapping[int, int]:

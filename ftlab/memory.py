@@ -1,19 +1,18 @@
 """What a job keeps in memory, part by part, on one device.
 
 What autograd keeps for the backward pass follows from the shape of a layer; it is exact for a
-Llama as transformers and peft run it, in either number format (tests/test_memory.py holds it
-against saved-tensor hooks). Other families differ by a norm or two. What the embedded trainer's
-process takes besides was fitted on real runs (tests/benchmarks/estimates.py).
+Llama as the embedded trainer runs it, in either number format (tests/test_memory.py holds it
+against saved-tensor hooks). Other families differ by a norm or two. What the trainer's process
+takes besides was fitted on real runs (tests/benchmarks/estimates.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
 from ftlab.model_files import ModelInfo
-from ftlab.pieces import Piece
+from ftlab.pieces import LOGITS, Piece
 
 GIB, MIB = 2**30, 2**20
 FLOAT = 4  # bytes of float32; an adapter, its gradients and its states are held in it
@@ -26,10 +25,6 @@ STATE_BYTES = {"adamw": 8, "adamw_8bit": 2, "sgd": 0}
 # The process with torch, transformers and peft loaded. CPU: measured (2026-11, torch 2.13, Linux);
 # GPU: the driver's context and the libraries' workspaces, 1.4 GB in Unsloth's account.
 PROCESS_BYTES = {"cpu": 0.53 * GIB, "cuda": 1.4e9}
-# glibc keeps memory that a layer used and gave back: its free pieces are a little too small for
-# what the next layer asks for. The share was fitted; tensors above its limit go back at once.
-RETAINED = {"cpu": 0.29, "cuda": 0.0}
-RETURNED_FROM = 32 * MIB
 
 
 @dataclass(frozen=True)
@@ -84,7 +79,7 @@ class Decoder:
 
 LINEARS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 SHARING = {"q_proj": "in", "k_proj": "in", "v_proj": "in", "gate_proj": "mlp", "up_proj": "mlp"}
-"""Layers that read the same input; `o_proj` reads what attention keeps anyway."""
+"""Layers that read the same input."""
 
 
 @dataclass(frozen=True)
@@ -104,10 +99,9 @@ class Setup:
     """Of the device: cpu or cuda."""
     checkpointing: bool = False
     trained_share: float = 1.0
-    """Of the tokens, those that add to the loss, 0 to 1."""
+    """Of the tokens of a piece, those that add to the loss, 0 to 1."""
     optimizer: str = "adamw"
     quantization: str = "none"
-    method: str = "sft"
 
     @property
     def is_full(self) -> bool:
@@ -118,9 +112,10 @@ class Setup:
         """Whether float32 weights are computed with as bfloat16 copies."""
         return self.is_full and self.value_bytes < FLOAT
 
-    def as_sequences(self, piece: Piece) -> Piece:
-        """What goes through the model at once: of a pair both answers."""
-        return piece._replace(rows=2 * piece.rows) if self.method == "dpo" else piece
+    @property
+    def is_fused(self) -> bool:
+        """Whether a layer and its adapter are one step, as they are in the plain case."""
+        return not (self.is_full or self.dora or self.dropout)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +129,9 @@ class Parts:
     activations: float = 0.0
     """What is kept for the backward pass."""
     logits: float = 0.0
-    """The output head's values and the loss's copies of them."""
+    """The output head's values, some at a time, with the loss's copies of them."""
     workspace: float = 0.0
-    """Of one layer where that is more than the logits, and what the allocator holds back."""
+    """Of one layer, where that is more than the logits."""
     process: float = 0.0
 
     @property
@@ -156,15 +151,13 @@ class Parts:
         return f"{', '.join(shown)} GiB"
 
 
-def memory(
-    decoder: Decoder, setup: Setup, pieces: Iterable[Piece], evaluated: Piece | None = None
-) -> Parts:
-    """The largest of what the pieces take while they train, and of an evaluation of `evaluated`."""
+def memory(decoder: Decoder, setup: Setup, largest: Piece, evaluated: Piece | None = None) -> Parts:
+    """The larger of what the largest piece takes while it trains, and of an evaluation."""
     fixed = _fixed(decoder, setup)
-    found = [_training(decoder, setup, setup.as_sequences(piece), fixed) for piece in pieces]
+    found = [_training(decoder, setup, largest, fixed)]
     if evaluated is not None:
-        found.append(_evaluating(decoder, setup, setup.as_sequences(evaluated), fixed))
-    return max(found, key=lambda parts: parts.total, default=fixed)
+        found.append(_with_rows(decoder, setup, evaluated, fixed, 0.0, 0.0))
+    return max(found, key=lambda parts: parts.total)
 
 
 def _fixed(decoder: Decoder, setup: Setup) -> Parts:
@@ -188,47 +181,36 @@ def _fixed(decoder: Decoder, setup: Setup) -> Parts:
 
 
 def _training(decoder: Decoder, setup: Setup, piece: Piece, fixed: Parts) -> Parts:
-    kept = piece.tokens * saved_per_token(decoder, setup, piece)
-    layer = piece.tokens * setup.value_bytes * 4 * (decoder.feed_forward + decoder.hidden)
+    kept, again = piece.tokens * saved_per_token(decoder, setup), 0.0
     if setup.checkpointing:
-        layer += kept
-        kept = piece.tokens * setup.value_bytes * decoder.hidden
+        kept, again = piece.tokens * setup.value_bytes * decoder.hidden, kept
     if setup.dora:
-        layer = max(layer, _dora_weights(decoder, setup))
-    return _with_rows(decoder, setup, piece, fixed, decoder.n_layers * kept, layer)
-
-
-def _evaluating(decoder: Decoder, setup: Setup, piece: Piece, fixed: Parts) -> Parts:
-    layer = piece.tokens * setup.value_bytes * 4 * (decoder.feed_forward + decoder.hidden)
-    return _with_rows(decoder, setup, piece, fixed, 0.0, layer)
+        again = max(again, _dora_weights(decoder, setup))
+    return _with_rows(decoder, setup, piece, fixed, decoder.n_layers * kept, again)
 
 
 def _with_rows(
-    decoder: Decoder, setup: Setup, piece: Piece, fixed: Parts, kept: float, layer: float
+    decoder: Decoder, setup: Setup, piece: Piece, fixed: Parts, kept: float, again: float
 ) -> Parts:
-    """`kept` stays until the backward pass; then comes the head, then one `layer` after another."""
-    logits = piece.tokens * decoder.vocabulary * logit_bytes(setup, piece)
-    passing = piece.tokens * decoder.n_layers * passing_per_token(decoder, setup, piece)
-    retained = RETAINED[setup.kind] * passing
-    return replace(
-        fixed, activations=kept, logits=logits, workspace=max(layer - logits, 0.0) + retained
-    )
+    """`kept` stays until the backward pass; then comes the head, then one layer after another,
+    with what it computes `again`."""
+    logits = logit_bytes(decoder, setup, piece)
+    layer = piece.tokens * setup.value_bytes * 4 * (decoder.feed_forward + decoder.hidden) + again
+    return replace(fixed, activations=kept, logits=logits, workspace=max(layer - logits, 0.0))
 
 
 # --- one layer -------------------------------------------------------------------------------
 
 
-def saved_per_token(decoder: Decoder, setup: Setup, piece: Piece) -> float:
+def saved_per_token(decoder: Decoder, setup: Setup) -> float:
     """Bytes that one layer keeps of a token for its backward pass, without checkpointing."""
     size = setup.value_bytes
     norms = 2 * FLOAT * (decoder.hidden + 1)  # their inputs, in float32 in any case
     if setup.is_full:  # the normalised values, for the norm's own weight
-        norms += 2 * (FLOAT if setup.is_mixed else size) * decoder.hidden
-    # Rows of unequal length bring a mask, for which keys are repeated to as many as the queries;
-    # attention keeps it as numbers, one per pair of tokens.
-    keys = decoder.queries if piece.rows > 1 else decoder.keys
-    mask = piece.length if piece.rows > 1 else 0
-    attention = size * (2 * decoder.queries + 2 * keys + mask)
+        norms += 2 * FLOAT * decoder.hidden
+    # A CPU attends in float32, but for mixed formats.
+    attended = FLOAT if setup.kind == "cpu" and not setup.is_mixed else size
+    attention = attended * (2 * decoder.queries + 2 * decoder.keys)
     gated = 3 * size * decoder.feed_forward  # gate, its activation, and what it is multiplied with
     return norms + attention + gated + _inputs(decoder, setup) + _adapters(decoder, setup)
 
@@ -236,45 +218,33 @@ def saved_per_token(decoder: Decoder, setup: Setup, piece: Piece) -> float:
 def _inputs(decoder: Decoder, setup: Setup) -> float:
     """Inputs of linear layers, which only weights that train ask for.
 
-    An adapter reads them in float32: a copy for each where that is not the format, and with
-    dropout what is left of them and the mask.
+    In one step with its layer, an adapter reads them as they are. Alone it reads them in float32: a
+    copy for each where that is not the format, and with dropout what is left of them and the mask.
     """
+    own = decoder.queries if setup.kind == "cpu" else 0  # a GPU's attention keeps o_proj's itself
     if setup.is_full:
         # Mixed, each of the five layers that read the same two inputs keeps its own copy.
         readers = 5 if setup.is_mixed else 2
-        return setup.value_bytes * (readers * decoder.hidden + decoder.feed_forward)
+        return setup.value_bytes * (readers * decoder.hidden + own + decoder.feed_forward)
     widths = {name: decoder.linears[name][0] for name in setup.modules & decoder.linears.keys()}
     if setup.dropout:
         return 2 * FLOAT * sum(widths.values())
-    if setup.value_bytes < FLOAT:
+    if not setup.is_fused and setup.value_bytes < FLOAT:
         return FLOAT * sum(widths.values())
-    own = {SHARING.get(name, name): width for name, width in widths.items() if name != "o_proj"}
-    return FLOAT * sum(own.values())
+    once = {SHARING.get(name, name): width for name, width in widths.items()}
+    if "o_proj" in once:
+        once["o_proj"] = own
+    return setup.value_bytes * sum(once.values())
 
 
 def _adapters(decoder: Decoder, setup: Setup) -> float:
     """What an adapter keeps: its inner values, and with DoRA both results that it scales."""
     adapted = setup.modules & decoder.linears.keys()
-    inner = FLOAT * setup.rank * len(adapted)
+    inner = (setup.value_bytes if setup.is_fused else FLOAT) * setup.rank * len(adapted)
     if not setup.dora:
         return inner
     outputs = sum(decoder.linears[name][1] for name in adapted)
     return inner + (setup.value_bytes + FLOAT) * outputs
-
-
-def passing_per_token(decoder: Decoder, setup: Setup, piece: Piece) -> float:
-    """Bytes that one layer makes of a token and gives back to the allocator in the forward pass."""
-    size = setup.value_bytes
-    norms = [(decoder.hidden, 2 * 2 * FLOAT)]
-    turned = [(decoder.queries, 3 * size), (decoder.keys, 3 * size)]  # rotary positions
-    steps = 5 if setup.dora else 3  # base, adapter and sum; DoRA scales both
-    adapted = setup.modules & decoder.linears.keys()
-    added = [(decoder.linears[name][1], steps * FLOAT) for name in adapted]
-    return sum(
-        width * bytes_each
-        for width, bytes_each in (*norms, *turned, *added)
-        if piece.tokens * width * size < RETURNED_FROM
-    )
 
 
 def _dora_weights(decoder: Decoder, setup: Setup) -> float:
@@ -284,15 +254,18 @@ def _dora_weights(decoder: Decoder, setup: Setup) -> float:
     return FLOAT * max((i * i + 3 * i * o for i, o in adapted), default=0)
 
 
-def logit_bytes(setup: Setup, piece: Piece) -> float:
-    """Bytes per logit where the loss needs most, as the trainer's losses have it.
+def logit_bytes(decoder: Decoder, setup: Setup, piece: Piece) -> float:
+    """Bytes of the head where it needs most: of the logits that are there at once, and of the
+    hidden values of all trained places with their gradients.
 
-    It makes the logits of all places, takes those of the trained ones, and keeps their
-    log-softmax; on the way back come the gradients of both, and the same for all places.
+    A head that does not train makes logits, their exponentials for the sum, and the gradient in
+    the format of its weight. One that trains has log-probabilities and two gradients on the way
+    back.
     """
-    size, share = setup.value_bytes, setup.trained_share * piece.filled
-    forward = size + share * max(size + FLOAT, 2 * FLOAT)
-    return max(forward, 3 * FLOAT * share, 2 * size)
+    size, trained = setup.value_bytes, setup.trained_share * piece.tokens
+    each = 3 * FLOAT if setup.is_full else 2 * FLOAT + (size if size < FLOAT else 0)
+    at_once = min(trained, max(LOGITS // decoder.vocabulary, 1)) * decoder.vocabulary
+    return each * at_once + 2 * size * trained * decoder.hidden
 
 
 def two_digits(value: float) -> str:

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 PIECE_TOKENS = 4096
 """A step is cut into pieces of at most so many tokens to bound the memory; of a pair both answers
 count."""
+LOGITS = 2**23
+"""Values of the output head that are there at once, 32 MiB in float32."""
 
 
 class Piece(NamedTuple):
@@ -19,14 +23,13 @@ class Piece(NamedTuple):
 
     tokens: float
     squares: float
-    """Tokens × tokens of each row, added up: what attention goes through, twice over."""
-    longest: int
+    """Tokens × tokens of each sequence, added up: what attention goes through, twice over."""
 
     @classmethod
     def of(cls, lengths: Iterable[int]) -> Piece:
-        """The piece of rows of these lengths."""
+        """The piece of sequences of these lengths."""
         rows = list(lengths)
-        return cls(sum(rows), sum(length * length for length in rows), max(rows, default=0))
+        return cls(sum(rows), sum(length * length for length in rows))
 
 
 def piece_sizes(
@@ -54,44 +57,74 @@ def piece_sizes(
     return sizes
 
 
-def typical_pieces(
-    lengths: Mapping[int, int], rows: int, max_rows: int | None = None
-) -> tuple[Piece, float]:
-    """A piece as most are, and how many of them a step of so many rows makes.
+@dataclass(frozen=True)
+class StepRows:
+    """What the steps of a job are drawn from."""
 
-    `lengths` is length → sequences of the file, of which there is one at least.
-    """
-    n_rows = sum(lengths.values())
-    tokens = sum(length * n for length, n in lengths.items()) / n_rows
-    squares = sum(length * length * n for length, n in lengths.items()) / n_rows
-    most = min(rows, max_rows or rows, max(PIECE_TOKENS / max(tokens, 1), 1))
-    piece = Piece(most * tokens, most * squares, round(tokens))
-    return piece, rows / most
+    lengths: Mapping[int, int]
+    """Length in tokens → sequences of the file, cut as the trainer cuts them."""
+    per_step: int
+    """Rows per step."""
+    max_rows: int | None = None
+    """Most rows per piece."""
+    sequences: int = 1
+    """Of a row: 2 for the answers of a pair, taken for equally long."""
+    shared: float = 0.0
+    """Of all tokens, those that a piece leaves out because the answers of a pair begin alike."""
+
+    @cached_property
+    def n_rows(self) -> float:
+        return max(sum(self.lengths.values()), 1) / self.sequences
+
+    @cached_property
+    def tokens(self) -> float:
+        """Of a row, on average; of a pair both answers count whole."""
+        return sum(length * n for length, n in self.lengths.items()) / self.n_rows
+
+    @property
+    def rows_per_piece(self) -> float:
+        """As most pieces are."""
+        fitting = max(PIECE_TOKENS / max(self.tokens, 1), 1)
+        return min(self.per_step, self.max_rows or self.per_step, fitting)
+
+    def piece(self, tokens: float, squares: float) -> Piece:
+        """The piece of rows with so many tokens. Where a beginning of p tokens is there once, so
+        are its p² pairs."""
+        return Piece(tokens * (1 - self.shared), squares * (1 - 2 * self.shared**2))
 
 
-def largest_piece(
-    lengths: Mapping[int, int], rows: int, max_rows: int | None = None, steps: int = 1
-) -> Piece:
-    """The piece that takes most memory, of `steps` steps of so many rows: the longest row alone, or
-    rows that happen to be long together.
+def typical_piece(rows: StepRows) -> Piece:
+    """A piece as most are; of the file there is a row at least."""
+    squares = sum(length * length * n for length, n in rows.lengths.items()) / rows.n_rows
+    return rows.piece(rows.rows_per_piece * rows.tokens, rows.rows_per_piece * squares)
+
+
+def largest_piece(rows: StepRows, steps: int = 1) -> Piece:
+    """The piece with most tokens, of so many steps: the longest row alone, or rows that happen to
+    be long together.
 
     Of n draws of a sum the largest is about √(2 ln n) standard deviations above the mean.
     """
-    longest, n_rows = max(lengths, default=0), max(sum(lengths.values()), 1)
-    most = min(rows, max_rows or rows, n_rows)
-    mean = sum(length * n for length, n in lengths.items()) / n_rows
-    spread = sum((length - mean) ** 2 * n for length, n in lengths.items()) / n_rows
-    drawn = most * mean + math.sqrt(2 * math.log(max(steps, 1)) * most * spread)
-    highest = min(drawn, _of_longest(lengths, most), PIECE_TOKENS)
-    if highest <= longest:
-        return Piece(longest, longest * longest, longest)
-    return Piece(highest, highest * longest, longest)
+    each, longest = rows.sequences, max(rows.lengths, default=0)
+    most, mean = _most_rows(rows), rows.tokens
+    spread = sum((each * length - mean) ** 2 * n for length, n in rows.lengths.items())
+    deviation = math.sqrt(most * spread / max(sum(rows.lengths.values()), 1))
+    drawn = most * mean + math.sqrt(2 * math.log(max(steps, 1))) * deviation
+    tokens = max(min(drawn, _of_longest(rows, most), PIECE_TOKENS), each * longest)
+    return rows.piece(tokens, tokens * longest)
 
 
-def _of_longest(lengths: Mapping[int, int], rows: int) -> float:
+def _most_rows(rows: StepRows) -> int:
+    """Rows that may meet in a piece."""
+    shortest = rows.sequences * max(min(rows.lengths, default=1), 1)
+    fitting = max(PIECE_TOKENS // shortest, 1)
+    return min(rows.per_step, rows.max_rows or fitting, fitting, math.ceil(rows.n_rows))
+
+
+def _of_longest(rows: StepRows, n_rows: int) -> float:
     """Tokens of so many of the longest rows."""
-    tokens, left = 0.0, rows
-    for length in sorted(lengths, reverse=True):
-        taken = min(lengths[length], left)
+    tokens, left = 0.0, n_rows * rows.sequences
+    for length in sorted(rows.lengths, reverse=True):
+        taken = min(rows.lengths[length], left)
         tokens, left = tokens + taken * length, left - taken
     return tokens

@@ -23,7 +23,7 @@ from ftlab.models import read_info
 from ftlab.processes import environment
 from ftlab.providers import Ready, prepare
 from ftlab.spec import JobSpec
-from ftlab.timing import Work, speed_of, typical_work
+from ftlab.timing import Work, speed_of, training_work
 
 STEPS = 5
 SECONDS = 30.0  # for its steps, once the model is loaded; a step that began is finished
@@ -181,8 +181,8 @@ def _request(ready: Ready, plan: LocalPlan) -> dict[str, Any]:
     evaluated = plan.evaluated
     return {
         "job": ready.job.model_dump(mode="json"),
-        "pieces": [piece.lengths for piece in plan.pieces],
-        "evaluated": evaluated and evaluated.lengths,
+        "largest": round(plan.largest.tokens),
+        "evaluated": evaluated and round(evaluated.tokens),
         "steps": STEPS,
         "seconds": SECONDS,
     }
@@ -190,5 +190,5 @@ def _request(ready: Ready, plan: LocalPlan) -> dict[str, Any]:
 
 def _expected(plan: LocalPlan, tokens: float) -> float:
     """Seconds that the formula gives for a step of so many tokens."""
-    work = typical_work(plan.decoder, plan.setup, plan.rows) * tokens + Work(steps=1)
+    work = training_work(plan.decoder, plan.setup, plan.rows) * tokens + Work(steps=1)
     return speed_of(plan.setup.kind, plan.device.n_cores).seconds(work)

@@ -6,11 +6,10 @@ machine (`measured.py`) replaces them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from ftlab.memory import FLOAT, Decoder, Setup, logit_bytes, passing_per_token, saved_per_token
-from ftlab.pieces import PIECE_TOKENS, Piece, cut, typical_step
+from ftlab.memory import FLOAT, Decoder, Setup, saved_per_token
+from ftlab.pieces import Piece, StepRows, typical_piece
 
 Range = tuple[float, float]
 
@@ -65,18 +64,6 @@ class Speed:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Typical:
-    """What the rows of a step are like."""
-
-    lengths: Mapping[int, int]
-    """Length in tokens → sequences of the file, cut as the trainer cuts them."""
-    rows: int
-    """Rows per step."""
-    max_rows: int | None = None
-    """Most rows per piece."""
-
-
 # Fitted on 2 cores of an AMD EPYC (2026-11) in float32; other processors are up to three times
 # slower or twice as fast.
 PER_CORE = Speed(102e9, 1.7e9, 0.5e-3, 0.005, 8.0, (0.5, 3.0))
@@ -100,29 +87,19 @@ def speed_of(kind: str, n_cores: int) -> Speed:
     )
 
 
-def training_work(decoder: Decoder, setup: Setup, pieces: Iterable[Piece]) -> Work:
-    """One step over these pieces."""
-    done = [_training(decoder, setup, piece) for piece in pieces]
-    return sum(done, Work(steps=1.0))
+def training_work(decoder: Decoder, setup: Setup, rows: StepRows) -> Work:
+    """Per token of the file: its share of a piece, forward and back."""
+    return _training(decoder, setup, typical_piece(rows)) * _share_of_token(rows)
 
 
-def evaluation_work(decoder: Decoder, setup: Setup, pieces: Iterable[Piece]) -> Work:
-    """The pieces once forward, without an adapter's gradient or a step."""
-    return sum((_forward(decoder, setup, piece) for piece in pieces), Work())
+def evaluation_work(decoder: Decoder, setup: Setup, rows: StepRows) -> Work:
+    """Per token of the file: its share of a piece, once forward."""
+    return _forward(decoder, setup, typical_piece(rows)) * _share_of_token(rows)
 
 
-def typical_work(decoder: Decoder, setup: Setup, rows: Typical) -> Work:
-    """Per training token: a step of rows as the file has them, over its tokens."""
-    lengths = typical_step(rows.lengths, rows.rows)
-    work = training_work(decoder, setup, cut(lengths, rows.max_rows))
-    return Work(work.operations, work.traffic, work.calls) * (1 / max(sum(lengths), 1))
-
-
-def even_pieces(tokens: int, length: float) -> list[Piece]:
-    """Rows of about one length, packed into full pieces, as an evaluation sorts them."""
-    longest = max(round(length), 1)
-    rows = max(PIECE_TOKENS // longest, 1)
-    return [Piece(rows, longest)] * max(round(tokens / (rows * longest)), 1)
+def _share_of_token(rows: StepRows) -> float:
+    """Of a piece; of a pair all tokens of both answers count."""
+    return 1 / max(rows.rows_per_piece * rows.tokens, 1)
 
 
 # --- one piece -------------------------------------------------------------------------------
@@ -131,52 +108,68 @@ def even_pieces(tokens: int, length: float) -> list[Piece]:
 def _training(decoder: Decoder, setup: Setup, piece: Piece) -> Work:
     """Forward, and back: once for the values, and once for the weights that train.
 
-    With checkpointing the layers go forward twice.
+    With checkpointing the layers go forward twice. Attention computes itself again on the way
+    back, two and a half times as much as forward (Dao et al., 2205.14135). A head that trains
+    computes its logits twice; one that does not has its gradient with them.
     """
-    layers, head = _layer_operations(decoder, piece), _head_operations(decoder)
-    own = 2.0 * setup.trained
     again = 1.0 if setup.checkpointing else 0.0
+    layers, attention = 2 * decoder.n_linear * piece.tokens, _attention(decoder, piece)
+    head, own = _head(decoder, setup, piece), 2.0 * setup.trained * piece.tokens
+    operations = (3.5 + again) * attention
     if setup.is_full:
-        operations = (3 + again) * layers + 3 * head
+        operations += (3 + again) * layers + 4 * head
     else:
-        operations = (2 + again) * layers + 2 * head + (3 + again) * own
-    moved = decoder.n_layers * (
-        saved_per_token(decoder, setup, piece) + passing_per_token(decoder, setup, piece)
-    )
-    moved += decoder.vocabulary * logit_bytes(setup, piece)
-    traffic = piece.tokens * moved * (1 + again / 3)
+        operations += (2 + again) * layers + 2 * head + (3 + again) * own
+    moved = saved_per_token(decoder, setup) + _passing_per_token(decoder, setup)
+    traffic = decoder.n_layers * piece.tokens * moved * (1 + again / 3)
     return Work(
-        operations * piece.tokens,
-        traffic + _dora_traffic(decoder, setup) * (1 + again),
+        operations,
+        traffic + _logit_traffic(decoder, setup, piece) + _dora_traffic(decoder, setup, 1 + again),
         decoder.n_layers * (3 + again),
     )
 
 
 def _forward(decoder: Decoder, setup: Setup, piece: Piece) -> Work:
-    own = 0.0 if setup.is_full else 2.0 * setup.trained
-    operations = _layer_operations(decoder, piece) + _head_operations(decoder) + own
-    passing = decoder.n_layers * passing_per_token(decoder, setup, piece)
-    moved = passing + decoder.vocabulary * setup.value_bytes
+    own = 0.0 if setup.is_full else 2.0 * setup.trained * piece.tokens
+    layers = 2 * decoder.n_linear * piece.tokens + _attention(decoder, piece)
+    traffic = decoder.n_layers * piece.tokens * _passing_per_token(decoder, setup)
     return Work(
-        operations * piece.tokens,
-        moved * piece.tokens + _dora_traffic(decoder, setup),
+        layers + _head(decoder, setup, piece) + own,
+        traffic + _logit_traffic(decoder, setup, piece) / 2 + _dora_traffic(decoder, setup, 1),
         decoder.n_layers,
     )
 
 
-def _layer_operations(decoder: Decoder, piece: Piece) -> float:
-    """Of all layers, forward, per token: 2 per weight, and 4 per query value and token before."""
-    before = piece.length if piece.rows > 1 else piece.length / 2  # a mask hides, it saves nothing
-    return 2 * decoder.n_linear + 4 * decoder.n_layers * decoder.queries * before
+def _attention(decoder: Decoder, piece: Piece) -> float:
+    """Of all layers, forward: 4 per query value and token that it looks at, half of the squares."""
+    return 4 * decoder.n_layers * decoder.queries * piece.squares / 2
 
 
-def _head_operations(decoder: Decoder) -> float:
-    return 2 * decoder.hidden * decoder.vocabulary
+def _head(decoder: Decoder, setup: Setup, piece: Piece) -> float:
+    """Forward, of the trained places alone."""
+    return 2 * decoder.hidden * decoder.vocabulary * setup.trained_share * piece.tokens
 
 
-def _dora_traffic(decoder: Decoder, setup: Setup) -> float:
+def _logit_traffic(decoder: Decoder, setup: Setup, piece: Piece) -> float:
+    """Logits, their exponentials and their gradients."""
+    return 3 * FLOAT * decoder.vocabulary * setup.trained_share * piece.tokens
+
+
+def _passing_per_token(decoder: Decoder, setup: Setup) -> float:
+    """Bytes that one layer makes of a token and does not keep."""
+    size = setup.value_bytes
+    norms = 2 * 2 * FLOAT * decoder.hidden
+    turned = 3 * size * (decoder.queries + decoder.keys)  # rotary positions
+    if setup.is_full or setup.is_fused:
+        return norms + turned
+    steps = 5 if setup.dora else 3  # base, adapter and sum; DoRA scales both
+    adapted = setup.modules & decoder.linears.keys()
+    return norms + turned + steps * FLOAT * sum(decoder.linears[name][1] for name in adapted)
+
+
+def _dora_traffic(decoder: Decoder, setup: Setup, times: float) -> float:
     """Of a piece whatever its rows: DoRA writes each adapted weight anew, and a unit matrix."""
     if not setup.dora:
         return 0.0
     adapted = (decoder.linears[name] for name in setup.modules & decoder.linears.keys())
-    return FLOAT * decoder.n_layers * sum(i * i + 4 * i * o for i, o in adapted)
+    return times * FLOAT * decoder.n_layers * sum(i * i + 4 * i * o for i, o in adapted)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
-from ftlab.memory import FLOAT, LINEARS, Decoder, Setup, memory, saved_per_token
-from ftlab.pieces import Piece
+from ftlab.memory import FLOAT, LINEARS, Decoder, Setup, logit_bytes, memory, saved_per_token
+from ftlab.pieces import LOGITS, Piece
+from ftlab.train.batches import Example
+from ftlab.train.fused import fuse
+from ftlab.train.scoring import Scorer
 
 SHAPE = Decoder(
     n_params=1_000_000,
@@ -19,13 +24,14 @@ SHAPE = Decoder(
     vocabulary=500,
 )
 ALL = frozenset(LINEARS)
-ROWS, LENGTH, HEADS = 3, 40, 4
+HEADS = 4
 VARIANTS = {
     "lora": {},
     "bfloat16": {"value_bytes": 2},
     "dropout": {"dropout": True},
     "dropout in bfloat16": {"dropout": True, "value_bytes": 2},
     "dora": {"dora": True},
+    "dora in bfloat16": {"dora": True, "value_bytes": 2},
     "two layers": {"modules": frozenset({"q_proj", "v_proj"})},
     "mlp": {"modules": frozenset({"gate_proj", "down_proj"})},
     "full": {"modules": frozenset()},
@@ -33,10 +39,9 @@ VARIANTS = {
 }
 
 
-def kept_by_torch(setup: Setup, piece: Piece, n_layers: int) -> int:
-    """Bytes that autograd keeps of a forward pass through so many layers."""
+def kept_by_torch(setup: Setup, lengths: Sequence[int], n_layers: int) -> int:
+    """Bytes that autograd keeps of the trainer's forward pass through so many layers."""
     import torch
-    from peft import LoraConfig, get_peft_model
     from transformers import LlamaConfig, LlamaForCausalLM
 
     config = LlamaConfig(
@@ -48,21 +53,10 @@ def kept_by_torch(setup: Setup, piece: Piece, n_layers: int) -> int:
         vocab_size=SHAPE.vocabulary,
     )
     model = LlamaForCausalLM(config)
-    if setup.value_bytes == 2 and not setup.is_full:
-        model = model.to(torch.bfloat16)
     if not setup.is_full:
-        adapter = LoraConfig(
-            r=setup.rank,
-            lora_dropout=0.1 * setup.dropout,
-            target_modules=sorted(setup.modules),
-            use_dora=setup.dora,
-        )
-        model = get_peft_model(model, adapter)
+        model = _adapted(model.to(torch.bfloat16) if setup.value_bytes == 2 else model, setup)
     model.train()
-    ids = torch.zeros((piece.rows, piece.length), dtype=torch.long)
-    mask = torch.ones_like(ids)
-    if piece.rows > 1:
-        mask[-1, piece.length // 2 :] = 0
+    scorer = Scorer(model, 0, "cpu", "flat", own_head=True).in_use()
     weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
     # The bfloat16 copies of weights are counted with the weights; no activation is as large.
     copies = {2 * parameter.numel() for parameter in model.parameters()} if setup.is_mixed else {}
@@ -78,39 +72,85 @@ def kept_by_torch(setup: Setup, piece: Piece, n_layers: int) -> int:
 
     mixed = torch.autocast("cpu", torch.bfloat16, enabled=setup.is_mixed)
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), mixed:
-        model(input_ids=ids, attention_mask=mask, use_cache=False)
+        scorer.losses([[example(length)] for length in lengths])
     return sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
 
 
-@pytest.mark.filterwarnings("ignore:.*checkpointing:FutureWarning")  # peft asks by the old name
-@pytest.mark.parametrize("rows", [1, ROWS])
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_a_layer_keeps_what_autograd_keeps(variant, rows):
-    setup = Setup(**{"trained": 0, "modules": ALL, "rank": 8, **VARIANTS[variant]})
-    small, large = Piece(rows, LENGTH), Piece(rows, 2 * LENGTH)
-    if rows > 1:
-        large = Piece(2 * rows, LENGTH)  # the mask of longer rows would be larger than the sum
+def _adapted(model, setup: Setup):
+    from peft import LoraConfig, get_peft_model
 
-    def of_one_layer(piece: Piece) -> int:
-        return kept_by_torch(setup, piece, 3) - kept_by_torch(setup, piece, 2)
+    adapter = LoraConfig(
+        r=setup.rank,
+        lora_dropout=0.1 * setup.dropout,
+        target_modules=sorted(setup.modules),
+        use_dora=setup.dora,
+    )
+    adapted = get_peft_model(model, adapter)
+    fuse(adapted)
+    return adapted
+
+
+def example(length: int) -> Example:
+    ids = array("i", range(length))
+    return Example(ids, ids, 1.0, was_cut=False)
+
+
+@pytest.mark.filterwarnings("ignore:.*checkpointing:FutureWarning")  # peft asks by the old name
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_layer_keeps_what_autograd_keeps(variant):
+    setup = Setup(**{"trained": 0, "modules": ALL, "rank": 8, **VARIANTS[variant]})
+    small, large = (35, 45), (70, 90)
+
+    def of_one_layer(lengths: Sequence[int]) -> int:
+        return kept_by_torch(setup, lengths, 3) - kept_by_torch(setup, lengths, 2)
 
     # Of more tokens: what DoRA makes of a weight is given back, and does not depend on tokens.
-    found = of_one_layer(large) - of_one_layer(small)
-    tokens = large.tokens - small.tokens
+    found, tokens = of_one_layer(large) - of_one_layer(small), sum(large) - sum(small)
     sums = HEADS * FLOAT * tokens  # attention's, one per head: the formula leaves them out
-    assert found == pytest.approx(saved_per_token(SHAPE, setup, large) * tokens + sums, rel=0.002)
+    assert found == pytest.approx(saved_per_token(SHAPE, setup) * tokens + sums, rel=0.002)
 
 
-def test_both_answers_of_a_pair_go_through_at_once_in_training_and_evaluation():
-    one = Setup(trained=0, modules=ALL, rank=8, method="dpo")
-    pair, rows = Piece(2, 30), Piece(4, 30)
-    sft = replace(one, method="sft")
-    assert memory(SHAPE, one, [pair]) == memory(SHAPE, sft, [rows])
-    assert memory(SHAPE, one, [], pair) == memory(SHAPE, sft, [], rows)
+def test_a_gpu_keeps_the_output_of_attention_once():
+    cpu = Setup(trained=0, modules=ALL, rank=8)
+    gpu = replace(cpu, kind="cuda")
+    assert saved_per_token(SHAPE, cpu) - saved_per_token(SHAPE, gpu) == FLOAT * SHAPE.queries
+    halves = replace(gpu, value_bytes=2)
+    norms = 2 * FLOAT * (SHAPE.hidden + 1)
+    assert saved_per_token(SHAPE, halves) - norms == (saved_per_token(SHAPE, gpu) - norms) / 2
+
+
+def test_checkpointing_keeps_the_input_of_each_layer_and_makes_one_again():
+    plain, less = Setup(0, ALL, 8), Setup(0, ALL, 8, checkpointing=True)
+    piece = Piece(100, 100**2)
+    shape = replace(SHAPE, vocabulary=1)  # less than a layer
+    kept, again = (memory(shape, setup, piece) for setup in (plain, less))
+    assert again.activations == SHAPE.n_layers * 100 * FLOAT * SHAPE.hidden
+    assert again.workspace - kept.workspace == kept.activations / SHAPE.n_layers
+
+
+def test_logits_are_made_some_at_a_time_and_of_trained_places_alone():
+    wide = replace(SHAPE, vocabulary=LOGITS // 100)
+    setup = Setup(0, ALL, 8)
+    few, many = (logit_bytes(wide, setup, Piece(n, n * n)) for n in (50, 5000))
+    hidden = 2 * FLOAT * SHAPE.hidden
+    assert few == 2 * FLOAT * wide.vocabulary * 50 + 50 * hidden
+    assert many == 2 * FLOAT * wide.vocabulary * 100 + 5000 * hidden
+    half = replace(setup, trained_share=0.5)
+    assert logit_bytes(wide, half, Piece(50, 2500)) == few / 2
+    assert logit_bytes(wide, Setup(0), Piece(50, 2500)) > few  # all weights: a head that trains
+
+
+def test_an_evaluation_keeps_no_activations():
+    setup = Setup(0, ALL, 8)
+    small = Piece(10, 100)
+    assert memory(SHAPE, setup, small, small) == memory(SHAPE, setup, small)
+    evaluated = memory(SHAPE, setup, small, Piece(5000, 5000**2))
+    assert evaluated.activations == 0
+    assert evaluated.total > memory(SHAPE, setup, small).total
 
 
 def test_all_weights_take_sixteen_bytes_each_and_two_more_for_their_copies():
-    plain = memory(SHAPE, Setup(trained=SHAPE.n_params), [])
+    plain = memory(SHAPE, Setup(trained=SHAPE.n_params), Piece(0, 0))
     assert plain.certain == 16 * SHAPE.n_params
-    mixed = memory(SHAPE, Setup(trained=SHAPE.n_params, value_bytes=2), [])
+    mixed = memory(SHAPE, Setup(trained=SHAPE.n_params, value_bytes=2), Piece(0, 0))
     assert mixed.certain == 18 * SHAPE.n_params

@@ -15,6 +15,7 @@ from ftlab.advice.case import ENOUGH_STEPS as ENOUGH_STEPS
 from ftlab.advice.case import Case
 from ftlab.advice.case import setup_of as setup_of
 from ftlab.advice.case import training_rows as training_rows
+from ftlab.advice.case import training_sequences as training_sequences
 from ftlab.data.report import DataReport
 from ftlab.models import ModelInfo, read_info
 from ftlab.recommendation import Other as Other

@@ -22,7 +22,7 @@ def batch_size(case: Case) -> Recommendation | None:
     return Recommendation(
         case.batch,
         f"{NEMO}, {TINKER}",
-        f"{case.n_rows:,} rows: up to {case.largest_batch}, and at least {ENOUGH_STEPS} steps "
+        f"{case.sequences}: up to {case.largest_batch}, and at least {ENOUGH_STEPS} steps "
         "where possible",
         min(SMALL_BATCH, case.batch),
         max(case.usual("batch_size")[1], case.batch),

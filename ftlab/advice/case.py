@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TypeVar
 
 from ftlab.data.report import DataReport
 from ftlab.models import ModelInfo
+from ftlab.packs import count_packs
 from ftlab.rates import Setup
 from ftlab.recommendation import Other, in_range
 from ftlab.schedule import total_steps
@@ -79,41 +80,66 @@ class Case:
         """The recommended batch: the largest of 16 (32, 64 for more rows) with a hundred steps."""
         if self.n_rows is None:
             return None
+        n_sequences = self.n_sequences or self.n_rows
         fitting = [size for size in BATCH_SIZES if size <= self.largest_batch]
-        rows = self.n_rows * self.spec.n_epochs
-        enough = [size for size in fitting if rows / size >= ENOUGH_STEPS]
-        return min(max(enough[0] if enough else 0, SMALL_BATCH), self.n_rows)
+        enough = [s for s in fitting if n_sequences * self.spec.n_epochs / s >= ENOUGH_STEPS]
+        return min(max(enough[0] if enough else 0, SMALL_BATCH), n_sequences)
 
     @property
     def largest_batch(self) -> int:
         return self.by_size(small=16, usual=32, large=64)
 
     @cached_property
-    def rows_per_step(self) -> int | None:
-        """Rows in an optimizer step; None when the engine chooses, or packs who knows how many."""
+    def sequences_per_step(self) -> int | None:
+        """Rows in an optimizer step, or packs of them; None when the engine chooses."""
         given, chosen = self.spec.batch_size, None if self.hosted else self.batch
         size = given if isinstance(given, int) else chosen
-        rows = self._rows_per_sequence
-        if size is None or rows is None:
-            return None
-        return round(size * (self.spec.gradient_accumulation_steps or 1) * rows)
+        return None if size is None else size * (self.spec.gradient_accumulation_steps or 1)
+
+    @property
+    def packs(self) -> bool:
+        """Whether a sequence is made of several rows."""
+        return bool(self.hosted if self.spec.packing is None else self.spec.packing)
 
     @property
     def _rows_per_sequence(self) -> float | None:
         """1, or with packing as many rows as fit on average."""
-        packs = self.hosted if self.spec.packing is None else self.spec.packing
-        if not packs:
+        if not self.packs:
             return 1.0
         tokens, longest = self.report and self.report.tokens, self.spec.max_seq_length
         if not tokens or not tokens.n_sequences or longest is None:
             return None
         return max(1.0, longest * tokens.n_sequences / max(tokens.total_within(longest), 1))
 
+    @cached_property
+    def n_sequences(self) -> int | None:
+        """Rows, or packs of them; None when their number is not known."""
+        if not self.hosted:
+            return training_sequences(self.spec, self.report)
+        rows = self._rows_per_sequence
+        return None if self.n_rows is None or rows is None else math.ceil(self.n_rows / rows)
+
+    @property
+    def sequences(self) -> str:
+        """How many there are, in words."""
+        if self.packs and self.n_sequences is not None:
+            return f"{self.n_sequences:,} packs"
+        return f"{self.n_rows or 0:,} rows"
+
+    @cached_property
+    def rows_per_step(self) -> int | None:
+        """Rows in an optimizer step; None when the engine chooses, or packs who knows how many."""
+        rows = self._rows_per_sequence
+        if self.sequences_per_step is None or rows is None:
+            return None
+        return round(self.sequences_per_step * rows)
+
     @property
     def n_steps(self) -> int | None:
-        if self.n_rows is None or self.rows_per_step is None:
+        if self.n_sequences is None or self.sequences_per_step is None:
             return None
-        return total_steps(self.n_rows, self.rows_per_step, self.spec.n_epochs, self.spec.max_steps)
+        spec = self.spec
+        return total_steps(self.n_sequences, self.sequences_per_step, spec.n_epochs, spec.max_steps)
 
     @property
     def rank(self) -> int:
@@ -149,3 +175,19 @@ def training_rows(spec: JobSpec, report: DataReport | None) -> int | None:
         return None
     rows = report.n_rows * (1 - (spec.validation_split or 0))
     return max(1, min(round(rows), spec.max_train_rows or report.n_rows))
+
+
+def training_sequences(spec: JobSpec, report: DataReport | None) -> int | None:
+    """Rows that train, or where the spec packs them packs; None when that is not known."""
+    n_rows = training_rows(spec, report)
+    if not spec.packing or n_rows is None or report is None:
+        return n_rows
+    if report.sizes is None or not report.sizes.n_sequences or spec.max_seq_length is None:
+        return None
+    n_packs = _n_packs(tuple(report.sizes.lengths.items()), spec.max_seq_length)
+    return math.ceil(n_packs * n_rows / report.n_rows)
+
+
+@lru_cache(maxsize=8)  # the form asks with every key that is pressed
+def _n_packs(lengths: tuple[tuple[int, int], ...], longest: int) -> int:
+    return count_packs(dict(lengths), longest)

@@ -8,7 +8,7 @@ import torch
 from torch.nn.functional import cross_entropy
 from torch.utils.checkpoint import checkpoint
 
-LOGITS = 2**23  # values at once, 32 MiB in float32
+from ftlab.pieces import LOGITS
 
 
 def losses(head: Any, hidden: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:

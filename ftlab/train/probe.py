@@ -1,7 +1,7 @@
 """`python -m ftlab.train.probe`: a few real steps of a job, measured, with nothing kept.
 
-The request comes as JSON on the standard input: the job, the lengths of the rows of those pieces
-that may take most memory, and how long to go on. Lines of JSON go out: {"progress": share,
+The request comes as JSON on the standard input: the job, the tokens of the largest piece that is
+expected, and how long to go on. Lines of JSON go out: {"progress": share,
 "what": text}, and at the end {"measured": …} or {"failed": text}.
 """
 
@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,14 +90,12 @@ def _steps(
 
     ready = prepared(job, device)
     start_seconds = time.time() - began
-    yield {"progress": 0.2, "what": "the largest pieces"}
+    yield {"progress": 0.2, "what": "the largest piece"}
     largest = _largest(ready, request)
-    for piece in largest:  # first, so that the steps after it find all as they will
-        ready.trainer.step(piece, 0.0)
+    ready.trainer.step(largest, 0.0)  # first, so that the steps after it find all as they will
     pace = yield from _own_steps(ready, request)
-    yield {"progress": 0.8, "what": "the largest pieces, and an evaluation"}
-    for piece in largest:  # again, where memory has fallen to pieces
-        ready.trainer.step(piece, 0.0)
+    yield {"progress": 0.8, "what": "the largest piece, and an evaluation"}
+    ready.trainer.step(largest, 0.0)  # again, where memory has fallen to pieces
     rate = _evaluated(ready, request)
     end_seconds = _saved(ready)
     measured = {"start_seconds": start_seconds, "end_seconds": end_seconds}
@@ -164,35 +162,45 @@ def _share(seconds: Sequence[float], request: dict[str, Any]) -> float:
     return min(max(needed, sum(seconds) / request["seconds"]), 1.0)
 
 
-def _largest(ready: Prepared, request: dict[str, Any]) -> list[list[Row]]:
-    """The pieces of the run that take most memory: those with most places, and the longest row.
+def _largest(ready: Prepared, request: dict[str, Any]) -> list[Row]:
+    """The piece of the run that takes most memory.
 
-    Which rows meet is known beforehand. Where there are too many rows to look at each, they are
-    drawn out to the lengths that may meet.
+    Which rows meet is known beforehand. Where there are too many rows to look at each, some are
+    drawn out to as many tokens as may meet.
     """
     rows, trainer = ready.training, ready.trainer
     if len(rows) > LOOKED_AT:
-        return [_drawn_out(rows, lengths) for lengths in request["pieces"]]
+        return _drawn_out(rows, request["largest"])
     from ftlab.schedule import total_steps
     from ftlab.train.reading import all_steps, sequences_per_step
 
     spec = trainer.spec
     n_steps = total_steps(rows.n_sequences, sequences_per_step(spec), spec.n_epochs, spec.max_steps)
     steps = all_steps(spec, rows, min(n_steps, STEPS_LOOKED_AT))
-    pieces = [piece for step in steps for piece in trainer.pieces(step)]
-    longest = max(pieces, key=lambda piece: piece[0].length)
-    most = max(pieces, key=_places)
-    return [longest] if longest is most else [longest, most]
+    return _largest_of(trainer, (piece for step in steps for piece in trainer.pieces(step)))
 
 
-def _places(piece: Sequence[Row]) -> int:
-    """Padding among them; the longest row comes first."""
-    return len(piece) * piece[0].length
+def _largest_of(trainer: Trainer, pieces: Iterable[list[Row]]) -> list[Row]:
+    """The piece with most places, padding among them where there is any."""
+    if trainer.scorer.layout == "padded":
+        return max(pieces, key=lambda piece: len(piece) * piece[0].length)
+    return max(pieces, key=lambda piece: sum(row.n_tokens for row in piece))
 
 
-def _drawn_out(rows: Examples, lengths: Sequence[int]) -> list[Row]:
-    """Rows of these lengths, made of the first ones."""
-    return [rows[i % len(rows)].stretched(length) for i, length in enumerate(lengths)]
+def _drawn_out(rows: Examples, n_tokens: int) -> list[Row]:
+    """The first rows, as many as hold so many tokens, the last one drawn out or cut to fit."""
+    found, left = list[Row](), n_tokens
+    while left > 0:
+        row = rows[len(found) % len(rows)]
+        if row.n_tokens > left or row.n_tokens == 0:
+            break
+        found.append(row)
+        left -= row.n_tokens
+    if not found:
+        return [rows[0].stretched(n_tokens)]
+    last = found[-1]
+    found[-1] = last.stretched(last.length + left * last.length // last.n_tokens)
+    return found
 
 
 def _evaluated(ready: Prepared, request: dict[str, Any]) -> float | None:
@@ -202,7 +210,7 @@ def _evaluated(ready: Prepared, request: dict[str, Any]) -> float | None:
         return None
     if len(rows) <= LOOKED_AT:
         everything = [rows[i] for i in range(len(rows))]
-        _evaluate(ready.trainer, max(ready.trainer.pieces(everything), key=_places))
+        _evaluate(ready.trainer, _largest_of(ready.trainer, ready.trainer.pieces(everything)))
     elif request["evaluated"]:
         _evaluate(ready.trainer, _drawn_out(rows, request["evaluated"]))
     n_tokens, seconds, n_rows = 0, 0.0, 0

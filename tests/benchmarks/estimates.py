@@ -42,7 +42,7 @@ from ftlab.probing import probe
 from ftlab.providers import submit
 from ftlab.rules import resolve
 from ftlab.runs import Run
-from ftlab.timing import typical_work
+from ftlab.timing import training_work
 from tests.benchmarks.published import compare
 from tests.small import save_model, write_rows
 
@@ -276,7 +276,7 @@ def _fit_time(jobs: list[Case], probes: list[Measurement]) -> None:
     cores, rows, seconds = detect()[-1].n_cores, [], []
     for case, measured in zip(jobs, probes, strict=True):
         plan = case.plan
-        work = typical_work(plan.decoder, plan.setup, plan.rows) * measured.step_tokens
+        work = training_work(plan.decoder, plan.setup, plan.rows) * measured.step_tokens
         rows.append((work.operations / 1e9 / cores, work.traffic / 1e9 / cores))
         seconds.append(measured.step_seconds * min((measured.cpu_share or 1) / 0.9, 1))
     taken = np.array(seconds)

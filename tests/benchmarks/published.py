@@ -12,12 +12,12 @@ import statistics
 from dataclasses import dataclass
 from pathlib import Path
 
-from ftlab.memory import GIB, LINEARS, Decoder, Setup, logit_bytes, saved_per_token
-from ftlab.pieces import Piece
+from ftlab.memory import GIB, LINEARS, Decoder, Setup, saved_per_token
 
 PADDING = (1.0, 2.0)  # tokens with padding over those without, where several rows go together
 TRAINED_BYTES = 2 + 2 + 4  # bf16: weight, gradient, and Adam's moments, which keep the format
 FROZEN_BYTES = 2
+LOGIT_BYTES = 3 * 4  # all at once: log-probabilities and two gradients in fp32
 
 
 @dataclass(frozen=True)
@@ -40,14 +40,13 @@ class Published:
         """Bytes per GPU: parameters with all that belongs to them, activations, logits."""
         modules = frozenset(LINEARS) if self.rank else frozenset[str]()
         setup = Setup(0, modules, self.rank or 0, value_bytes=2, kind="cuda")
-        length = padding * tokens_per_step / self.per_step
-        piece = Piece(self.rows, round(length))
+        tokens = self.rows * padding * tokens_per_step / self.per_step
         each = TRAINED_BYTES if self.rank is None else FROZEN_BYTES
-        kept = self.decoder.n_layers * saved_per_token(self.decoder, setup, piece)
+        kept = self.decoder.n_layers * saved_per_token(self.decoder, setup)
         return (
             each * self.decoder.n_params / self.shards,
-            kept * piece.tokens,
-            self.decoder.vocabulary * logit_bytes(setup, piece) * piece.tokens,
+            kept * tokens,
+            self.decoder.vocabulary * LOGIT_BYTES * tokens,
         )
 
 
