@@ -119,12 +119,10 @@ def measure(name: str, n_pairs: int, n_steps: int) -> bool:
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         make(folder, case.shape, {**case.values, "max_steps": WARM_UP + n_steps}, case.dtype)
+        empty = padding(folder, case.values["batch_size"])
+        print(f"{name}: {case.dtype}, {n_steps} steps; padded, {empty:.0%} would be padding")
         rounds = [_round(case, folder, WARM_UP + n_steps) for _ in range(n_pairs)]
         ours, *theirs = map(list, zip(*rounds, strict=True))
-        print(
-            f"{name}: {case.dtype}, {n_steps} steps, {ours[0].threads} threads; in padded batches "
-            f"{padding(folder, case.values['batch_size']):.0%} would be padding"
-        )
         table({"ftlab": ours, **{p.title: t for p, t in zip(case.peers, theirs, strict=True)}})
         held = [
             judge("reporting, share of a step", [told.reporting for told in ours], REPORTING),
@@ -153,6 +151,7 @@ def _round(case: Case, folder: Path, n_steps: int) -> list[Told]:
             },
         }
         told.append(_run("trainer_trl", folder, asked, {**os.environ, **OFFLINE, **peer.variables}))
+    print(f"  {told[0].threads} threads, tokens/s", *(f"{one.speed:,.0f}" for one in told))
     return told
 
 
