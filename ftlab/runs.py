@@ -8,23 +8,26 @@ from whether a process holds its lock, never from memory.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import secrets
+import shutil
 import threading
 import time
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ftlab.asking import Request, ask, asked, forget
+from ftlab.endings import how_it_ended, note_birth, note_exit, note_words
 from ftlab.errors import RunError
 from ftlab.eventlog import EventReader, EventWriter, History
 from ftlab.events import ENDED, Event, RunStatus, Status
-from ftlab.html import curves, escaped, facts, short
+from ftlab.html import escaped
 from ftlab.job import Job
-from ftlab.processes import is_locked, try_lock
+from ftlab.processes import is_locked, spawn, try_lock
+from ftlab.run_html import run_html
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -34,9 +37,12 @@ DEFAULT_FOLDER = "ftlab-runs"
 ID_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 POLL = 0.1  # seconds
 LOCK_PATIENCE = 1.0  # seconds; who only looks whether a run lives holds its lock for an instant
+PROCESS_PATIENCE = 15.0  # seconds; a process that has paused still has torch to take down
 LAST_WORDS = 400  # characters of the log that a dead run shows
-
-Request = Literal["stop", "cancel"]
+CHECKPOINT = "step-{:08}"
+"""The folder of the state after so many steps."""
+PROCESSES = {"local": "ftlab.train"}
+"""Provider → the module whose process goes on from a run's own checkpoints."""
 
 
 class RunState(NamedTuple):
@@ -95,6 +101,15 @@ class Run:
     @property
     def _request_file(self) -> Path:
         return self.path / "requests.jsonl"
+
+    @property
+    def _lock_file(self) -> Path:
+        return self.path / "lock"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of the states of its training."""
+        return self.path / "checkpoints"
 
     @property
     def log_file(self) -> Path:
@@ -161,7 +176,7 @@ class Run:
     @property
     def is_alive(self) -> bool:
         """Whether a process holds the run's lock; the system drops it when that process dies."""
-        return is_locked(self.path / "lock")
+        return is_locked(self._lock_file)
 
     def metrics(self) -> DataFrame:
         """All metrics by step, as a pandas DataFrame."""
@@ -180,65 +195,187 @@ class Run:
             time.sleep(poll)
 
     def wait(self, timeout: float | None = None) -> RunState:
-        """Block until the run has ended. Raises TimeoutError after `timeout` seconds."""
+        """Block until the run has ended or paused. Raises TimeoutError after `timeout` seconds."""
         end = None if timeout is None else time.monotonic() + timeout
-        while not (state := self.state).ended:
+        while not (state := self.state).ended and (state.status != "paused" or self.is_alive):
             if end is not None and time.monotonic() > end:
                 raise TimeoutError(f"Run {self.id} is still {state.status} after {timeout} s.")
             time.sleep(POLL)
         return state
 
     def _last_words(self) -> str:
+        """How a process that wrote no end has ended, and what can be done."""
         try:
             text = self.log_file.read_text(encoding="utf-8", errors="replace").strip()
         except FileNotFoundError:
             text = ""
         words = f" Its log ends with: {text[-LAST_WORDS:]}" if text else ""
-        return f"The process ended without saying why; it may have been killed.{words}"
+        return f"{how_it_ended(self._lock_file)} {self._way_on}{words}"
+
+    @property
+    def _way_on(self) -> str:
+        if self._module is None:
+            return "Such a run can't go on from here. Start a new one."
+        return f"A run can go on {self.resumes_from}. Resume it, or start a new one."
+
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether a state of its training lies in its folder."""
+        return bool(checkpoint_steps(self.checkpoints))
+
+    @property
+    def resumes_from(self) -> str:
+        """From where it would go on, as the end of a sentence."""
+        steps = checkpoint_steps(self.checkpoints)
+        return f"from step {steps[-1]:,}" if steps else "from its beginning"
 
     # --- asking ------------------------------------------------------------------------------
 
+    def pause(self) -> None:
+        """Ask the run to save its state after the present step and end its process."""
+        self._ask("pause")
+
     def stop(self) -> None:
         """Ask the run to end after the present step and keep what it has learned."""
-        self._ask("stop")
+        resting = self.status in ("paused", "failed")
+        if resting and self._module and self.has_checkpoint:
+            self._start("stop")
+        else:
+            self._ask("stop")
 
     def cancel(self) -> None:
         """Ask the run to end after the present step and keep nothing."""
-        self._ask("cancel")
-
-    def _ask(self, request: Request) -> None:
-        if self.state.ended:
-            raise RunError(
-                f"Run {self.id} is {self.status} already; only a live run takes requests. "
-                "Start a new one."
-            )
-        # A line break in front too: after a torn line, this one still stands on its own.
-        line = "\n" + json.dumps({"request": request, "time": time.time()}) + "\n"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-        handle = os.open(self._request_file, flags, 0o600)
-        os.write(handle, line.encode())
+        if not self.is_paused:
+            self._ask("cancel")
+            return
+        handle = self.lock(PROCESS_PATIENCE)
+        self.say("cancelled", "cancelled while it was paused")
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
         os.close(handle)
 
+    def resume(self) -> Run:
+        """Go on in a new process from the newest whole checkpoint, or from the beginning where
+        there is none; the same run, bit for bit where the machine computes the same."""
+        if self.why_not_resume:
+            raise RunError(self.why_not_resume)
+        self._start()
+        return self
+
+    @property
+    def is_paused(self) -> bool:
+        return self.state.status == "paused"
+
+    @property
+    def why_not_resume(self) -> str:
+        """Why the run can't go on now; empty when it can."""
+        status = self.status
+        if status in ("completed", "cancelled"):
+            return (
+                f"Run {self.id} is {status} already; paused and failed runs can go on. "
+                "Start a new one."
+            )
+        if status not in ("paused", "failed"):
+            return (
+                f"Run {self.id} is {status}; paused and failed runs can go on. "
+                "Pause it first, or wait for it."
+            )
+        if self._module is None:
+            return (
+                f"Run {self.id} runs at {self.job.provider}; runs of {', '.join(PROCESSES)} can "
+                "be resumed. Start a new one."
+            )
+        return ""
+
+    def _ask(self, request: Request) -> None:
+        state = self.state
+        if state.ended or state.status == "paused":
+            raise RunError(
+                f"Run {self.id} is {state.status} already; only a live run takes requests. "
+                "Start a new one, or resume it if it is paused or failed."
+            )
+        ask(self._request_file, request)
+
     def asked(self) -> Request | None:
-        """The strongest request so far: cancel, then stop."""
-        try:
-            lines = self._request_file.read_bytes().splitlines()
-        except FileNotFoundError:
-            return None
-        wanted = {_request_on(line) for line in lines}
-        return "cancel" if "cancel" in wanted else "stop" if "stop" in wanted else None
+        """The strongest request to the present process: cancel, then stop, then pause."""
+        return asked(self._request_file)
 
     # --- being the process -------------------------------------------------------------------
 
-    def lock(self) -> int:
+    def start(self) -> None:
+        """Start the run's process, which holds the run's lock from birth."""
+        self._start()
+
+    def _start(self, *requests: Request) -> None:
+        """Start a process, which finds these requests."""
+        assert self._module is not None, "a provider starts its own"
+        handle = self.begin()
+        try:
+            for request in requests:
+                ask(self._request_file, request)
+            spawn(self._module, [str(self.path)], self.log_file, handle, self._note_exit)
+        except OSError as exc:
+            self.say("failed", f"The trainer could not be started ({exc}).")
+            raise
+        finally:
+            os.close(handle)
+
+    @property
+    def _module(self) -> str | None:
+        with contextlib.suppress(RunError):  # a damaged job is told of where it is read
+            return PROCESSES.get(self.job.provider)
+        return None
+
+    def begin(self) -> int:
+        """Begin another attempt: take the lock and return its handle. Raises RunError when a
+        process has it, or the run is over."""
+        handle = self.lock(PROCESS_PATIENCE if self.is_paused else LOCK_PATIENCE)
+        try:
+            self._begin_attempt()
+        except BaseException as exc:
+            os.close(handle)
+            if isinstance(exc, OSError):
+                raise RunError(
+                    f"Run {self.id} could not begin ({exc.strerror}); its folder must take new "
+                    "lines. Make room on the disk, and start it again."
+                ) from exc
+            raise
+        return handle
+
+    def _begin_attempt(self) -> None:
+        last = self.history.status
+        if last is not None and last.status in ("completed", "cancelled"):
+            raise RunError(
+                f"{self.id} is {last.status} already; a run runs once. Submit the job again."
+            )
+        forget(self._request_file)
+        writer = EventWriter(self._event_file, self.history.attempt + 1)
+        try:
+            writer.append(Status(status="queued", detail="starting"))
+        finally:
+            writer.close()
+
+    def note_birth(self) -> None:
+        """Note that the present process runs the run; hold the lock."""
+        note_birth(self._lock_file, os.getpid())
+
+    def note_words(self, text: str) -> None:
+        """Note why the process ends, where the log can't be written any more; hold the lock."""
+        note_words(self._lock_file, text)
+
+    def _note_exit(self, pid: int, status: int) -> None:
+        with contextlib.suppress(OSError):  # the folder may be gone
+            if not self.is_alive:
+                note_exit(self._lock_file, pid, status)
+
+    def lock(self, patience: float = LOCK_PATIENCE) -> int:
         """Take the run's lock and return its file handle, which a child process may inherit.
 
-        Raises RunError when a process has it.
+        Raises RunError when a process has it, and keeps it for `patience` seconds.
         """
-        handle = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        patience = time.monotonic() + LOCK_PATIENCE
+        handle = os.open(self._lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        end = time.monotonic() + patience
         while not try_lock(handle):
-            if time.monotonic() < patience:
+            if time.monotonic() < end:
                 time.sleep(0.01)
                 continue
             os.close(handle)
@@ -250,7 +387,7 @@ class Run:
 
     def writer(self) -> EventWriter:
         """The log's writer; hold the lock."""
-        return EventWriter(self._event_file)
+        return EventWriter(self._event_file, max(self.history.attempt, 1))
 
     def say(self, status: RunStatus, detail: str = "") -> None:
         """Write one status event; hold the lock."""
@@ -269,7 +406,7 @@ class Run:
         return {"text/plain": repr(self), "text/html": self._repr_html_()}
 
     def _repr_html_(self) -> str:
-        return _as_html(self)
+        return run_html(self)
 
 
 class Runs:
@@ -321,40 +458,11 @@ def attach(run: str | Path | None = None, folder: Path | str | None = None) -> R
     return found
 
 
-def _request_on(line: bytes) -> str | None:
-    """What a line asks for; None for a blank or torn one."""
-    try:
-        return json.loads(line)["request"]
-    except (ValueError, KeyError, TypeError):
-        return None
+def checkpoint_steps(folder: Path) -> list[int]:
+    """The steps whose states lie in a folder, rising; whether they are whole is not looked at."""
+    found = (re.fullmatch(r"step-(\d+)", path.name) for path in folder.glob("step-*"))
+    return sorted(int(name[1]) for name in found if name)
 
 
 def _first_line(exc: Exception) -> str:
     return next(iter(str(exc).splitlines()), type(exc).__name__)
-
-
-def _as_html(run: Run) -> str:
-    """A summary and the curves, without scripts."""
-    try:
-        spec = run.job.spec
-    except RunError as exc:
-        return f"<div>{escaped(run.id)}: {escaped(exc)}</div>"
-    history, state = run.history, run.state
-    of = f" of {history.n_steps:,}" if history.n_steps else ""
-    values = {
-        "run": run.id,
-        "status": state.status + (f": {state.detail}" if state.detail else ""),
-        "model": spec.model or spec.from_checkpoint or "",
-        "data": spec.training_file or "",
-        "step": f"{history.last_step:,}{of}",
-    }
-    for name in ("train_loss", "eval_loss"):
-        if (points := history.series.get(name)) is not None:
-            first, last = next(iter(points.values())), next(reversed(points.values()))
-            values[name] = f"{short(first)} → {short(last)}"
-    drawn = {
-        name: list(history.series[name].items())
-        for name in ("train_loss", "eval_loss")
-        if name in history.series
-    }
-    return f"<div>{facts(values)}{curves(drawn)}</div>"

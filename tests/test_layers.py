@@ -21,7 +21,7 @@ LAYERS = (
     ("base", "devices", "sizes", "recommendation", "rates", "advice", "presets"),
     ("rulebook", "rules", "ties", "exchange"),
     ("price_table", "prices", "service_estimate", "running_costs", "data_sizes"),
-    ("eventlog", "job", "runs"),
+    ("eventlog", "job", "asking", "endings", "run_html", "runs"),
     ("memory", "timing", "measured", "local_plan", "fits", "estimated", "cost"),
     ("providers",),
     ("probing",),

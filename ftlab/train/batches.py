@@ -163,10 +163,12 @@ def some_rows(places: Sequence[int], at_most: int | None, seed: int) -> list[int
     return sorted(random.Random(f"{seed}:rows").sample(list(places), at_most))
 
 
-def steps_of_epoch(examples: Examples, rows_per_step: int, seed: int, epoch: int) -> Iterator[Any]:
-    """The examples of each step; the last step takes what is left."""
+def steps_of_epoch(
+    examples: Examples, rows_per_step: int, seed: int, epoch: int, skipped: int = 0
+) -> Iterator[Any]:
+    """The examples of each step but the first `skipped`; the last step takes what is left."""
     indices = order(len(examples), seed, epoch)
-    for start in range(0, len(indices), rows_per_step):
+    for start in range(skipped * rows_per_step, len(indices), rows_per_step):
         yield [examples[i] for i in indices[start : start + rows_per_step]]
 
 

@@ -88,16 +88,20 @@ def fitting(spec: JobSpec, training: Examples) -> tuple[Examples, str]:
     return kept, f"{found} and are left out, the first on line {lines[0]}."
 
 
-def all_steps(spec: JobSpec, training: Examples, n_steps: int) -> Iterator[list[Row]]:
-    """The rows of each step of a run, in order."""
-    seed = filled(spec.random_seed, "random_seed")
-    left = n_steps
-    for epoch in range(spec.n_epochs):
-        for examples in steps_of_epoch(training, rows_per_step(spec), seed, epoch):
+def all_steps(
+    spec: JobSpec, training: Examples, n_steps: int, start: int = 0
+) -> Iterator[list[Row]]:
+    """The rows of each step of a run, in order, without those of the first `start` steps."""
+    seed, size = filled(spec.random_seed, "random_seed"), rows_per_step(spec)
+    first, skipped = divmod(start, -(-len(training) // size))
+    left = n_steps - start
+    for epoch in range(first, spec.n_epochs):
+        for examples in steps_of_epoch(training, size, seed, epoch, skipped):
             if left == 0:
                 return
             left -= 1
             yield examples
+        skipped = 0
 
 
 def rows_per_step(spec: JobSpec) -> int:
