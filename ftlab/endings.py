@@ -11,7 +11,7 @@ import os
 import re
 import signal
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ftlab.devices import CONTROL_GROUPS
 
@@ -37,21 +37,34 @@ def note_exit(lock: Path, pid: int, status: int) -> None:
     _write(lock, {**(known if known.get("pid") == pid else {}), "pid": pid, "exit": status})
 
 
-def how_it_ended(lock: Path) -> str:
-    """What is known of the end of the process that held the lock last, as a sentence."""
+class Ending(NamedTuple):
+    """The end of a process."""
+
+    text: str
+    """What is known of it, as a sentence."""
+    is_clear: bool = True
+    """Whether the cause came from outside, so that the log says nothing about it."""
+
+
+def how_it_ended(lock: Path) -> Ending:
+    """The end of the process that held the lock last."""
     known = _read(lock)
     if words := known.get("words"):
-        return words
+        return Ending(words)
     if known.get("boot", _boot()) != _boot():
-        return "The machine was started anew while the run went on."
+        return Ending("The machine was started anew while the run went on.")
     status = known.get("exit")
     if status in (None, -signal.SIGKILL) and _oom_kills() > known.get("oom_kills", _oom_kills()):
-        return "The system's out-of-memory killer ended a process of this machine, most likely it."
+        return Ending(
+            "The system's out-of-memory killer ended a process of this machine, most likely it."
+        )
     if status is None:
-        return "The process ended without saying why; it may have been killed."
+        return Ending(
+            "The process ended without saying why; it may have been killed.", is_clear=False
+        )
     if status < 0:
-        return f"The process was ended by {_signal_name(-status)}."
-    return f"The process ended with exit code {status}."
+        return Ending(f"The process was ended by {_signal_name(-status)}.")
+    return Ending(f"The process ended with exit code {status}.", is_clear=False)
 
 
 def _read(lock: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from ftlab.errors import RunError
 from ftlab.html import curves, escaped, facts, short
 
 if TYPE_CHECKING:
-    from ftlab.runs import Run
+    from ftlab.run import Run
 
 
 def run_html(run: Run) -> str:

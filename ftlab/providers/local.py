@@ -7,7 +7,7 @@ import importlib.util
 from ftlab.errors import MissingExtra
 from ftlab.job import LocalOptions
 from ftlab.models import Limits, ModelInfo
-from ftlab.runs import Run
+from ftlab.run import Run
 from ftlab.spec import Engine
 
 NEEDED = ("torch", "transformers", "peft")

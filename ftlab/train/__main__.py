@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import signal
 import sys
 import threading
@@ -16,12 +17,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ftlab.devices import lease
+from ftlab.endings import note_birth, note_words
 from ftlab.errors import FtlabError
 from ftlab.eventlog import EventWriter
 from ftlab.events import Checkpoint, Event, Log, Status
 from ftlab.job import LocalOptions
 from ftlab.processes import loading
-from ftlab.runs import Run
+from ftlab.run import Run
 from ftlab.train.checkpoints import copy_tuned, keep_only
 from ftlab.train.device import OUT_OF_MEMORY, chosen_device, is_out_of_memory, usable
 from ftlab.train.saving import NO_ROOM, Pace, Saving
@@ -44,7 +46,7 @@ def main() -> int:
 
 def carry_out(run: Run, pace: Pace | None = None) -> int:
     """Run a run whose lock is held, to its end or its pause; the exit status of the process."""
-    run.note_birth()
+    note_birth(run.lock_file, os.getpid())
     asked = _listen(run)
     writer = run.writer()
     try:
@@ -112,7 +114,7 @@ def _say_failed(run: Run, writer: EventWriter, text: str) -> None:
         writer.append(Status(status="failed", detail=text))
     except OSError:
         with contextlib.suppress(OSError):  # the folder may be gone
-            run.note_words(text)
+            note_words(run.lock_file, text)
 
 
 def _listen(run: Run) -> Callable[[], str | None]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ftlab.files import sha256_of
-from ftlab.runs import CHECKPOINT, checkpoint_steps
+from ftlab.run import CHECKPOINT, checkpoint_steps
 from ftlab.train.position import Position
 
 MANIFEST = "manifest.json"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ftlab.events import Checkpoint, Event, Log
-from ftlab.runs import CHECKPOINT
+from ftlab.run import CHECKPOINT
 from ftlab.spec import JobSpec
 from ftlab.train.checkpoints import Newest, damage, keep_only, newest_whole
 from ftlab.train.position import Position

@@ -11,7 +11,7 @@ import ipywidgets as widgets
 from ftlab.eventlog import History
 from ftlab.html import escaped, progress_bar, short
 from ftlab.issues import SHAPES
-from ftlab.runs import Run, RunState
+from ftlab.run import Run, RunState
 from ftlab.ui.guard import guarded
 from ftlab.ui.state import State
 
@@ -47,7 +47,7 @@ class RunPanel(widgets.VBox):
                 ("Cancel", "cancel", "End the run and keep nothing"),
             )
         )
-        self.reason = widgets.HTML()
+        self.reason = widgets.HTML(layout={"align_self": "center"})
         buttons = [self.pause, self.resume, self.stop, self.cancel, self.reason]
         self.buttons = widgets.HBox(buttons).add_class("ft-row")
         self.log_scale = widgets.Checkbox(description="logarithmic loss", indent=False)

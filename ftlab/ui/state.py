@@ -11,7 +11,7 @@ from traitlets import Bool, Float, Int, Tuple, Unicode
 from ftlab.data.report import DataReport
 from ftlab.errors import FtlabError
 from ftlab.providers import submit
-from ftlab.runs import Run, RunState
+from ftlab.run import Run, RunState
 from ftlab.spec import JobSpec, parse
 from ftlab.ui.form_state import FormState
 from ftlab.ui.pump import PUMP

@@ -42,7 +42,8 @@ KINDS = {
 }
 INSIDE = ("sync", "manifest", "weights", "optimizer", "rename", "removal", "loading")
 PLACES = ("random time", "in a checkpoint", "in an evaluation", "at an epoch's edge", "pause")
-KILLS = 3  # of each run
+KILLS = 2  # of each run
+N_EVALUATED = 6  # rows; a process shall spend its time in all that it does
 
 
 def plan(place: str, job, draw: random.Random) -> dict:
@@ -63,7 +64,8 @@ def plan(place: str, job, draw: random.Random) -> dict:
 def runs(n: int, folder: Path, draw: random.Random) -> None:
     """Each run is interrupted up to `KILLS` times in one kind of place, then left alone."""
     warm, ends = Warm(), Counter[str]()
-    jobs = {kind: prepare({**demo.JOB, **SMALL, **values}).job for kind, values in KINDS.items()}
+    few = {**demo.JOB, **SMALL, "validation_file": str(_few_rows(folder))}
+    jobs = {kind: prepare({**few, **values}).job for kind, values in KINDS.items()}
     whole = {}
     for kind, job in jobs.items():
         run = new_run(job, folder, f"whole {kind}")
@@ -82,23 +84,31 @@ def runs(n: int, folder: Path, draw: random.Random) -> None:
             status = warm.carry_out(run, every=1)
         same = status == 0 and outcome(run) == whole[kind]
         ends["same"] += same
-        ends["resumed from a checkpoint"] += run.history.attempt > 1
+        ends["stuck"] += run.status != "completed"  # somebody would have to look into it
         if not same:
             print(f"trial {trial} ({kind}, {place}): exit {status}, {run.state}", flush=True)
         shutil.rmtree(run.path.parent)
     warm.close()
     print(
-        f"{n} trials, {ends['same']} bit-identical, 0 manual steps "
+        f"{n} trials, {ends['same']} bit-identical, {ends['stuck']} manual steps "
         f"({ends['killed']} kills, {ends['paused']} pauses)",
         flush=True,
     )
+
+
+def _few_rows(folder: Path) -> Path:
+    folder.mkdir()
+    lines = demo.HELD_OUT.read_text(encoding="utf-8").splitlines(keepends=True)
+    file = folder / "held_out.jsonl"
+    file.write_text("".join(lines[:N_EVALUATED]), encoding="utf-8")
+    return file
 
 
 def writers(n: int, folder: Path) -> None:
     folder.mkdir()
     with killed_writers(seed=1) as kill_one:
         lost = sum(kill_one(folder / f"{trial}.jsonl") for trial in range(n))
-    print(f"{n} killed writers, {lost} acknowledged events lost, 0 manual steps", flush=True)
+    print(f"{n} killed writers, {lost} acknowledged events lost", flush=True)
 
 
 def damages(n: int, folder: Path, draw: random.Random) -> None:
@@ -110,7 +120,7 @@ def damages(n: int, folder: Path, draw: random.Random) -> None:
     warm.close()
     (newest,) = run.checkpoints.glob("step-*3")
     taken = list(_taken_for_whole(n, newest, folder / "damaged", draw))
-    print(f"{n} damages, {len(taken)} taken for whole, 0 manual steps", *taken, flush=True)
+    print(f"{n} damages, {len(taken)} taken for whole", *taken, flush=True)
 
 
 def _taken_for_whole(n: int, newest: Path, folder: Path, draw: random.Random) -> Iterator[str]:

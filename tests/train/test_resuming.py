@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM
 from ftlab.eventlog import EventReader
 from ftlab.events import Checkpoint
 from ftlab.providers import prepare
-from ftlab.runs import checkpoint_steps
+from ftlab.run import checkpoint_steps
 from ftlab.train.checkpoints import damage, newest_whole
 from tests.small import chat_rows, preference_rows, save_model, write_rows
 from tests.train.warm import KILLED, Warm, damage_one, new_run, outcome

@@ -94,7 +94,7 @@ def test_a_run_is_paused_and_resumed_by_its_buttons(state, tmp_path, monkeypatch
     assert "paused at step 12 of 40" in panel.head.value
     assert "device is free" in state.message[1]
     started = []
-    monkeypatch.setattr(Run, "_start", lambda self: started.append(self.id))
+    monkeypatch.setattr("ftlab.attempts.start", lambda run: started.append(run.id))
     panel.resume.click()
     assert started == [run.id]
 
