@@ -48,14 +48,13 @@ def rate_at(spec: JobSpec, steps_done: int, n_steps: int) -> float:
 def course(spec: JobSpec, n_steps: int, engine: Engine = "local") -> Course:
     """The course of a resolved spec over so many steps (at least 1).
 
-    The embedded trainer evaluates once more before the first step and saves at the end only; a
-    hosted job saves `n_checkpoints` states.
+    The embedded trainer evaluates once more before the first step.
     """
     n_evals, has_data = spec.n_evals or 0, spec.validation_file or spec.validation_split
     evaluations = evaluation_steps(n_steps, n_evals) if n_evals and has_data else []
     if engine == "local" and has_data:
         evaluations = [0, *evaluations]
-    saved = evaluation_steps(n_steps, spec.n_checkpoints) if engine == "together" else [n_steps]
+    saved = evaluation_steps(n_steps, spec.n_checkpoints)
     warmup = min(math.ceil(spec.warmup_ratio * n_steps), n_steps)
     marked = {step for step in (warmup + 1, *evaluations, *saved) if 1 <= step <= n_steps}
     steps = sorted(_spread(n_steps) | {*_thinned(sorted(marked))})

@@ -6,6 +6,7 @@ half line at the end, which the next writer cuts off and readers don't see.
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections import deque
@@ -20,15 +21,20 @@ LOG_LINES_KEPT = 200
 class EventWriter:
     """Appends events. Hold the run's lock while one is open: there may be only one."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, attempt: int = 1) -> None:
+        self._path, self._attempt = path, attempt
         self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self._synced = time.monotonic()
         _cut_half_line(self._handle)
 
     def append(self, event: Event) -> None:
-        """Write one event. On disk for good within a second, at once when a state changes."""
-        data = dump_event(event)
-        start = os.fstat(self._handle).st_size
+        """Write one event, as one of this attempt. On disk for good within a second, at once when
+        a state changes. Raises OSError when there is no room, or no file any more."""
+        data = dump_event(event.model_copy(update={"attempt": self._attempt}))
+        file = os.fstat(self._handle)
+        if not file.st_nlink:  # writing would go on, and nobody could ever read it
+            raise FileNotFoundError(errno.ENOENT, "it was removed", str(self._path))
+        start = file.st_size
         try:
             _write_all(self._handle, data)
         except OSError:
@@ -76,9 +82,12 @@ class History:
         self.samples: list[Sample] = []
         self.logs: deque[Log] = deque(maxlen=LOG_LINES_KEPT)
         self.n_steps: int | None = None
+        self.attempt = 0
+        """The newest process of the run; 0 before the first."""
 
     def add(self, event: Event) -> None:
         """Take in one event, in the order of the log."""
+        self.attempt = max(self.attempt, event.attempt)
         match event:
             case Metrics():
                 self.times[event.step] = event.time

@@ -11,7 +11,7 @@ from IPython.core.magic import Magics, line_magic, magics_class
 
 from ftlab.cli import add_estimate_arguments, add_recommend_arguments, estimate_of
 
-VERBS = ("scan", "recommend", "estimate", "runs", "attach")
+VERBS = ("scan", "recommend", "estimate", "runs", "attach", "pause", "resume")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -28,7 +28,8 @@ class FtlabMagics(Magics):
         """%ftlab shows the Workbench; other verbs show what they find.
 
         scan FILE [--model M], recommend MODEL [--data FILE] [--method dpo] [--full],
-        estimate SPEC.json [--probe] [--ask-service], runs, attach [RUN].
+        estimate SPEC.json [--probe] [--ask-service], runs, attach [RUN], pause [RUN],
+        resume [RUN].
         """
         options = _parser().parse_args(shlex.split(line))
         return options.show(options)
@@ -50,9 +51,10 @@ def _parser() -> _Parser:
     add_estimate_arguments(estimate)
     estimate.set_defaults(show=_estimate)
     verbs.add_parser("runs", add_help=False).set_defaults(show=_runs)
-    attach = verbs.add_parser("attach", add_help=False)
-    attach.add_argument("run", nargs="?")
-    attach.set_defaults(show=_attach)
+    for name, show in {"attach": _attach, "pause": _pause, "resume": _resume}.items():
+        verb = verbs.add_parser(name, add_help=False)
+        verb.add_argument("run", nargs="?")
+        verb.set_defaults(show=show)
     return parser
 
 
@@ -95,6 +97,16 @@ def _attach(options: argparse.Namespace) -> Any:
     from ftlab.runs import attach
 
     return attach(options.run)
+
+
+def _pause(options: argparse.Namespace) -> Any:
+    run = _attach(options)
+    run.pause()
+    return run
+
+
+def _resume(options: argparse.Namespace) -> Any:
+    return _attach(options).resume()
 
 
 # --- loading ---------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 # OpenMP's threads spin while they wait for each other. Beside one other busy process on 2 cores
@@ -27,11 +27,17 @@ QUIET = {"PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false"}
 NOTEBOOK_VARIABLES = ("JPY_", "MPLBACKEND")
 
 
-def spawn(module: str, arguments: list[str], log: Path, lock: int) -> None:
+Ended = Callable[[int, int], None]
+"""Is told the id of a process and its exit status, as subprocess gives it."""
+
+
+def spawn(
+    module: str, arguments: list[str], log: Path, lock: int, ended: Ended = lambda *_: None
+) -> None:
     """Start `python -m module` in a session of its own; it inherits the handle `lock`.
 
     An interrupt or a restart of the kernel does not reach it, and its output goes to a file,
-    which nobody has to drain.
+    which nobody has to drain. `ended` is called when it ends, if this process lives so long.
     """
     with log.open("ab") as output:
         process = subprocess.Popen(
@@ -45,7 +51,8 @@ def spawn(module: str, arguments: list[str], log: Path, lock: int) -> None:
             env=environment(),
         )
     # Waited for in the background, so that it leaves no zombie while this process lives.
-    threading.Thread(target=process.wait, name="ftlab-reaper", daemon=True).start()
+    reap = lambda: ended(process.pid, process.wait())  # noqa: E731
+    threading.Thread(target=reap, name="ftlab-reaper", daemon=True).start()
 
 
 def try_lock(handle: int, how: int = fcntl.LOCK_EX) -> bool:

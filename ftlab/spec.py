@@ -268,25 +268,19 @@ class JobSpec(BaseModel):
     # Evaluation and checkpoints
     n_evals: Annotated[int | None, Knob(EVALUATION)] = Field(None, ge=0, le=LARGEST)
     """How often the validation loss is measured, evenly spread, the last time at the end."""
-    n_checkpoints: Annotated[int, Knob(EVALUATION, advanced=True, providers=HOSTED)] = Field(
-        1, ge=1, le=LARGEST
-    )
+    n_checkpoints: Annotated[int, Knob(EVALUATION, advanced=True)] = Field(1, ge=1, le=LARGEST)
     """How many states are kept on the way; 1 is the end only."""
-    early_stopping_enabled: Annotated[bool, Knob(EVALUATION, advanced=True, providers=HOSTED)] = (
-        False
-    )
+    early_stopping_enabled: Annotated[bool, Knob(EVALUATION, advanced=True)] = False
     """End when the validation loss stops falling, and keep the best checkpoint."""
-    early_stopping_patience: Annotated[int, Knob(EVALUATION, advanced=True, providers=HOSTED)] = (
-        Field(2, ge=1, le=LARGEST)
+    early_stopping_patience: Annotated[int, Knob(EVALUATION, advanced=True)] = Field(
+        2, ge=1, le=LARGEST
     )
     """Evaluations in a row without improvement after which to end."""
-    early_stopping_min_delta: Annotated[
-        float, Knob(EVALUATION, advanced=True, providers=HOSTED)
-    ] = Field(0.0, ge=0)
+    early_stopping_min_delta: Annotated[float, Knob(EVALUATION, advanced=True)] = Field(0.0, ge=0)
     """How much lower than the best a validation loss must be to count as better."""
-    early_stopping_warmup_evals: Annotated[
-        int, Knob(EVALUATION, advanced=True, providers=HOSTED)
-    ] = Field(1, ge=0, le=LARGEST)
+    early_stopping_warmup_evals: Annotated[int, Knob(EVALUATION, advanced=True)] = Field(
+        1, ge=0, le=LARGEST
+    )
     """Evaluations at the start that are not judged."""
     sample_prompts: Annotated[tuple[str, ...], Knob(EVALUATION, advanced=True, providers=())] = ()
     """Prompts that the model answers at each evaluation."""

@@ -105,7 +105,7 @@ def verbs(folder):
         ["engines", path, *more] for path in (spec, steering, listed) for more in ([], ["--json"])
     )
     yield from (["train", path] for path in (spec, listed))
-    yield from ([verb, name] for verb in ("attach", "stop"))
+    yield from ([verb, name] for verb in ("attach", "pause", "resume", "stop"))
     yield ["ask", name, name]
     yield ["runs"]
     yield ["models"]
@@ -262,7 +262,10 @@ def test_a_file_name_that_no_system_takes_is_an_issue(verb, file, tmp_path, caps
     assert "Traceback" not in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("verb", ["scan", "repair", "estimate", "train", "attach", "stop"])
+FOLLOW = ("train", "attach", "pause", "resume", "stop")
+
+
+@pytest.mark.parametrize("verb", ["scan", "repair", "estimate", *FOLLOW])
 def test_only_verbs_that_follow_runs_say_that_a_run_goes_on(verb, good, capsys, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
@@ -274,7 +277,7 @@ def test_only_verbs_that_follow_runs_say_that_a_run_goes_on(verb, good, capsys, 
     assert run(verb, good) == 1
     said = capsys.readouterr().err
     assert said.startswith("Interrupted.")
-    assert ("goes on" in said) == (verb in ("train", "attach", "stop"))
+    assert ("goes on" in said) == (verb in FOLLOW)
 
 
 def python(*arguments, **environment):

@@ -275,8 +275,8 @@ def test_engines_as_a_table_of_what_differs(tmp_path, capsys):
     printed = capsys.readouterr()
     names = {line.split()[1] for line in printed.out.splitlines() if line.startswith("│ ")}
     assert {"use_dora", "learning_rate"} <= names
-    assert not {"n_epochs", "early_stopping_min_delta"} & names
+    assert not {"n_epochs", "train_vision"} & names
     assert "nobody asked for: " in printed.out
-    assert "early_stopping_min_delta" in " ".join(printed.out.split())
+    assert "train_vision" in " ".join(printed.out.split())
     assert "● use_dora is True; the hosted service has no such setting." in printed.out
     assert "n_checkpoints is 0" in printed.err

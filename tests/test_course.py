@@ -28,6 +28,7 @@ def test_evaluations_and_checkpoints_are_those_of_the_engine():
     hosted = course(HELD_OUT.changed(n_checkpoints=4), 20, "together")
     assert hosted.evaluations == (10, 20)
     assert hosted.checkpoints == (5, 10, 15, 20)
+    assert course(HELD_OUT.changed(n_checkpoints=4), 20).checkpoints == hosted.checkpoints
 
 
 def test_without_validation_data_nothing_is_evaluated():

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import math
 import os
-import random
-import signal
-import subprocess
-import sys
 
 import pytest
 
 from ftlab.eventlog import EventReader, EventWriter, History
 from ftlab.events import Checkpoint, Log, Metrics, Sample, Status, dump_event, parse_event
+from tests.killed_writers import killed_writers
 
 EVENTS = [
     Status(status="running", n_steps=10, detail="zeile\nzwei"),
@@ -57,36 +54,11 @@ def test_a_new_writer_cuts_off_what_a_killed_one_left(tmp_path):
     assert EventReader(file).new_events() == [EVENTS[0], EVENTS[2]]
 
 
-WRITER = """
-import sys
-from pathlib import Path
-from ftlab.eventlog import EventWriter
-from ftlab.events import Metrics
-writer = EventWriter(Path(sys.argv[1]))
-for step in range(1_000_000):
-    writer.append(Metrics(step=step, values={"train_loss": 1.0}))
-    sys.stdout.write(f"{step}\\n"); sys.stdout.flush()
-"""
-
-
 @pytest.mark.slow
 def test_a_killed_writer_loses_no_event_that_it_acknowledged(tmp_path):
-    draw = random.Random(7)
-    for trial in range(8):
-        file = tmp_path / f"{trial}.jsonl"
-        process = subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(file)], stdout=subprocess.PIPE, text=True
-        )
-        assert process.stdout is not None
-        wanted = draw.randint(1, 400)
-        acknowledged = [int(next(process.stdout)) for _ in range(wanted)]
-        os.kill(process.pid, signal.SIGKILL)
-        acknowledged += [int(line) for line in process.stdout.read().splitlines()[:-1]]
-        process.wait()
-        process.stdout.close()
-        steps = [event.step for event in EventReader(file).new_events()]
-        assert steps[: len(acknowledged)] == acknowledged
-        assert steps == list(range(len(steps)))
+    with killed_writers() as kill_one:
+        lost = [kill_one(tmp_path / f"{trial}.jsonl") for trial in range(60)]
+    assert sum(lost) == 0
 
 
 def test_a_full_disk_leaves_whole_lines(tmp_path, monkeypatch):
@@ -107,6 +79,28 @@ def test_a_full_disk_leaves_whole_lines(tmp_path, monkeypatch):
     writer.append(EVENTS[3])
     writer.close()
     assert EventReader(file).new_events() == [EVENTS[0], EVENTS[3]]
+
+
+def test_a_log_that_was_removed_takes_no_more(tmp_path):
+    file = tmp_path / "events.jsonl"
+    writer = EventWriter(file)
+    writer.append(EVENTS[0])
+    file.unlink()
+    with pytest.raises(FileNotFoundError, match=r"removed.*events.jsonl"):
+        writer.append(EVENTS[1])
+    writer.close()
+
+
+def test_events_carry_the_attempt_of_their_writer(tmp_path):
+    file, history = tmp_path / "events.jsonl", History()
+    for attempt in (1, 2):
+        writer = EventWriter(file, attempt)
+        writer.append(EVENTS[2])
+        writer.close()
+    for event in EventReader(file).new_events():
+        history.add(event)
+    assert [event.attempt for event in history.checkpoints] == [1, 2]
+    assert history.attempt == 2
 
 
 def test_history_adds_up():

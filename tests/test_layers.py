@@ -42,7 +42,7 @@ LAYERS = (
     ("base", "number_formats", "devices", "sizes", "recommendation", "rates", "advice", "presets"),
     ("rulebook", "rules", "ties", "exchange"),
     ("price_table", "prices", "service_estimate", "running_costs", "data_sizes"),
-    ("eventlog", "job", "runs", "origin"),
+    ("eventlog", "job", "asking", "endings", "attempts", "run_html", "run", "runs", "origin"),
     ("memory", "timing", "measured", "local_plan", "fits", "estimated", "cost"),
     ("providers",),
     ("probing",),
@@ -73,7 +73,7 @@ APART = {
             "origin",
             "downloads",
         ),
-        *("devices", "runs", "processes"),
+        *("devices", "run", "endings", "processes"),
     },
     "infer": {"base", "errors", "data", "models", "devices", "processes"},
 }
@@ -85,7 +85,7 @@ HEAVY = {
     "traitlets": {"ui"},
     "plotly": {"plots", "ui"},
     "anywidget": {"ui"},
-    "pandas": {"runs", "data"},
+    "pandas": {"run", "data"},
     "httpx": {"answers", "providers"},
     "IPython": {"ui", "magics"},
     "huggingface_hub": {

@@ -123,6 +123,58 @@ def test_requests_are_kept_for_the_process(run, holder):
     assert run.asked() == "cancel"
 
 
+def test_a_pause_is_weaker_than_the_others_and_a_new_process_forgets_them(run, holder):
+    report(run, Status(status="running"))
+    run.pause()
+    assert run.asked() == "pause"
+    run.stop()
+    run.pause()
+    assert run.asked() == "stop"
+    holder.kill()
+    holder.wait()
+    os.close(run.begin())
+    assert run.asked() is None
+
+
+def test_each_process_is_an_attempt(run):
+    for attempt in (1, 2):
+        os.close(run.begin())
+        report(run, Metrics(step=attempt, values={}))
+        assert run.history.attempt == attempt
+    assert {event.attempt for event in run.new_events()[-2:]} == {2}
+
+
+@pytest.mark.parametrize("status", ["completed", "cancelled"])
+def test_what_is_over_does_not_go_on(run, status):
+    report(run, Status(status=status))
+    assert f"is {status} already; paused and failed runs can go on. Start" in run.why_not_resume
+    with pytest.raises(RunError, match="paused and failed runs"):
+        run.resume()
+    with pytest.raises(RunError, match="runs once"):
+        run.begin()
+
+
+def test_what_runs_is_not_resumed(run, holder):
+    report(run, Status(status="running"))
+    with pytest.raises(RunError, match=r"is running; paused and failed runs can go on\. Pause it"):
+        run.resume()
+
+
+def test_a_run_of_another_provider_is_not_resumed_here(tmp_path):
+    run = Run.create(Job(spec=JobSpec(model="m"), provider="cloud"), tmp_path)
+    report(run, Status(status="paused"))
+    with pytest.raises(RunError, match="runs at cloud"):
+        run.resume()
+
+
+def test_waiting_ends_when_a_run_has_paused(run):
+    report(run, Status(status="paused", detail="paused at step 3"))
+    assert run.wait(1) == ("paused", "paused at step 3")
+    assert run.resumes_from == "from its beginning"
+    (run.checkpoints / "step-00000003").mkdir(parents=True)
+    assert run.resumes_from == "from step 3"
+
+
 def test_an_ended_run_takes_no_requests(run):
     report(run, Status(status="completed"))
     with pytest.raises(RunError, match="completed already"):

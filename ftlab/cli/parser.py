@@ -169,8 +169,10 @@ def _add_run_verbs(add: Add) -> None:
     ask = add("ask", runs.ask)
     ask.add_argument("run", nargs="?", help="id or folder; or the newest")
     ask.add_argument("prompt")
-    for name, command in {"stop": runs.stop, "attach": runs.attach}.items():
-        add(name, command).add_argument("run", nargs="?", help="id or folder; or the newest")
+    for command in (runs.pause, runs.resume, runs.stop, runs.attach):
+        add(command.__name__, command).add_argument(
+            "run", nargs="?", help="id or folder; or the newest"
+        )
     add("models", models.models)
     add("demo", runs.demo)
 

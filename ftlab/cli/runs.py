@@ -1,4 +1,4 @@
-"""The verbs about runs: train, runs, attach, stop, ask, demo."""
+"""The verbs about runs: train, runs, attach, pause, resume, stop, ask, demo."""
 
 from __future__ import annotations
 
@@ -34,6 +34,23 @@ def attach(options: argparse.Namespace) -> int:
     from ftlab.runs import attach as find
 
     return _show(find(options.run))
+
+
+def pause(options: argparse.Namespace) -> int:
+    """Save a run's state after its present step and free the device; `ftlab resume` goes on."""
+    from ftlab.runs import attach as find
+
+    run = find(options.run)
+    run.pause()
+    _show(run)
+    return 0 if run.status == "paused" else 1
+
+
+def resume(options: argparse.Namespace) -> int:
+    """Go on with a run that was paused, that failed, or whose process was killed."""
+    from ftlab.runs import attach as find
+
+    return _show(find(options.run).resume())
 
 
 def stop(options: argparse.Namespace) -> int:
@@ -77,7 +94,7 @@ def demo(options: argparse.Namespace) -> int:
     return 0
 
 
-FOLLOWING = (train, attach, stop, demo)
+FOLLOWING = (train, attach, pause, resume, stop, demo)
 """Verbs that watch a run, which goes on without them."""
 
 
@@ -86,6 +103,8 @@ def _show(run: Any) -> int:
     _follow(run)
     state = run.state
     say(f"{run.id}: {state.status}" + (f", {state.detail}" if state.detail else ""))
+    if state.status == "paused":
+        say(f"`ftlab resume {run.id}` goes on from there.")
     for log in _warnings(run):
         say(f"{SHAPES['warning']} {log}")
     if state.status == "completed":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 from dataclasses import replace
 from functools import lru_cache
 
@@ -11,8 +10,7 @@ from ftlab.devices import detect
 from ftlab.errors import MissingExtra
 from ftlab.job import LocalOptions
 from ftlab.models import Limits, ModelInfo
-from ftlab.processes import spawn
-from ftlab.runs import Run
+from ftlab.run import Run
 from ftlab.spec import Engine
 
 NEEDED = ("torch", "transformers", "peft")
@@ -33,16 +31,8 @@ class Local:
                 raise MissingExtra(package, "local")
 
     def start(self, run: Run) -> None:
-        """Start `python -m ftlab.train`, which holds the run's lock from birth."""
-        lock = run.lock()
-        try:
-            run.say("queued", "starting")
-            spawn("ftlab.train", [str(run.path)], run.log_file, lock)
-        except OSError as exc:
-            run.say("failed", f"The trainer could not be started ({exc}).")
-            raise
-        finally:
-            os.close(lock)
+        """Start `python -m ftlab.train`."""
+        run.start()
 
 
 @lru_cache(maxsize=1)  # the form asks with every key that is pressed, and a GPU answers slowly

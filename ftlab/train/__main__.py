@@ -7,22 +7,27 @@ a bad one, is written into the log as long as this process can still write.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
 import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ftlab.devices import lease
+from ftlab.endings import note_birth, note_words
 from ftlab.errors import FtlabError
 from ftlab.eventlog import EventWriter
-from ftlab.events import Log, Status
+from ftlab.events import Checkpoint, Event, Log, Status
 from ftlab.job import LocalOptions
 from ftlab.processes import loading
-from ftlab.runs import Run
+from ftlab.run import Run
 from ftlab.train.base_files import with_base
+from ftlab.train.checkpoints import copy_tuned, keep_only
 from ftlab.train.device import OUT_OF_MEMORY, chosen_device, is_out_of_memory, usable
+from ftlab.train.saving import NO_ROOM, Pace, Saving
 
 
 def main() -> int:
@@ -32,39 +37,54 @@ def main() -> int:
     arguments = parser.parse_args()
     run = Run(arguments.run)
     if arguments.lock is None:
-        run.lock()
-    if run.state.ended and run.history.status is not None:
-        print(f"{run.id} is {run.status} already; a run runs once. Submit the job again.")
-        return 1
+        try:
+            run.begin()
+        except FtlabError as exc:
+            print(exc)
+            return 1
+    return carry_out(run)
+
+
+def carry_out(run: Run, pace: Pace | None = None) -> int:
+    """Run a run whose lock is held, to its end or its pause; the exit status of the process."""
+    note_birth(run.lock_file, os.getpid())
     asked = _listen(run)
     writer = run.writer()
     try:
-        return _train(run, writer, asked)
+        for event in _events(run, writer, asked, pace):
+            writer.append(event)
+        return 0
     except FtlabError as exc:
-        writer.append(Status(status="failed", detail=str(exc)))
+        _say_failed(run, writer, str(exc))
     except Exception as exc:
-        traceback.print_exc()
-        detail = OUT_OF_MEMORY if is_out_of_memory(exc) else _unexpected(exc)
-        writer.append(Status(status="failed", detail=detail))
+        _say_failed(run, writer, _in_words(exc))
+        with contextlib.suppress(OSError):  # the log may be on a full disk
+            traceback.print_exc()
     finally:
         writer.close()
     return 1
 
 
-def _train(run: Run, writer: EventWriter, asked: Callable[[], str | None]) -> int:
+def _events(
+    run: Run, writer: EventWriter, asked: Callable[[], str | None], pace: Pace | None
+) -> Iterator[Event]:
+    """All that happens in this process; what it waits for is written at once."""
     job = with_base(run.job, writer.append, asked)
     if job is None:
-        writer.append(Status(status="cancelled", detail="cancelled before it began"))
-        return 0
+        yield from _ended_waiting(run, asked())
+        return
     device = chosen_device(LocalOptions(**job.options))
 
     def waiting(holder: str) -> None:
         writer.append(Status(status="queued", detail=f"waiting for {device}, used by {holder}"))
 
+    if asked() is not None:
+        yield from _ended_waiting(run, asked())
+        return
     with lease(device, run.id, waiting, lambda: asked() is not None) as granted:
         if not granted:
-            writer.append(Status(status="cancelled", detail="cancelled before it began"))
-            return 0
+            yield from _ended_waiting(run, asked())
+            return
         with loading():
             import peft  # noqa: F401
             from transformers import AutoModelForCausalLM  # noqa: F401
@@ -72,24 +92,54 @@ def _train(run: Run, writer: EventWriter, asked: Callable[[], str | None]) -> in
             from ftlab.train.loop import train
         device, problem = usable(device)
         if problem:
-            writer.append(Log(level="warning", text=problem))
-        for event in train(job, run.adapter, device, asked):
-            writer.append(event)
-    return 0
+            yield Log(level="warning", text=problem)
+        saving = Saving(run.checkpoints, pace)
+        yield from train(job, run.adapter, device, asked, saving, run.history.attempt)
+
+
+def _ended_waiting(run: Run, request: str | None) -> Iterator[Event]:
+    """What becomes of a run that was asked to end before it had its device: nothing is loaded."""
+    saving = Saving(run.checkpoints)
+    position, newest, _ = saving.newest()
+    if request == "pause":
+        yield Status(status="paused", detail=f"paused at step {position.step:,}")
+    elif request == "cancel" or newest is None:
+        keep_only(saving.folder, ())
+        yield Status(status="cancelled", detail="cancelled before it began")
+    else:
+        copy_tuned(saving.best(run.job.spec, position) or newest, run.adapter)
+        yield Checkpoint(step=position.step, ref=run.adapter.name)
+        yield Status(status="completed", detail=f"stopped at step {position.step:,}")
+
+
+def _say_failed(run: Run, writer: EventWriter, text: str) -> None:
+    """Write it into the log; where that can't be written, beside it."""
+    try:
+        writer.append(Status(status="failed", detail=text))
+    except OSError:
+        with contextlib.suppress(OSError):  # the folder may be gone
+            note_words(run.lock_file, text)
 
 
 def _listen(run: Run) -> Callable[[], str | None]:
     """What was asked of the run, by its request file or by a signal.
 
-    SIGTERM and Ctrl-C ask it to stop: what was learned until then is kept.
+    SIGTERM and Ctrl-C ask it to pause: its state is saved, and it can go on later.
     """
     signalled = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: signalled.set())
-    return lambda: run.asked() or ("stop" if signalled.is_set() else None)
+    return lambda: run.asked() or ("pause" if signalled.is_set() else None)
 
 
-def _unexpected(exc: Exception) -> str:
+def _in_words(exc: Exception) -> str:
+    if is_out_of_memory(exc):
+        return OUT_OF_MEMORY
+    if isinstance(exc, OSError) and exc.errno in NO_ROOM:
+        return (
+            f"There is no room in the run's folder ({exc.strerror}); a run needs some for its "
+            "events and its weights. Make room, and resume it."
+        )
     return (
         f"The trainer failed unexpectedly ({type(exc).__name__}: {exc}). The whole trace is in the "
         "run's log.txt; nothing else was changed."

@@ -1,45 +1,191 @@
-"""What was tuned, on disk: written whole or not at all, with a manifest of hashes."""
+"""Folders of weights on disk: written whole or not at all, with a manifest of hashes.
+
+A run's checkpoints lie beside each other, one folder for each step, and each can be loaded by peft
+or transformers as it is.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import shutil
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ftlab.files import sha256_of
+from ftlab.run import CHECKPOINT, checkpoint_steps
+from ftlab.train.position import Position
 
 MANIFEST = "manifest.json"
+POSITION = "training.json"
+OPTIMIZER, OPTIMIZER_REST = "optimizer.safetensors", "optimizer.json"
+GENERATORS = "generators.json"
+REFERENCES = "references.safetensors"
+OF_TRAINING = (POSITION, OPTIMIZER, OPTIMIZER_REST, GENERATORS, REFERENCES)
+"""Files of a checkpoint that only a training that goes on needs."""
+STAGED, GONE = ".tmp-", ".gone-"
 TOKENIZER_FILES = (
     *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"),
     "chat_template.jinja",
 )
 
 
+# --- one folder ------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def written_whole(folder: Path) -> Iterator[Path]:
+    """A new folder to fill. It takes the place of `folder` when everything in it is on disk for
+    good, and leaves nothing behind when something goes wrong."""
+    staged = folder.with_name(STAGED + folder.name)
+    shutil.rmtree(staged, ignore_errors=True)
+    try:
+        with _as_os_error():
+            staged.mkdir()
+            yield staged
+            _write_manifest(staged)
+        for path in (*staged.iterdir(), staged):
+            _sync(path)
+        if folder.exists():
+            _remove(folder)
+        staged.rename(folder)
+        _sync(folder.parent)
+    except OSError:
+        shutil.rmtree(staged, ignore_errors=True)  # on a full disk it takes room
+        raise
+
+
+def damage(folder: Path) -> str:
+    """What of a folder is not as it was written, as the rest of a sentence; empty if all is."""
+    try:
+        text = (folder / MANIFEST).read_bytes().decode()
+        listed = json.loads(text)
+        if _as_text(listed) != text or not listed:
+            return f"its {MANIFEST} is not as it was written"
+        changed = [name for name, entry in listed.items() if _described(folder / name) != entry]
+    except FileNotFoundError as exc:
+        return f"its {Path(exc.filename).name} is missing"
+    except (OSError, ValueError, AttributeError):
+        return f"its {MANIFEST} can't be read"
+    return f"its {changed[0]} is not as it was written" if changed else ""
+
+
 def save_tuned(model: Any, folder: Path, base: Path) -> None:
     """Save an adapter in peft's format, or a whole model in transformers', with the tokenizer of
-    the `base` folder and how to load both.
+    the `base` folder and how to load both."""
+    with written_whole(folder) as staged:
+        write_tuned(model, staged, base)
 
-    The folder appears when everything in it is on disk for good.
-    """
-    staged = folder.with_name(f".{folder.name}.new")
-    shutil.rmtree(staged, ignore_errors=True)
-    model.save_pretrained(staged, safe_serialization=True)
+
+def write_tuned(model: Any, folder: Path, base: Path) -> None:
+    """Write what `save_tuned` saves into a folder that is there."""
+    model.save_pretrained(folder, safe_serialization=True)
     for name in TOKENIZER_FILES:
         if (base / name).is_file():
-            shutil.copyfile(base / name, staged / name)
-    card = _ADAPTER_CARD if (staged / "adapter_config.json").exists() else _MODEL_CARD
-    (staged / "README.md").write_text(card.format(base=base), encoding="utf-8")
-    manifest = {file.name: _described(file) for file in sorted(staged.iterdir())}
-    (staged / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
-    for file in staged.iterdir():
-        _sync(file)
-    _sync(staged)
-    if folder.exists():
-        shutil.rmtree(folder)
-    staged.rename(folder)
-    _sync(folder.parent)
+            shutil.copyfile(base / name, folder / name)
+    card = _ADAPTER_CARD if (folder / "adapter_config.json").exists() else _MODEL_CARD
+    (folder / "README.md").write_text(card.format(base=base), encoding="utf-8")
+
+
+def copy_tuned(checkpoint: Path, folder: Path) -> None:
+    """Save what was tuned as a checkpoint has it."""
+    with written_whole(folder) as staged:
+        for file in checkpoint.iterdir():
+            if file.name not in (MANIFEST, *OF_TRAINING):
+                shutil.copyfile(file, staged / file.name)
+
+
+# --- the checkpoints of a run ----------------------------------------------------------------
+
+
+class Newest(NamedTuple):
+    """From where a run goes on."""
+
+    position: Position
+    folder: Path | None
+    """None: nothing whole is there, and training begins anew."""
+    problems: list[str]
+    """What is to be said about newer checkpoints that are damaged."""
+
+
+def newest_whole(folder: Path) -> Newest:
+    """The newest checkpoint that is as it was written. Takes away what a killed process left half
+    written or half removed."""
+    for pattern in (STAGED, GONE):
+        for left in folder.glob(f"{pattern}*"):
+            shutil.rmtree(left, ignore_errors=True)
+    problems = list[str]()
+    for step in reversed(checkpoint_steps(folder)):
+        found = folder / CHECKPOINT.format(step)
+        problem = damage(found)
+        if not problem:
+            position = _position(found)
+            if position is not None and position.step == step:
+                return Newest(position, found, problems)
+            problem = f"its {POSITION} is none of this step, or of another ftlab"
+        problems.append(
+            f"Checkpoint {found.name} is damaged ({problem}); a run goes on from whole ones alone. "
+            "It is passed over."
+        )
+    return Newest(Position(), None, problems)
+
+
+def keep_only(folder: Path, steps: Collection[int]) -> None:
+    """Remove the checkpoints of all other steps."""
+    for step in checkpoint_steps(folder):
+        if step not in steps:
+            _remove(folder / CHECKPOINT.format(step))
+
+
+def _position(checkpoint: Path) -> Position | None:
+    try:
+        return Position.model_validate_json((checkpoint / POSITION).read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def _remove(folder: Path) -> None:
+    """Out of sight first: a process that is killed here leaves no half of it under its name."""
+    gone = folder.with_name(GONE + folder.name)
+    shutil.rmtree(gone, ignore_errors=True)
+    folder.rename(gone)
+    shutil.rmtree(gone)
+
+
+@contextlib.contextmanager
+def _as_os_error() -> Iterator[None]:
+    """safetensors wraps the system's errors in one of its own."""
+    try:
+        yield
+    except Exception as exc:
+        found = re.search(r"(?:os error|Os \{ code:) (\d+)", str(exc))
+        if not found or isinstance(exc, OSError):
+            raise
+        raise OSError(int(found[1]), os.strerror(int(found[1]))) from exc
+
+
+def _write_manifest(folder: Path) -> None:
+    listed = {file.name: _described(file) for file in sorted(folder.iterdir())}
+    (folder / MANIFEST).write_text(_as_text(listed), encoding="utf-8")
+
+
+def _as_text(manifest: Any) -> str:
+    return json.dumps(manifest, indent=1)
+
+
+def _described(file: Path) -> dict[str, Any]:
+    return {"bytes": file.stat().st_size, "sha256": sha256_of(file)}
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 _ADAPTER_CARD = """\
@@ -77,15 +223,3 @@ tokenizer = AutoTokenizer.from_pretrained(folder)
 model = AutoModelForCausalLM.from_pretrained(folder)
 ```
 """
-
-
-def _described(file: Path) -> dict[str, Any]:
-    return {"bytes": file.stat().st_size, "sha256": sha256_of(file)}
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

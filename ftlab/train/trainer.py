@@ -51,6 +51,11 @@ class Trainer:
     def device(self) -> str:
         return self.scorer.device
 
+    @property
+    def works_ahead(self) -> bool:
+        """Whether a step goes on by itself once it is launched."""
+        return self.device.startswith("cuda")
+
     @cached_property
     def method(self) -> Method:
         return method_of(self.spec)

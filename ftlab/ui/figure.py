@@ -27,7 +27,7 @@ class LiveFigure(go.FigureWidget):
         figure: Any = self
         run_figure(figure)
         self._config = {**figure._config, **MODE_BAR}
-        self._sent: dict[str, tuple[int, int]] = {}
+        self._sent: dict[str, tuple[int, ...]] = {}
         self._is_made = True
 
     def get_state(self, key: Any = None, drop_defaults: bool = False) -> Any:  # noqa: FBT001, FBT002
@@ -46,7 +46,7 @@ class LiveFigure(go.FigureWidget):
         changed = {}
         for place, name in enumerate(TRACES):
             points = history.series.get(name, {})
-            mark = (hash(run_id), len(points))
+            mark = (hash(run_id), len(history.statuses), len(points))
             if self._sent.get(name) != mark:
                 self._sent[name] = mark
                 changed[place] = as_arrays(points)

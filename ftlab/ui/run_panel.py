@@ -1,4 +1,4 @@
-"""The Run panel: progress, curves, and the buttons that end a run."""
+"""The Run panel: progress, curves, and the buttons that pause, resume and end a run."""
 
 from __future__ import annotations
 
@@ -11,12 +11,23 @@ import ipywidgets as widgets
 from ftlab.eventlog import History
 from ftlab.html import escaped, progress_bar, short
 from ftlab.issues import SHAPES
-from ftlab.runs import Run, RunState
+from ftlab.run import Run, RunState
 from ftlab.ui.guard import guarded
 from ftlab.ui.state import State
 
 RECENT_STEPS = 20
-MARKS = {"running": "●", "queued": "○", "completed": "✓", "failed": "▲", "cancelled": "■"}
+MARKS = {
+    **{"running": "●", "queued": "○", "paused": "‖"},
+    **{"completed": "✓", "failed": "▲", "cancelled": "■"},
+}
+LIVE = ("running", "queued")
+TOLD = {
+    "pause": "The run pauses after the step it is in. Its device is free then.",
+    "resume": "The run goes on from its newest whole checkpoint.",
+    "stop": "The run ends after the step it is in and keeps what it has learned.",
+    "cancel": "The run ends after the step it is in and keeps nothing.",
+}
+UNDER_WAY = {"pause": "It pauses after this step.", "stop": "It ends after this step."}
 
 
 class RunPanel(widgets.VBox):
@@ -27,9 +38,18 @@ class RunPanel(widgets.VBox):
         self.choice = widgets.Dropdown(description="run", options=[])
         self.empty = widgets.HTML("No run yet. The Job tab has the button that starts one.")
         self.head = widgets.HTML()
-        self.stop = widgets.Button(description="Stop and keep")
-        self.cancel = widgets.Button(description="Cancel", tooltip="End the run and keep nothing")
-        self.buttons = widgets.HBox([self.stop, self.cancel]).add_class("ft-row")
+        self.pause, self.resume, self.stop, self.cancel = (
+            self._button(description, request, tooltip)
+            for description, request, tooltip in (
+                ("Pause", "pause", "Save its state, end its process and free the device"),
+                ("Resume", "resume", "Go on in a new process"),
+                ("Stop and keep", "stop", "End the run and keep what it has learned"),
+                ("Cancel", "cancel", "End the run and keep nothing"),
+            )
+        )
+        self.reason = widgets.HTML(layout={"align_self": "center"})
+        buttons = [self.pause, self.resume, self.stop, self.cancel, self.reason]
+        self.buttons = widgets.HBox(buttons).add_class("ft-row")
         self.log_scale = widgets.Checkbox(description="logarithmic loss", indent=False)
         self.plot = widgets.VBox().add_class("ft-plot")
         self.log_view = widgets.HTML()
@@ -38,8 +58,6 @@ class RunPanel(widgets.VBox):
         )
         self.add_class("ft-panel")
         self._figure: Any = None
-        self.stop.on_click(guarded(state.tell, lambda _: self._ask("stop")))
-        self.cancel.on_click(guarded(state.tell, lambda _: self._ask("cancel")))
         self.log_scale.observe(guarded(state.tell, lambda _: self._scale()), "value")
         self.choice.observe(guarded(state.tell, self._chosen), "value")
         state.observe(guarded(state.tell, lambda _: self.refresh_choice()), ["runs", "selected"])
@@ -51,11 +69,17 @@ class RunPanel(widgets.VBox):
         if change.new is not None and change.new != self.state.selected:
             self.state.select(change.new)
 
+    def _button(self, description: str, request: str, tooltip: str) -> widgets.Button:
+        button = widgets.Button(description=description, tooltip=tooltip)
+        button.on_click(guarded(self.state.tell, lambda _: self._ask(request)))
+        return button
+
     def _ask(self, request: str) -> None:
         run = self.state.run
         if run is not None:
             getattr(run, request)()
-            self.state.tell("tip", "The run ends after the step it is in.")
+            self.state.tell("tip", TOLD[request])
+            self.refresh()
 
     def refresh_choice(self) -> None:
         """Offer the runs there are."""
@@ -74,10 +98,28 @@ class RunPanel(widgets.VBox):
             return
         history, state = run.history, run.state
         self.head.value = head_html(run, history, state)
-        self.buttons.layout.display = "none" if state.ended else None
+        self._offer(run, state)
         self.log_view.value = log_html(history)
         if history.series:
             self._draw(history, run.id)
+
+    def _offer(self, run: Run, state: RunState) -> None:
+        """The buttons that do something now; one that can't says why beside it."""
+        live, over = state.status in LIVE, state.status in ("completed", "cancelled")
+        asked = run.asked() if live else None
+        self.buttons.layout.display = "none" if over else None
+        self.pause.layout.display = None if live else "none"
+        self.pause.disabled = asked is not None
+        self.resume.layout.display = "none" if live else None
+        self.resume.disabled = bool(run.why_not_resume)
+        self.stop.layout.display = None if live or run.has_checkpoint else "none"
+        self.stop.disabled = asked in ("stop", "cancel")
+        self.cancel.layout.display = "none" if state.status == "failed" else None
+        self.cancel.disabled = asked == "cancel"
+        said = UNDER_WAY.get(asked or "", "It is being cancelled." if asked else "")
+        if not live and not over:
+            said = run.why_not_resume or f"It goes on {run.resumes_from}."
+        self.reason.value = f"<span>{escaped(said)}</span>" if said else ""
 
     def _scale(self) -> None:
         if self._figure is not None:
@@ -96,7 +138,9 @@ def head_html(run: Run, history: History, state: RunState) -> str:
     """State, progress and losses in words."""
     total = history.n_steps or 0
     step = history.last_step
-    level = {"failed": "error", "cancelled": "warning"}.get(state.status, "tip")
+    level = {"failed": "error", "cancelled": "warning", "paused": "warning"}.get(
+        state.status, "tip"
+    )
     parts = [f'<b class="ft-{level}">{MARKS.get(state.status, "●")} {state.status}</b>']
     if total:
         parts.append(f"step {step:,} of {total:,}")
@@ -105,7 +149,7 @@ def head_html(run: Run, history: History, state: RunState) -> str:
             parts.append(f"{title} {short(value)}")
     if (right := history.latest("rewards_accuracy")) is not None:
         parts.append(f"{right:.0%} of pairs ranked right")
-    if not state.ended and (left := seconds_left(history)) is not None:
+    if state.status == "running" and (left := seconds_left(history)) is not None:
         parts.append(f"{_duration(left)} left")
     line = " · ".join(parts)
     bar = progress_bar(step / total) if total and not state.ended else ""

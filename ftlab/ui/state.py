@@ -11,7 +11,7 @@ from traitlets import Bool, Float, Int, Tuple, Unicode
 from ftlab.data.report import DataReport
 from ftlab.errors import FtlabError
 from ftlab.providers import submit
-from ftlab.runs import Run, RunState
+from ftlab.run import Run, RunState
 from ftlab.spec import JobSpec, parse
 from ftlab.ui.form_state import FormState
 from ftlab.ui.pump import PUMP
@@ -211,6 +211,7 @@ class State(FormState):
                 return
             history, state = self.run.history, self.run.state
             seen = (state, history.last_step, len(history.statuses), len(history.logs))
+            seen = (*seen, self.run.asked())
             seen = (*seen, *(len(points) for points in history.series.values()))
             if seen != self._seen:
                 self._tell_end(self._seen, state)
@@ -219,9 +220,10 @@ class State(FormState):
 
     def _tell_end(self, seen: tuple[Any, ...], state: RunState) -> None:
         """Say how a run ended that was seen running."""
-        if not seen or seen[0].ended or not state.ended:
+        if not seen or _rests(seen[0]) or not _rests(state):
             return
         ends = {
+            "paused": ("tip", "The run is paused and its device is free. Resume goes on with it."),
             "completed": ("tip", "The run is complete. The Try tab has both models."),
             "cancelled": ("warning", "The run was cancelled; nothing was kept."),
         }
@@ -240,3 +242,8 @@ class State(FormState):
         if any(getattr(given, name) and name not in self.reports for name in SCANNED):
             return CANCELLED if self.scan_failure == CANCELLED else NOT_SCANNED
         return ""
+
+
+def _rests(state: RunState) -> bool:
+    """Whether no process runs it."""
+    return state.ended or state.status == "paused"

@@ -15,7 +15,7 @@ import pytest
 import ftlab
 from ftlab import devices
 from ftlab.data.report import scan
-from ftlab.errors import InvalidSpec, MissingExtra
+from ftlab.errors import InvalidSpec, MissingExtra, RunError
 from ftlab.eventlog import EventReader
 from ftlab.events import Checkpoint, Metrics
 from ftlab.providers import get_provider, submit
@@ -159,22 +159,44 @@ def test_cancelling_keeps_nothing(files, tmp_path):
     assert not run.adapter.exists()
 
 
-def test_a_signal_to_end_is_a_stop(files, tmp_path):
+def test_a_signal_to_end_is_a_pause_and_the_device_is_free(files, tmp_path):
     run = submit(long_job(files), folder=tmp_path)
     wait_for_step(run, 2)
     os.kill(process_of(run), signal.SIGTERM)
+    assert run.wait(60).status == "paused"
+    assert not run.is_alive
+    assert submit(job(files), folder=tmp_path).wait(120).status == "completed"
+    paused_at = run.history.last_step
+    assert run.resume() is run
+    wait_for_step(run, paused_at + 2)
+    run.stop()
     assert run.wait(60).status == "completed"
-    assert run.adapter.exists()
+    steps = list(run.history.series["train_loss"])
+    assert steps == list(range(1, len(steps) + 1))
+    with pytest.raises(RunError, match=r"completed already; paused and failed runs.*Start a new"):
+        run.resume()
 
 
-def test_a_killed_trainer_has_failed_and_frees_the_device(files, tmp_path):
-    run = submit(long_job(files), folder=tmp_path)
+def test_a_killed_trainer_says_so_frees_the_device_and_can_go_on(files, tmp_path):
+    run = submit(job(files, n_epochs=30), folder=tmp_path)
     wait_for_step(run, 2)
     os.kill(process_of(run), signal.SIGKILL)
     state = run.wait(20)
     assert state.status == "failed"
-    assert "without saying why" in state.detail
+    wait_until(lambda: "ended by SIGKILL" in run.state.detail)
+    assert "can go on from its beginning. Resume it" in run.state.detail
     assert submit(job(files), folder=tmp_path).wait(120).status == "completed"
+    assert run.resume().wait(120).status == "completed"
+    assert list(run.history.series["train_loss"]) == list(range(1, 181))
+
+
+def test_a_run_that_waits_for_the_device_can_be_paused(files, tmp_path):
+    with devices.lease("cpu", "the test"):
+        run = submit(job(files), folder=tmp_path)
+        wait_until(lambda: "waiting for" in run.state.detail, seconds=60)
+        run.pause()
+        assert run.wait(20) == ("paused", "paused at step 0")
+    assert run.resume().wait(120).status == "completed"
 
 
 def test_a_second_run_waits_for_the_device_and_can_be_cancelled(files, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -59,12 +60,59 @@ def test_a_run_shows_progress_curves_and_log(state, tmp_path):
     assert "Training on cpu" in panel.log_view.value
     assert panel.buttons.layout.display is None
     assert list(panel._figure.data[0].x) == list(range(1, 11))
-    import os
-
     os.close(lock)
     state.tick()
     assert "failed" in panel.head.value
-    assert panel.buttons.layout.display == "none"
+    assert shown_buttons(panel) == {"Resume"}
+    assert "goes on from its beginning" in panel.reason.value
+
+
+def shown_buttons(panel):
+    """What can be pressed."""
+    if panel.buttons.layout.display == "none":
+        return set()
+    buttons = (panel.pause, panel.resume, panel.stop, panel.cancel)
+    return {b.description for b in buttons if b.layout.display != "none" and not b.disabled}
+
+
+def test_a_run_is_paused_and_resumed_by_its_buttons(state, tmp_path, monkeypatch):
+    panel = RunPanel(state)
+    run = make_run(tmp_path / "runs", Status(status="running", n_steps=40))
+    lock = run.lock()
+    state.find_run()
+    assert shown_buttons(panel) == {"Pause", "Stop and keep", "Cancel"}
+    panel.pause.click()
+    assert run.asked() == "pause"
+    assert shown_buttons(panel) == {"Stop and keep", "Cancel"}
+    assert "pauses after this step" in panel.reason.value
+    (run.checkpoints / "step-00000012").mkdir(parents=True)
+    run.say("paused", "paused at step 12 of 40")
+    os.close(lock)
+    state.tick()
+    assert shown_buttons(panel) == {"Resume", "Stop and keep", "Cancel"}
+    assert "goes on from step 12" in panel.reason.value
+    assert "paused at step 12 of 40" in panel.head.value
+    assert "device is free" in state.message[1]
+    started = []
+    monkeypatch.setattr("ftlab.attempts.start", lambda run: started.append(run.id))
+    panel.resume.click()
+    assert started == [run.id]
+
+
+def test_a_run_of_another_provider_says_why_it_can_not_be_resumed(state, tmp_path):
+    panel = RunPanel(state)
+    run = Run.create(Job(spec=JobSpec(model="m"), provider="cloud"), tmp_path / "runs")
+    run.say("paused")
+    state.find_run()
+    assert panel.resume.disabled
+    assert "runs at cloud" in panel.reason.value
+
+
+def test_a_completed_run_has_no_buttons(state, tmp_path):
+    panel = RunPanel(state)
+    make_run(tmp_path / "runs", Status(status="completed"))
+    state.find_run()
+    assert shown_buttons(panel) == set()
 
 
 def test_stop_and_cancel_ask_the_run(state, tmp_path):
@@ -76,8 +124,6 @@ def test_stop_and_cancel_ask_the_run(state, tmp_path):
     assert run.asked() == "stop"
     panel.cancel.click()
     assert run.asked() == "cancel"
-    import os
-
     os.close(lock)
 
 
@@ -163,8 +209,6 @@ def test_a_live_run_opens_by_itself(tmp_path):
     bench = Workbench(folder=tmp_path / "runs")
     assert bench.run.id == run.id
     assert bench.tabs.selected_index == list(PANELS).index("run")
-    import os
-
     os.close(lock)
 
 

@@ -1,0 +1,119 @@
+"""The processes of a run: one at a time, and each that goes on is an attempt of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from functools import partial
+from typing import TYPE_CHECKING
+
+from ftlab.asking import Request, ask, forget
+from ftlab.endings import note_exit
+from ftlab.errors import RunError
+from ftlab.eventlog import EventWriter
+from ftlab.events import Status
+from ftlab.processes import spawn, try_lock
+
+if TYPE_CHECKING:
+    from ftlab.run import Run
+
+PROCESSES = {"local": "ftlab.train"}
+"""Provider → the module whose process goes on from a run's own checkpoints."""
+LOCK_PATIENCE = 1.0  # seconds; who only looks whether a run lives holds its lock for an instant
+PROCESS_PATIENCE = 15.0  # seconds; a process that has paused still has torch to take down
+
+
+def module_of(run: Run) -> str | None:
+    """What runs a run; None where its provider starts its runs itself."""
+    with contextlib.suppress(RunError):  # a damaged job is told of where it is read
+        return PROCESSES.get(run.job.provider)
+    return None
+
+
+def start(run: Run, *requests: Request) -> None:
+    """Start a process, which holds the run's lock from birth and finds these requests."""
+    module = module_of(run)
+    assert module is not None, "its provider starts it"
+    handle = begin(run)
+    try:
+        for request in requests:
+            ask(run.request_file, request)
+        spawn(module, [str(run.path)], run.log_file, handle, partial(_note_exit, run))
+    except OSError as exc:
+        run.say("failed", f"The trainer could not be started ({exc}).")
+        raise
+    finally:
+        os.close(handle)
+
+
+def begin(run: Run) -> int:
+    """Take the lock for another attempt and return its handle."""
+    handle = lock(run, PROCESS_PATIENCE if run.is_paused else LOCK_PATIENCE)
+    try:
+        _begin(run)
+    except OSError as exc:
+        os.close(handle)
+        raise RunError(
+            f"Run {run.id} could not begin ({exc.strerror}); its folder must take new lines. "
+            "Make room on the disk, and start it again."
+        ) from exc
+    except RunError:
+        os.close(handle)
+        raise
+    return handle
+
+
+def lock(run: Run, patience: float = LOCK_PATIENCE) -> int:
+    """Take the run's lock and return its handle. Raises RunError when a process keeps it for
+    `patience` seconds."""
+    handle = os.open(run.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    end = time.monotonic() + patience
+    while not try_lock(handle):
+        if time.monotonic() < end:
+            time.sleep(0.01)
+            continue
+        os.close(handle)
+        raise RunError(
+            f"Run {run.id} is being run by another process; a run has one at a time. "
+            "Wait for it, or stop it."
+        )
+    return handle
+
+
+def why_not_resume(run: Run) -> str:
+    """Why a run can't go on now; empty when it can."""
+    status = run.status
+    if status in ("completed", "cancelled"):
+        return (
+            f"Run {run.id} is {status} already; paused and failed runs can go on. Start a new one."
+        )
+    if status not in ("paused", "failed"):
+        return (
+            f"Run {run.id} is {status}; paused and failed runs can go on. "
+            "Pause it first, or wait for it."
+        )
+    if module_of(run) is None:
+        return (
+            f"Run {run.id} runs at {run.job.provider}; runs of {', '.join(PROCESSES)} can be "
+            "resumed. Start a new one."
+        )
+    return ""
+
+
+def _begin(run: Run) -> None:
+    last = run.history.status
+    if last is not None and last.status in ("completed", "cancelled"):
+        raise RunError(f"{run.id} is {last.status} already; a run runs once. Submit the job again.")
+    forget(run.request_file)
+    writer = EventWriter(run.event_file, run.history.attempt + 1)
+    try:
+        writer.append(Status(status="queued", detail="starting"))
+    finally:
+        writer.close()
+
+
+def _note_exit(run: Run, pid: int, status: int) -> None:
+    with contextlib.suppress(OSError):  # the folder may be gone
+        if not run.is_alive:
+            note_exit(run.lock_file, pid, status)

@@ -1,0 +1,335 @@
+"""Run: a folder with a job and its events. Everything that displays a run reads this folder.
+
+A run outlives the cell, the page and the kernel; its state is computed from its event log and
+from whether a process holds its lock, never from memory.
+"""
+
+# pyright: reportMissingTypeStubs=false
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ftlab import attempts
+from ftlab.asking import Request, ask, asked
+from ftlab.endings import how_it_ended
+from ftlab.errors import RunError
+from ftlab.eventlog import EventReader, EventWriter, History
+from ftlab.events import ENDED, Event, RunStatus, Status
+from ftlab.job import Job
+from ftlab.processes import is_locked
+from ftlab.run_html import run_html
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+POLL = 0.1  # seconds
+LAST_WORDS = 400  # characters of the log that a dead run shows
+CHECKPOINT = "step-{:08}"
+"""The folder of the state after so many steps."""
+
+
+class RunState(NamedTuple):
+    """Where a run stands, and why."""
+
+    status: RunStatus
+    detail: str = ""
+
+    @property
+    def ended(self) -> bool:
+        return self.status in ENDED
+
+
+class Run:
+    """One run. Reading is safe from any thread and any process; only its process writes events."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        if not self._job_file.is_file():
+            raise RunError(
+                f"{self.path} is not a run; a run is a folder with a job.json. "
+                "Give the folder of a run, or its id to ftlab.attach()."
+            )
+        self._unread = EventReader(self.event_file)
+        self._reader = EventReader(self.event_file)
+        self._history = History()
+        self._mutex = threading.Lock()
+
+    @classmethod
+    def create(cls, job: Job, folder: Path) -> Run:
+        """A new run folder, not started yet."""
+        folder.mkdir(parents=True, exist_ok=True)
+        name = re.sub(r"[^a-z0-9]+", "-", (job.spec.suffix or "run").lower()).strip("-") or "run"
+        stamp = job.created_at.astimezone().strftime("%Y%m%d-%H%M%S")
+        path = folder / f"{stamp}-{name[:32]}-{secrets.token_hex(2)}"
+        path.mkdir(mode=0o700)
+        staged = path / "job.json.new"
+        staged.write_text(job.model_dump_json(indent=1, exclude_unset=False), encoding="utf-8")
+        staged.rename(path / "job.json")
+        return cls(path)
+
+    # --- the folder: only this class knows the names in it -----------------------------------
+
+    @property
+    def id(self) -> str:
+        return self.path.name
+
+    @property
+    def _job_file(self) -> Path:
+        return self.path / "job.json"
+
+    @property
+    def event_file(self) -> Path:
+        """What its process has reported."""
+        return self.path / "events.jsonl"
+
+    @property
+    def request_file(self) -> Path:
+        """What people ask of it."""
+        return self.path / "requests.jsonl"
+
+    @property
+    def lock_file(self) -> Path:
+        """Held by its process, and what is known of that one."""
+        return self.path / "lock"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of the states of its training."""
+        return self.path / "checkpoints"
+
+    @property
+    def log_file(self) -> Path:
+        """What the run's process printed."""
+        return self.path / "log.txt"
+
+    @property
+    def adapter(self) -> Path:
+        """What was tuned: the adapter in peft's format, or the whole model where all weights
+        train. It exists once the run has saved it."""
+        with contextlib.suppress(RunError):  # a damaged job is told of where it is read
+            if self.job.spec.lora is False:
+                return self.path / "model"
+        return self.path / "adapter"
+
+    @property
+    def tuned_in_words(self) -> str:
+        """What was tuned and where it lies, for a person."""
+        what = "The tuned model" if self.adapter.name == "model" else "The adapter"
+        return f"{what} is in {self.adapter}"
+
+    @cached_property
+    def job(self) -> Job:
+        """The job. Raises RunError when its file is damaged or of a newer ftlab."""
+        try:
+            return Job.model_validate_json(self._job_file.read_bytes())
+        except (OSError, ValueError) as exc:
+            raise RunError(
+                f"{self._job_file} can't be read ({_first_line(exc)}); it holds a job as "
+                "this ftlab or an older one writes it. Read it with the ftlab that wrote it, or "
+                "move the run's folder away."
+            ) from exc
+
+    # --- reading -----------------------------------------------------------------------------
+
+    def new_events(self) -> list[Event]:
+        """Events since the last call on this object."""
+        with self._mutex:
+            return self._unread.new_events()
+
+    @property
+    def history(self) -> History:
+        """What all events up to now add up to."""
+        with self._mutex:
+            for event in self._reader.new_events():
+                self._history.add(event)
+            return self._history
+
+    @property
+    def state(self) -> RunState:
+        """Queued, running, completed, … A process that died in the middle has failed."""
+        alive = self.is_alive  # before the log: whoever is dead by now has written its last event
+        last = self.history.status
+        if last is None:
+            return RunState("queued") if alive else RunState("failed", self._last_words())
+        if last.status in ENDED or last.status == "paused" or alive:
+            return RunState(last.status, last.detail)
+        return RunState("failed", self._last_words())
+
+    @property
+    def status(self) -> RunStatus:
+        return self.state.status
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether a process holds the run's lock; the system drops it when that process dies."""
+        return is_locked(self.lock_file)
+
+    def metrics(self) -> DataFrame:
+        """All metrics by step, as a pandas DataFrame."""
+        import pandas as pd
+
+        frame = pd.DataFrame(self.history.series).sort_index()
+        return frame.rename_axis("step")
+
+    def follow(self, poll: float = POLL) -> Iterator[Event]:
+        """Events as they come, from those not read yet, until the run has ended or paused."""
+        while True:
+            ended = not self.is_alive
+            yield from self.new_events()
+            if ended:
+                return
+            time.sleep(poll)
+
+    def wait(self, timeout: float | None = None) -> RunState:
+        """Block until the run has ended or paused. Raises TimeoutError after `timeout` seconds."""
+        end = None if timeout is None else time.monotonic() + timeout
+        while not (state := self.state).ended and (state.status != "paused" or self.is_alive):
+            if end is not None and time.monotonic() > end:
+                raise TimeoutError(f"Run {self.id} is still {state.status} after {timeout} s.")
+            time.sleep(POLL)
+        return state
+
+    def _last_words(self) -> str:
+        """How a process that wrote no end has ended, and what can be done."""
+        ending = how_it_ended(self.lock_file)
+        words = "" if ending.is_clear else self._end_of_log()
+        return f"{ending.text} {self._way_on}{words}"
+
+    def _end_of_log(self) -> str:
+        try:
+            text = self.log_file.read_text(encoding="utf-8", errors="replace").strip()
+        except FileNotFoundError:
+            return ""
+        return f" Its log ends with: {text[-LAST_WORDS:]}" if text else ""
+
+    @property
+    def _way_on(self) -> str:
+        if attempts.module_of(self) is None:
+            return "Such a run can't go on from here. Start a new one."
+        return f"A run can go on {self.resumes_from}. Resume it, or start a new one."
+
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether a state of its training lies in its folder."""
+        return bool(checkpoint_steps(self.checkpoints))
+
+    @property
+    def resumes_from(self) -> str:
+        """From where it would go on, as the end of a sentence."""
+        steps = checkpoint_steps(self.checkpoints)
+        return f"from step {steps[-1]:,}" if steps else "from its beginning"
+
+    # --- asking ------------------------------------------------------------------------------
+
+    def pause(self) -> None:
+        """Ask the run to save its state after the present step and end its process."""
+        self._ask("pause")
+
+    def stop(self) -> None:
+        """Ask the run to end after the present step and keep what it has learned."""
+        resting = self.status in ("paused", "failed")
+        if resting and attempts.module_of(self) and self.has_checkpoint:
+            attempts.start(self, "stop")
+        else:
+            self._ask("stop")
+
+    def cancel(self) -> None:
+        """Ask the run to end after the present step and keep nothing."""
+        if not self.is_paused:
+            self._ask("cancel")
+            return
+        handle = attempts.lock(self, attempts.PROCESS_PATIENCE)
+        self.say("cancelled", "cancelled while it was paused")
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
+        os.close(handle)
+
+    def resume(self) -> Run:
+        """Go on in a new process from the newest whole checkpoint, or from the beginning where
+        there is none; the same run, bit for bit where the machine computes the same."""
+        if self.why_not_resume:
+            raise RunError(self.why_not_resume)
+        attempts.start(self)
+        return self
+
+    @property
+    def is_paused(self) -> bool:
+        return self.state.status == "paused"
+
+    @property
+    def why_not_resume(self) -> str:
+        """Why the run can't go on now; empty when it can."""
+        return attempts.why_not_resume(self)
+
+    def _ask(self, request: Request) -> None:
+        state = self.state
+        if state.ended or state.status == "paused":
+            raise RunError(
+                f"Run {self.id} is {state.status} already; only a live run takes requests. "
+                "Start a new one, or resume it if it is paused or failed."
+            )
+        ask(self.request_file, request)
+
+    def asked(self) -> Request | None:
+        """The strongest request to the present process: cancel, then stop, then pause."""
+        return asked(self.request_file)
+
+    # --- being the process -------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start the run's process, which holds the run's lock from birth."""
+        attempts.start(self)
+
+    def begin(self) -> int:
+        """Begin another attempt in this process, and return the handle of the lock that it took.
+        Raises RunError when a process has it, or the run is over."""
+        return attempts.begin(self)
+
+    def lock(self) -> int:
+        """Take the run's lock and return its file handle, which a child process may inherit.
+
+        Raises RunError when a process has it.
+        """
+        return attempts.lock(self)
+
+    def writer(self) -> EventWriter:
+        """The log's writer; hold the lock."""
+        return EventWriter(self.event_file, max(self.history.attempt, 1))
+
+    def say(self, status: RunStatus, detail: str = "") -> None:
+        """Write one status event; hold the lock."""
+        writer = self.writer()
+        writer.append(Status(status=status, detail=detail))
+        writer.close()
+
+    # --- being seen --------------------------------------------------------------------------
+
+    def __repr__(self) -> str:
+        history = self.history
+        of = f" of {history.n_steps}" if history.n_steps else ""
+        return f"<Run {self.id}: {self.status}, step {history.last_step}{of}>"
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        return {"text/plain": repr(self), "text/html": self._repr_html_()}
+
+    def _repr_html_(self) -> str:
+        return run_html(self)
+
+
+def checkpoint_steps(folder: Path) -> list[int]:
+    """The steps whose states lie in a folder, rising; whether they are whole is not looked at."""
+    found = (re.fullmatch(r"step-(\d+)", path.name) for path in folder.glob("step-*"))
+    return sorted(int(name[1]) for name in found if name)
+
+
+def _first_line(exc: Exception) -> str:
+    return next(iter(str(exc).splitlines()), type(exc).__name__)

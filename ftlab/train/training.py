@@ -1,0 +1,221 @@
+"""A training on its way: its steps, evaluations and states, and what is kept of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ftlab.course import course, rate_at
+from ftlab.errors import FtlabError
+from ftlab.events import Checkpoint, Event, Log, Metrics, Status
+from ftlab.schedule import total_steps
+from ftlab.spec import filled
+from ftlab.train.batches import Examples
+from ftlab.train.checkpoints import copy_tuned, keep_only, save_tuned
+from ftlab.train.model import trainable
+from ftlab.train.position import is_enough, judged
+from ftlab.train.reading import all_steps, sequences_per_step
+from ftlab.train.references import Referred
+from ftlab.train.saving import Saving
+from ftlab.train.states import load_references, load_state
+from ftlab.train.trainer import Trainer
+
+if TYPE_CHECKING:
+    from ftlab.train.loop import Prepared
+
+Asked = Callable[[], str | None]
+"""What a person asked of the run since it began: None, "pause", "stop" or "cancel"."""
+
+
+class Training:
+    """A run on its way, from the step where it stands to its end."""
+
+    def __init__(self, ready: Prepared, asked: Asked, saving: Saving) -> None:
+        self.ready, self.asked, self.saving = ready, asked, saving
+        self.trainer, self.spec = ready.trainer, ready.trainer.spec
+        self._untold: Callable[[], tuple[int, dict[str, float]]] | None = None
+        self.position, self.resumed, self.problems = saving.newest()
+        self.training: Any = self._with_references("training", ready.training)
+        self.validation: Any = self._with_references("validation", ready.validation)
+        spec, per_step = self.spec, sequences_per_step(self.spec)
+        self.n_steps = total_steps(
+            self.training.n_sequences, per_step, spec.n_epochs, spec.max_steps
+        )
+        planned = course(spec, self.n_steps)
+        self.evaluations = {*planned.evaluations} if self.validation else set[int]()
+        self.checkpoints = {*planned.checkpoints}
+
+    # --- the three parts of a run ----------------------------------------------------------------
+
+    def began(self) -> Iterator[Event]:
+        """All that comes before the first step of this process."""
+        for text in (*self.problems, *self.ready.warnings):
+            yield Log(level="warning", text=text)
+        yield _described(self.trainer)
+        if self.resumed is None:
+            yield from self._evaluated()
+            yield from self._rows_looked_at()
+        self.trainer.model.train()
+        torch.manual_seed(filled(self.spec.random_seed, "random_seed"))  # dropout starts here
+        if self.resumed is not None:
+            load_state(self.resumed, self.trainer)
+            yield Log(text=f"Going on from the checkpoint of step {self.position.step:,}.")
+            yield from self._evaluated()
+
+    def steps(self) -> Iterator[Event]:
+        """All steps from here on, with the evaluations and checkpoints between them."""
+        for rows in all_steps(self.spec, self.training, self.n_steps, self.position.step):
+            if self.asked() is not None or self.stops_early:
+                return
+            yield from self._step(rows)
+            yield from self._evaluated()
+            yield from self._saved_if_due()
+
+    def ended(self, adapter: Path) -> Iterator[Event]:
+        """Keep what is to be kept, and say how the run ended."""
+        yield from self._told()
+        request, step = self.asked(), self.position.step
+        of = f"at step {step:,} of {self.n_steps:,}"
+        if request == "cancel":
+            keep_only(self.saving.folder, ())
+            yield Status(status="cancelled", detail=f"cancelled {of}")
+        elif request == "pause" and not self.is_over:
+            if step:
+                yield from self._saved()
+            yield Status(status="paused", detail=f"paused {of}")
+        else:
+            if request == "stop":
+                yield from self._evaluated("stop")
+            detail = f"stopped {of}" if step < self.n_steps else ""
+            yield from self._kept(adapter, detail)
+
+    @property
+    def stops_early(self) -> bool:
+        return is_enough(self.position.verdicts, self.spec)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left to do: no step, and no evaluation that was broken off."""
+        position = self.position
+        measured = position.step not in self.evaluations or position.evaluated == position.step
+        return self.stops_early or (position.step == self.n_steps and measured)
+
+    # --- what they are made of -------------------------------------------------------------------
+
+    def _step(self, rows: list[Any]) -> Iterator[Event]:
+        """One optimizer step. What a GPU made of it is told when the next one is under way."""
+        step, seen = self.position.step + 1, self.position.rows_seen + len(rows)
+        read = self.trainer.launch(rows, rate_at(self.spec, step - 1, self.n_steps))
+        yield from self._told()
+        self._untold = lambda: (step, {**read(), "epoch": seen / len(self.training)})
+        self.position = self.position.model_copy(update={"step": step, "rows_seen": seen})
+        if not self.trainer.works_ahead:
+            yield from self._told()
+
+    def _told(self) -> Iterator[Event]:
+        """The figures of the last step, where they are not told yet."""
+        yield from (Log(level="warning", text=note) for note in self.trainer.notes)
+        self.trainer.notes.clear()
+        if self._untold is None:
+            return
+        step, values = self._untold()
+        self._untold = None
+        yield Metrics(step=step, values=values)
+        if not math.isfinite(values["train_loss"]):
+            raise FtlabError(
+                f"The loss became {values['train_loss']} at step {step}; it must stay a number. "
+                "Lower the learning rate to a tenth, and check the rows of that step."
+            )
+
+    def _evaluated(self, request: str | None = None) -> Iterator[Event]:
+        """The validation loss where it is due or `request` asks for it, unless something else is
+        asked for on the way."""
+        step = self.position.step
+        due = step in self.evaluations or (request and self.validation)
+        if not due or self.position.evaluated == step:
+            return
+        yield from self._told()
+        ends = lambda: self.asked() not in (None, request)  # noqa: E731
+        for metrics in self.trainer.evaluate(step, self.validation, ends):
+            verdicts = self.position.verdicts
+            if step:  # before the first step there is nothing to judge
+                verdicts = judged(verdicts, self.spec, step, metrics.values["eval_loss"])
+            changes = {"evaluated": step, "verdicts": verdicts}
+            self.position = self.position.model_copy(update=changes)
+            yield metrics
+
+    def _saved_if_due(self) -> Iterator[Event]:
+        """At the end there is what was tuned; a state of that step would only be another copy."""
+        step = self.position.step
+        if step == self.n_steps or not (step in self._wanted or self.saving.is_due()):
+            return
+        try:
+            yield from self._saved()
+        except OSError as exc:
+            yield self.saving.put_off(exc)
+
+    def _saved(self) -> Iterator[Event]:
+        yield from self._told()
+        named = {"training": self.training, "validation": self.validation}
+        references = {n: rows.references for n, rows in named.items() if isinstance(rows, Referred)}
+        yield from self.saving.save(
+            self.trainer, self.ready.base, self.position, references, self._wanted
+        )
+
+    @property
+    def _wanted(self) -> set[int]:
+        """The steps whose states stay: those that were asked for, and the best."""
+        best = self.position.verdicts.best_step
+        return self.checkpoints if best is None else {*self.checkpoints, best}
+
+    def _kept(self, adapter: Path, detail: str) -> Iterator[Event]:
+        """Save what was tuned: as it is now, or as it was where early stopping found it best."""
+        verdicts, best = self.position.verdicts, self.saving.best(self.spec, self.position)
+        step, loss = self.position.step, verdicts.best_loss
+        if best is None:
+            save_tuned(self.trainer.model, adapter, self.ready.base)
+        else:
+            copy_tuned(best, adapter)
+            step = verdicts.best_step or 0
+            of = f"step {step:,}, where the validation loss was lowest ({loss:.4g})"
+            detail = f"{detail or 'done'}; the result is that of {of}"
+        yield Checkpoint(step=step, ref=adapter.name)
+        keep_only(self.saving.folder, self._wanted)
+        if n_cut := self.ready.training.n_cut:
+            yield Log(
+                level="warning",
+                text=f"{n_cut:,} of {len(self.training):,} rows were cut at "
+                f"{self.spec.max_seq_length:,} tokens.",
+            )
+        yield Status(status="completed", detail=detail)
+
+    def _rows_looked_at(self) -> Iterator[Log]:
+        """Where all weights train, the model that they started from is gone later."""
+        if self.spec.lora is not False or not self.spec.needs_reference:
+            return
+        yield Log(text="Looking at all rows that will train, with the model as it is now.")
+        for rows in all_steps(self.spec, self.training, self.n_steps):
+            if self.asked() is not None:
+                return
+            self.trainer.refer(rows)
+
+    def _with_references(self, of: str, rows: Examples | None) -> Any:
+        """The rows, with what the model said of them before training where that was saved."""
+        if rows is None or not self.spec.needs_reference:
+            return rows
+        known = {} if self.resumed is None else load_references(self.resumed, of)
+        return Referred(rows, known)
+
+
+def _described(trainer: Trainer) -> Log:
+    model = trainer.model
+    n_trained = sum(parameter.numel() for parameter in trainable(model))
+    n_all = sum(parameter.numel() for parameter in model.parameters())
+    dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
+    return Log(
+        text=f"Training {n_trained:,} of {n_all:,} parameters on {trainer.device} in {dtype}."
+    )

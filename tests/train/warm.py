@@ -1,0 +1,235 @@
+"""Runs in processes that die on purpose: forked from one process that has loaded torch already.
+
+    python -m tests.train.warm
+
+takes lines of JSON, carries out a run for each in a child, and answers with its exit status.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from hashlib import sha256
+from pathlib import Path
+
+from ftlab.job import Job
+from ftlab.processes import environment
+from ftlab.runs import Run
+
+KILLED = -signal.SIGKILL
+SERIES = ("train_loss", "grad_norm", "learning_rate", "eval_loss", "epoch")
+
+
+class Warm:
+    """The process that children are forked from."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.train.warm"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**environment(), "OMP_NUM_THREADS": "1"},
+            cwd=Path(__file__).parents[2],
+        )
+
+    def carry_out(self, run: Run, **plan) -> int:
+        """Carry out a run in a process of its own and return its exit status.
+
+        every: save a state after so many steps; pause: ask for it in that step of the process;
+        kill: {"after": seconds}, or {"at": one of POINTS, "n": which time}; room: bytes that a file
+        may have; clock: seconds that it jumps by with every look; damage: see `damage_one`.
+        """
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        stdin.write(json.dumps({"run": str(run.path), **plan}) + "\n")
+        stdin.flush()
+        return int(stdout.readline())
+
+    def close(self) -> None:
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                stream.close()
+        self._process.wait()
+
+
+def new_run(job: Job, folder: Path, name: str) -> Run:
+    return Run.create(job, folder / name)
+
+
+def outcome(run: Run) -> dict[str, object]:
+    """What must be the same to the last bit, however often a run was interrupted."""
+    series = run.history.series
+    values = {
+        name: {step: value.hex() for step, value in series[name].items()}
+        for name in SERIES
+        if name in series
+    }
+    weights = sorted(run.adapter.glob("*.safetensors"))
+    assert weights
+    return {
+        "status": run.status,
+        "series": values,
+        "weights": [sha256(file.read_bytes()).hexdigest() for file in weights],
+    }
+
+
+def damage_one(folder: Path, draw: random.Random) -> str:
+    """Do something bad to one file of a checkpoint; what it was."""
+    file = draw.choice(sorted(path for path in folder.iterdir() if path.is_file()))
+    data = bytearray(file.read_bytes())
+    kind = draw.choice(("flip", "truncate", "remove", "empty", "append", "zero"))
+    place = draw.randrange(len(data))
+    if kind == "remove":
+        file.unlink()
+        return f"{file.name} removed"
+    if kind == "flip":
+        data[place] ^= 1 << draw.randrange(8)
+    elif kind == "zero":
+        end = min(place + 512, len(data))
+        data[place:end] = bytes((byte + 1) % 256 for byte in data[place:end])
+    else:
+        data = {"truncate": data[:place], "empty": b"", "append": data + b"\0"}[kind]
+    file.write_bytes(data)
+    return f"{file.name}: {kind} at {place}"
+
+
+# --- in the child ----------------------------------------------------------------------------
+
+
+class _Every:
+    """A pace by steps instead of seconds."""
+
+    def __init__(self, steps: int) -> None:
+        self._steps, self._n = steps, 0
+
+    def is_due(self) -> bool:
+        self._n += 1
+        return self._steps > 0 and self._n % self._steps == 0
+
+    def took(self, seconds: float) -> None:
+        pass
+
+
+def _points() -> dict[str, tuple[object, str]]:
+    from ftlab.eventlog import EventWriter
+    from ftlab.train import checkpoints, states
+    from ftlab.train.trainer import Trainer
+
+    return {
+        "step": (Trainer, "step"),
+        "evaluation": (Trainer, "loss"),
+        "event": (EventWriter, "append"),
+        "sync": (checkpoints, "_sync"),
+        "manifest": (checkpoints, "_write_manifest"),
+        "weights": (states, "write_tuned"),
+        "optimizer": (states, "_save_optimizer"),
+        "rename": (Path, "rename"),
+        "removal": (checkpoints, "_remove"),
+        "loading": (states, "_load_optimizer"),
+        "reference": (Trainer, "refer"),
+    }
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _watch(at: str, n: int, then=_die) -> None:
+    """Do something just before the nth call of a function."""
+    owner, name = _points()[at]
+    function, calls = getattr(owner, name), [0]
+
+    @functools.wraps(function)
+    def watched(*args, **kwargs):
+        is_counted = at != "evaluation" or not args[0].model.training
+        calls[0] += is_counted
+        if calls[0] == n and is_counted:
+            then()
+        return function(*args, **kwargs)
+
+    setattr(owner, name, watched)
+
+
+def _prepare(run: Run, plan: dict) -> None:
+    kill = plan.get("kill") or {}
+    if "after" in kill:
+        threading.Timer(kill["after"], _die).start()
+    elif kill:
+        _watch(kill["at"], kill["n"])
+    if "pause" in plan:
+        _watch("step", plan["pause"], run.pause)
+    if "signal" in plan:
+        _watch("step", plan["signal"], lambda: os.kill(os.getpid(), signal.SIGTERM))
+    if "remove" in plan:
+        _watch("step", plan["remove"], lambda: _remove_all(run.path))
+    if "room" in plan:
+        _watch("step", 2, lambda: _limit(plan["room"]))
+    if "clock" in plan:
+        real, jumps = time.time, random.Random(plan["clock"])
+        time.time = lambda: real() + jumps.uniform(-1e7, 1e7)
+
+
+def _limit(size: int) -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+
+def _remove_all(folder: Path) -> None:
+    import shutil
+
+    shutil.rmtree(folder)
+
+
+def _child(plan: dict) -> int:
+    from ftlab.train.__main__ import carry_out
+
+    run = Run(plan["run"])
+    log = os.open(run.log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    for stream in (1, 2):
+        os.dup2(log, stream)
+    handle = run.begin()
+    _prepare(run, plan)
+    status = carry_out(run, _Every(plan.get("every", 0)))
+    os.close(handle)
+    return status
+
+
+def main() -> None:
+    import peft  # noqa: F401
+    import torch
+    from transformers import AutoModelForCausalLM  # noqa: F401
+
+    from ftlab.train import loop  # noqa: F401
+
+    torch.set_num_threads(1)
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            status = 70
+            try:
+                status = _child(json.loads(line))
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    traceback.print_exc()
+            finally:
+                with contextlib.suppress(OSError):  # on a full disk
+                    sys.stdout.flush()
+                    sys.stderr.flush()
+                os._exit(status)
+        _, status = os.waitpid(child, 0)
+        print(os.waitstatus_to_exitcode(status), flush=True)
+
+
+if __name__ == "__main__":
+    main()
