@@ -35,7 +35,8 @@ def new_adapter(model: Any, spec: JobSpec, folder: Path) -> Any:
     except ValueError as exc:
         raise FtlabError(
             f"peft could not put an adapter on the model ({exc}); lora_trainable_modules is "
-            f"{spec.lora_trainable_modules!r}. Name layers that the model has, or all-linear."
+            f"{spec.lora_trainable_modules!r}. Name other layers, or for experts set lora_dropout "
+            "to 0 and use_dora to False."
         ) from exc
 
 
