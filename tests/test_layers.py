@@ -16,7 +16,7 @@ PACKAGE = Path(ftlab.__file__).parent
 LAYERS = (
     ("errors", "issues", "names", "events", "files", "schedule", "pieces", "processes", "html"),
     ("spec", "limits", "course"),
-    ("demo", "model_files", "model_hub", "catalogue", "models"),
+    ("demo", "model_files", "adapter_files", "model_hub", "catalogue", "models"),
     ("data",),
     ("base", "number_formats", "devices", "sizes", "recommendation", "rates", "advice", "presets"),
     ("rulebook", "rules", "ties", "exchange"),
@@ -48,7 +48,7 @@ APART = {
             "data",
             "models",
             "model_files",
-            "origin",
+            "adapter_files",
         ),
         *("devices", "runs", "processes"),
     },

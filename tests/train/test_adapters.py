@@ -16,8 +16,9 @@ from ftlab.base import load_base
 from ftlab.errors import FtlabError, UnreadableData
 from ftlab.job import LocalOptions
 from ftlab.rules import resolve
-from ftlab.train.adapters import reference_of, targets
+from ftlab.train.adapters import reference_of
 from ftlab.train.model import load_model, trainable
+from ftlab.train.targets import targets
 from tests.small import save_architecture
 
 # peft 0.21 asks for a name that transformers 5.23 gave up.
