@@ -31,6 +31,7 @@ LAYERS = (
     (
         "demo",
         "model_files",
+        "adapter_files",
         "model_cache",
         "refusals",
         "model_hub",
@@ -72,6 +73,7 @@ APART = {
             "model_files",
             "origin",
             "downloads",
+            "adapter_files",
         ),
         *("devices", "run", "endings", "processes"),
     },

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from ftlab.adapter_files import read_adapter
 from ftlab.cost import estimate
 from ftlab.errors import InvalidSpec
 from ftlab.events import Checkpoint, Status
 from ftlab.job import Job
-from ftlab.origin import find_adapter, read_adapter, started
+from ftlab.origin import find_adapter, started
 from ftlab.providers import examine, get_provider, prepare
 from ftlab.runs import Run
 from ftlab.spec import JobSpec

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,7 +14,6 @@ from ftlab.job import LocalOptions
 from ftlab.models import fetch
 from ftlab.spec import JobSpec, filled
 from ftlab.train.adapters import new_adapter, old_adapter
-from ftlab.train.adapters import reference_of as reference_of
 from ftlab.train.noise import add_noise
 from ftlab.train.optimizers import make_optimizer as make_optimizer
 from ftlab.train.quantised import quantization_config
@@ -22,13 +23,18 @@ def choose_dtype(spec: JobSpec, options: LocalOptions, device: str) -> torch.dty
     """What is computed in: what was chosen, or the device's best format for the model."""
     if options.dtype != "auto":
         return getattr(torch, options.dtype)
-    return best_dtype(device, fetch(filled(spec.model, "model"), spec.hf_model_revision))
+    return best_dtype(device, _folder(filled(spec.model, "model"), spec.hf_model_revision))
+
+
+@lru_cache(maxsize=2)  # every piece of a step asks for its format
+def _folder(model: str, revision: str | None) -> Path:
+    return fetch(model, revision)
 
 
 def load_model(spec: JobSpec, options: LocalOptions, device: str) -> Any:
     """The base model, ready to train. What trains is held in float32: the LoRA layers, or all
     weights. Raises FtlabError with the three facts when the job can't have it."""
-    folder = fetch(filled(spec.model, "model"), spec.hf_model_revision)
+    folder = _folder(filled(spec.model, "model"), spec.hf_model_revision)
     trains_all = spec.lora is False
     dtype = torch.float32 if trains_all else choose_dtype(spec, options, device)
     model = load_base(folder, dtype, device, quantization_config(spec, dtype, device))

@@ -214,7 +214,7 @@ class Training:
 def _described(trainer: Trainer) -> Log:
     model = trainer.model
     n_trained = sum(parameter.numel() for parameter in trainable(model))
-    n_all = sum(parameter.numel() for parameter in model.parameters())
+    n_all = trainer.scorer.inner.num_parameters()  # which knows how many a packed byte holds
     dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
     return Log(
         text=f"Training {n_trained:,} of {n_all:,} parameters on {trainer.device} in {dtype}."

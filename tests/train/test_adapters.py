@@ -16,8 +16,9 @@ from ftlab.base import load_base
 from ftlab.errors import FtlabError, UnreadableData
 from ftlab.job import LocalOptions
 from ftlab.rules import resolve
-from ftlab.train.adapters import reference_of, targets
+from ftlab.train.adapters import reference_of
 from ftlab.train.model import load_model, trainable
+from ftlab.train.targets import targets
 from tests.small import save_architecture
 
 # peft 0.21 asks for a name that transformers 5.23 gave up.
@@ -133,9 +134,18 @@ def test_experts_have_theirs_in_one_tensor(models, wanted, excluded, weights):
     assert sorted(wrapped) == weights
 
 
-def test_what_peft_can_not_do_with_experts_is_said(models):
-    spec = spec_of(models("qwen3_moe"), lora_trainable_modules=("gate_proj",))
-    with pytest.raises(FtlabError, match="peft could not put an adapter on the model"):
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"lora_trainable_modules": ("gate_proj",)},  # in memory it is one with up_proj
+        {"lora_trainable_modules": ("experts.down_proj",), "lora_dropout": 0.1},
+        {"lora_dropout": 0.1},
+        {"use_dora": True},
+    ],
+)
+def test_what_peft_can_not_do_with_experts_is_said(models, changes):
+    spec = spec_of(models("qwen3_moe"), **changes)
+    with pytest.raises(FtlabError, match=r"^peft could not put an adapter on the model .* Name"):
         load_model(spec, LocalOptions(), "cpu")
 
 
