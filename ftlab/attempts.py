@@ -14,11 +14,13 @@ from ftlab.errors import RunError
 from ftlab.eventlog import EventWriter
 from ftlab.events import Status
 from ftlab.processes import spawn, try_lock
+from ftlab.spare import SPARE
 
 if TYPE_CHECKING:
     from ftlab.run import Run
 
-PROCESSES = {"local": "ftlab.train"}
+TRAINER = "ftlab.train"
+PROCESSES = {"local": TRAINER}
 """Provider → the module whose process goes on from a run's own checkpoints."""
 LOCK_PATIENCE = 1.0  # seconds; who only looks whether a run lives holds its lock for an instant
 PROCESS_PATIENCE = 15.0  # seconds; a process that has paused still has torch to take down
@@ -39,7 +41,9 @@ def start(run: Run, *requests: Request) -> None:
     try:
         for request in requests:
             ask(run.request_file, request)
-        spawn(module, [str(run.path)], run.log_file, handle, partial(_note_exit, run))
+        ended = partial(_note_exit, run)
+        if not (module == TRAINER and SPARE.take_over(run.path, run.log_file, handle, ended)):
+            spawn(module, [str(run.path)], run.log_file, handle, ended)
     except OSError as exc:
         run.say("failed", f"The trainer could not be started ({exc}).")
         raise

@@ -50,7 +50,11 @@ def spawn(
             pass_fds=(lock,),
             env=environment(),
         )
-    # Waited for in the background, so that it leaves no zombie while this process lives.
+    reaped(process, ended)
+
+
+def reaped(process: subprocess.Popen[bytes], ended: Ended) -> None:
+    """Wait for a process in the background, so that it leaves no zombie while this one lives."""
     reap = lambda: ended(process.pid, process.wait())  # noqa: E731
     threading.Thread(target=reap, name="ftlab-reaper", daemon=True).start()
 

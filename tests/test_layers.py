@@ -24,6 +24,7 @@ LAYERS = (
         "pieces",
         "packs",
         "processes",
+        "spare",
         "html",
         "units",
     ),

@@ -128,7 +128,7 @@ def _points() -> dict[str, tuple[object, str]]:
     from ftlab.train.trainer import Trainer
 
     return {
-        "step": (Trainer, "step"),
+        "step": (Trainer, "launch"),
         "evaluation": (Trainer, "loss"),
         "event": (EventWriter, "append"),
         "sync": (checkpoints, "_sync"),

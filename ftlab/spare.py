@@ -1,0 +1,110 @@
+"""A trainer that waits with everything imported, so that a run begins at once.
+
+It belongs to the process that started it and ends with it, unless a run took it over; nothing ever
+needs one. Runs come over a socket, with the handles of their lock and their log.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import NamedTuple
+
+from ftlab.processes import Ended, environment, reaped
+
+SWITCH = "FTLAB_SPARE"  # "0" turns it off
+
+
+class _Waiting(NamedTuple):
+    process: subprocess.Popen[bytes]
+    line: socket.socket
+
+    @property
+    def lives(self) -> bool:
+        return self.process.poll() is None
+
+
+class Spare:
+    """At most one trainer that waits for a run of this process."""
+
+    def __init__(self) -> None:
+        self._mutex = threading.Lock()
+        self._waiting: _Waiting | None = None
+
+    def warm(self, model: Path | None = None) -> None:
+        """Start one in the background where none waits; it imports what a model of that folder
+        needs too."""
+        with self._mutex:
+            if os.environ.get(SWITCH) != "0" and not self.is_here:
+                self._waiting = _started(model)
+
+    @property
+    def is_here(self) -> bool:
+        return self._waiting is not None and self._waiting.lives
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """What it holds at the moment; None where there is none."""
+        import psutil
+
+        waiting = self._waiting
+        if waiting is None or not waiting.lives:
+            return None
+        try:
+            return psutil.Process(waiting.process.pid).memory_info().rss
+        except psutil.Error:  # it ended between the two lines
+            return None
+
+    def take_over(self, run: Path, log: Path, lock: int, ended: Ended) -> bool:
+        """Let it carry the run out, whose lock is held by the handle; False where none waits."""
+        with self._mutex:
+            waiting, self._waiting = self._waiting, None
+        if waiting is None or not waiting.lives:
+            return False
+        message = {"run": str(run), "folder": os.getcwd(), "environment": environment()}
+        with waiting.line, log.open("ab") as output:
+            try:
+                data = json.dumps(message).encode() + b"\n"
+                sent = socket.send_fds(waiting.line, [data], [lock, output.fileno()])
+                waiting.line.sendall(data[sent:])
+            except OSError:  # it ended at this moment
+                return False
+        reaped(waiting.process, ended)
+        return True
+
+    def end(self) -> None:
+        """Let it go; its memory is free at once."""
+        with self._mutex:
+            waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.line.close()
+            waiting.process.kill()
+            reaped(waiting.process, lambda *_: None)
+
+
+def _started(model: Path | None) -> _Waiting:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        process = subprocess.Popen(
+            # -P: a script beside the notebook called peft.py must not be taken for the library.
+            [
+                *(sys.executable, "-P", "-m", "ftlab.train.spare", str(theirs.fileno())),
+                *([str(model)] if model else []),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            pass_fds=(theirs.fileno(),),
+            env=environment(),
+        )
+    return _Waiting(process, ours)
+
+
+SPARE = Spare()
+"""That of this process."""
