@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 
+from ftlab.errors import RunError
 from ftlab.job import Job
 from ftlab.runs import Run
 from ftlab.spec import JobSpec
@@ -36,6 +39,18 @@ def test_runs_lists_them(shell, tmp_path):
     run = Run.create(Job(spec=JobSpec(model="m"), provider="local"), tmp_path / "ftlab-runs")
     assert [r.id for r in shell.run_line_magic("ftlab", "runs")] == [run.id]
     assert shell.run_line_magic("ftlab", "attach").id == run.id
+
+
+def test_a_run_is_paused_and_what_is_over_is_not_resumed(shell, tmp_path):
+    run = Run.create(Job(spec=JobSpec(model="m"), provider="local"), tmp_path / "ftlab-runs")
+    lock = run.lock()
+    run.say("running")
+    shell.run_line_magic("ftlab", f"pause {run.id}")
+    assert run.asked() == "pause"
+    run.say("completed")
+    os.close(lock)
+    with pytest.raises(RunError, match="paused and failed runs can go on"):
+        shell.run_line_magic("ftlab", "resume")
 
 
 def test_a_wrong_line_is_one_sentence(shell):

@@ -32,6 +32,8 @@ class Position(BaseModel):
     """Optimizer steps that are done."""
     rows_seen: int = 0
     """Rows that those steps took, of all epochs."""
+    n_cut: int = 0
+    """Rows known to have lost their end."""
     evaluated: int = -1
     """The last step whose validation loss is known; -1 before the first."""
     verdicts: Verdicts = Verdicts()

@@ -160,11 +160,16 @@ class Training:
 
     def _saved(self) -> Iterator[Event]:
         yield from self._told()
+        self.position = self.position.model_copy(update={"n_cut": self._n_cut})
         named = {"training": self.training, "validation": self.validation}
         references = {n: rows.references for n, rows in named.items() if isinstance(rows, Referred)}
         yield from self.saving.save(
             self.trainer, self.ready.base, self.position, references, self._wanted
         )
+
+    @property
+    def _n_cut(self) -> int:
+        return max(self.position.n_cut, self.ready.training.n_cut)
 
     @property
     def _wanted(self) -> set[int]:
@@ -185,10 +190,11 @@ class Training:
             detail = f"{detail or 'done'}; the result is that of {of}"
         yield Checkpoint(step=step, ref=adapter.name)
         keep_only(self.saving.folder, self._wanted)
-        if n_cut := self.ready.training.n_cut:
+        if n_cut := self._n_cut:
+            least = "At least " if self.resumed else ""  # rows of steps before it were not read
             yield Log(
                 level="warning",
-                text=f"{n_cut:,} of {len(self.training):,} rows were cut at "
+                text=f"{least}{n_cut:,} of {len(self.training):,} rows were cut at "
                 f"{self.spec.max_seq_length:,} tokens.",
             )
         yield Status(status="completed", detail=detail)

@@ -1,0 +1,48 @@
+"""How often a state is saved for the sake of resuming alone."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+
+from ftlab.train.saving import FIRST_SECONDS, LEAST_SECONDS, Pace, Saving
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that stands still until it is moved."""
+    now = [1000.0]
+    monkeypatch.setattr("ftlab.train.saving.time.monotonic", lambda: now[0])
+    return now
+
+
+@pytest.mark.parametrize(("cost", "step"), [(0.001, 0.01), (0.05, 0.1), (3.0, 2.0), (40.0, 9.0)])
+def test_saving_takes_about_a_hundredth_of_a_run(clock, cost, step):
+    pace, began, n_saved = Pace(), clock[0], 0
+    while clock[0] - began < 50_000 and n_saved < 1_000:
+        clock[0] += step
+        if pace.is_due():
+            clock[0] += cost
+            pace.took(cost)
+            n_saved += 1
+    assert n_saved * cost < 0.0105 * (clock[0] - began) + cost
+    assert n_saved >= 5
+
+
+def test_the_first_comes_soon_and_none_follows_at_once(clock):
+    pace = Pace()
+    clock[0] += FIRST_SECONDS + 1
+    assert pace.is_due()
+    pace.took(0.0)
+    clock[0] += LEAST_SECONDS - 1
+    assert not pace.is_due()
+
+
+def test_a_full_disk_puts_a_state_off_and_nothing_else_does(tmp_path):
+    saving = Saving(tmp_path / "checkpoints")
+    log = saving.put_off(OSError(errno.ENOSPC, "No space left on device"))
+    assert "No space left on device" in log.text
+    assert "Make room" in log.text
+    with pytest.raises(PermissionError):
+        saving.put_off(PermissionError(errno.EACCES, "no"))
