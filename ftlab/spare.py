@@ -41,6 +41,7 @@ class Spare:
         needs too."""
         with self._mutex:
             if os.environ.get(SWITCH) != "0" and not self.is_here:
+                self._let_go()
                 self._waiting = _started(model)
 
     @property
@@ -63,9 +64,10 @@ class Spare:
     def take_over(self, run: Path, log: Path, lock: int, ended: Ended) -> bool:
         """Let it carry the run out, whose lock is held by the handle; False where none waits."""
         with self._mutex:
+            if not self.is_here:
+                return False
             waiting, self._waiting = self._waiting, None
-        if waiting is None or not waiting.lives:
-            return False
+        assert waiting is not None
         message = {"run": str(run), "folder": os.getcwd(), "environment": environment()}
         with waiting.line, log.open("ab") as output:
             try:
@@ -80,7 +82,10 @@ class Spare:
     def end(self) -> None:
         """Let it go; its memory is free at once."""
         with self._mutex:
-            waiting, self._waiting = self._waiting, None
+            self._let_go()
+
+    def _let_go(self) -> None:
+        waiting, self._waiting = self._waiting, None
         if waiting is not None:
             waiting.line.close()
             waiting.process.kill()

@@ -30,6 +30,7 @@ def own_folders(tmp_path_factory):
         patch.setenv("FTLAB_LEASES", str(tmp_path_factory.mktemp("l")))
         patch.setenv("FTLAB_CACHE", str(tmp_path_factory.mktemp("scans")))
         patch.setenv("HF_HUB_OFFLINE", "1")
+        patch.setenv("FTLAB_SPARE", "0")  # a process each time that a form is right; see test_spare
         patch.setenv("TOKENIZERS_PARALLELISM", "false")
         os.environ.pop("FTLAB_RUNS", None)
         yield

@@ -24,6 +24,7 @@ from ftlab.ui.pump import PUMP
 from ftlab.ui.review_box import ReviewBox
 from ftlab.ui.service_box import ServiceBox
 from ftlab.ui.shown import set_html, show
+from ftlab.ui.spare_box import SpareBox
 from ftlab.ui.state import State
 
 BASIC, ALL, CHANGED = "basic", "all", "changed"
@@ -92,7 +93,8 @@ class JobPanel(widgets.VBox):
         self.train = widgets.Button(description="Train", button_style="primary")
         self.why_not = widgets.HTML()
         parts = [self.problems, self.estimate, self.service, self.advice, self.probe, self.course]
-        parts += [self.train, self.why_not]
+        self.spare = SpareBox(self.state)
+        parts += [self.train, self.why_not, self.spare]
         return widgets.VBox(parts).add_class("ft-side").add_class("ft-stays")
 
     def _listen(self) -> None:

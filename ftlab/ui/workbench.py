@@ -18,6 +18,7 @@ from ftlab.issues import SHAPES, Issue
 from ftlab.memory import GIB
 from ftlab.prices import Price
 from ftlab.runs import Run
+from ftlab.spare import SPARE
 from ftlab.spec import JobSpec
 from ftlab.ui.anchor import Anchor
 from ftlab.ui.data_panel import DataPanel
@@ -111,12 +112,14 @@ class Workbench(widgets.VBox):
             self.state.tell("tip", f"What was typed here before is back: {', '.join(back)}.")
 
     def close(self) -> None:
-        """Take the widget away; runs go on, scans and measurements end."""
+        """Take the widget away; runs go on, scans and measurements end, and so does a trainer that
+        waits."""
         PUMP.remove(self.state)
         self.state.cancel_scan()
         for panel in self.panels.values():
             if isinstance(panel, JobPanel):
                 panel.probe.end()
+        SPARE.end()
         super().close()
 
     @validate("spec")
