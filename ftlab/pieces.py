@@ -25,6 +25,10 @@ class Piece(NamedTuple):
     tokens: float
     squares: float
     """Tokens × tokens of each sequence, added up: what attention goes through, twice over."""
+    behind: float = 0.0
+    """Tokens of sequences that stand behind a beginning they share, each with all of it."""
+    masked: float = 0.0
+    """Pairs of tokens that a mask is made for: those of them with all before."""
 
     @classmethod
     def of(cls, lengths: Iterable[int]) -> Piece:
@@ -91,7 +95,10 @@ class StepRows:
     def piece(self, tokens: float, squares: float) -> Piece:
         """The piece of rows with so many tokens. Where a beginning of p tokens is there once, so
         are its p² pairs."""
-        return Piece(tokens * (1 - self.shared), squares * (1 - 2 * self.shared**2))
+        once, own = 1 - self.shared, 1 - 2 * self.shared
+        if not self.shared:
+            return Piece(tokens, squares)
+        return Piece(tokens * once, squares * (1 - 2 * self.shared**2), tokens, own * squares)
 
 
 def typical_piece(rows: StepRows) -> Piece:
