@@ -22,7 +22,7 @@ from pydantic import Field, TypeAdapter
 from ftlab.data.cache import folder as cache_folder
 from ftlab.devices import Device, processor
 
-VERSION = 3
+VERSION = 4
 """To be raised when the trainer changes so that older measurements mislead."""
 KEPT = 200
 ALIKE = 30  # times as many parameters

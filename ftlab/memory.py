@@ -24,7 +24,7 @@ STATE_BYTES = {"adamw": 8, "adamw_8bit": 2, "sgd": 0}
 
 # The process with torch, transformers and peft loaded. CPU: measured (2026-11, torch 2.13, Linux);
 # GPU: the driver's context and the libraries' workspaces, 1.4 GB in Unsloth's account.
-PROCESS_BYTES = {"cpu": 0.53 * GIB, "cuda": 1.4e9}
+PROCESS_BYTES = {"cpu": 0.46 * GIB, "cuda": 1.4e9}
 
 
 @dataclass(frozen=True)
@@ -181,7 +181,7 @@ def _fixed(decoder: Decoder, setup: Setup) -> Parts:
 
 
 def _training(decoder: Decoder, setup: Setup, piece: Piece, fixed: Parts) -> Parts:
-    kept, again = piece.tokens * saved_per_token(decoder, setup), 0.0
+    kept, again = saved(decoder, setup, piece), 0.0
     if setup.checkpointing:
         kept, again = piece.tokens * setup.value_bytes * decoder.hidden, kept
     if setup.dora:
@@ -202,15 +202,34 @@ def _with_rows(
 # --- one layer -------------------------------------------------------------------------------
 
 
+def saved(decoder: Decoder, setup: Setup, piece: Piece) -> float:
+    """Bytes that one layer keeps of a piece for its backward pass, without checkpointing.
+
+    What stands behind a shared beginning has a copy of its keys and values, and on a CPU a mask in
+    numbers. DoRA multiplies its matrices with a unit matrix, which stays too.
+    """
+    kept = piece.tokens * saved_per_token(decoder, setup)
+    kept += 2 * _attended(setup) * decoder.keys * piece.behind
+    if setup.kind == "cpu":
+        kept += _attended(setup) * piece.masked
+    if setup.dora:
+        adapted = (decoder.linears[name] for name in setup.modules & decoder.linears.keys())
+        kept += FLOAT * sum(inputs * (inputs + setup.rank) for inputs, _ in adapted)
+    return kept
+
+
+def _attended(setup: Setup) -> int:
+    """Bytes per value in attention: a CPU attends in float32, but for mixed formats."""
+    return FLOAT if setup.kind == "cpu" and not setup.is_mixed else setup.value_bytes
+
+
 def saved_per_token(decoder: Decoder, setup: Setup) -> float:
-    """Bytes that one layer keeps of a token for its backward pass, without checkpointing."""
+    """Bytes that one layer keeps of a token of a sequence that shares nothing."""
     size = setup.value_bytes
     norms = 2 * FLOAT * (decoder.hidden + 1)  # their inputs, in float32 in any case
     if setup.is_full:  # the normalised values, for the norm's own weight
         norms += 2 * FLOAT * decoder.hidden
-    # A CPU attends in float32, but for mixed formats.
-    attended = FLOAT if setup.kind == "cpu" and not setup.is_mixed else size
-    attention = attended * (2 * decoder.queries + 2 * decoder.keys)
+    attention = _attended(setup) * (2 * decoder.queries + 2 * decoder.keys)
     gated = 3 * size * decoder.feed_forward  # gate, its activation, and what it is multiplied with
     return norms + attention + gated + _inputs(decoder, setup) + _adapters(decoder, setup)
 

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from statistics import NormalDist
 from typing import NamedTuple
 
 PIECE_TOKENS = 4096
@@ -24,6 +25,10 @@ class Piece(NamedTuple):
     tokens: float
     squares: float
     """Tokens × tokens of each sequence, added up: what attention goes through, twice over."""
+    behind: float = 0.0
+    """Tokens of sequences that stand behind a beginning they share, each with all of it."""
+    masked: float = 0.0
+    """Pairs of tokens that a mask is made for: those of them with all before."""
 
     @classmethod
     def of(cls, lengths: Iterable[int]) -> Piece:
@@ -90,7 +95,10 @@ class StepRows:
     def piece(self, tokens: float, squares: float) -> Piece:
         """The piece of rows with so many tokens. Where a beginning of p tokens is there once, so
         are its p² pairs."""
-        return Piece(tokens * (1 - self.shared), squares * (1 - 2 * self.shared**2))
+        once, own = 1 - self.shared, 1 - 2 * self.shared
+        if not self.shared:
+            return Piece(tokens, squares)
+        return Piece(tokens * once, squares * (1 - 2 * self.shared**2), tokens, own * squares)
 
 
 def typical_piece(rows: StepRows) -> Piece:
@@ -103,13 +111,16 @@ def largest_piece(rows: StepRows, steps: int = 1) -> Piece:
     """The piece with most tokens, of so many steps: the longest row alone, or rows that happen to
     be long together.
 
-    Of n draws of a sum the largest is about √(2 ln n) standard deviations above the mean.
+    Of n draws the largest is as far above the mean as a normal distribution has it at
+    (n − 3/8) / (n + 1/4) (Blom, 1958).
     """
     each, longest = rows.sequences, max(rows.lengths, default=0)
     most, mean = _most_rows(rows), rows.tokens
     spread = sum((each * length - mean) ** 2 * n for length, n in rows.lengths.items())
     deviation = math.sqrt(most * spread / max(sum(rows.lengths.values()), 1))
-    drawn = most * mean + math.sqrt(2 * math.log(max(steps, 1))) * deviation
+    n = steps * max(rows.per_step / most, 1)
+    above = NormalDist().inv_cdf((n - 3 / 8) / (n + 1 / 4))
+    drawn = most * mean + above * deviation
     tokens = max(min(drawn, _of_longest(rows, most), PIECE_TOKENS), each * longest)
     return rows.piece(tokens, tokens * longest)
 

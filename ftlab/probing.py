@@ -20,6 +20,7 @@ from ftlab.job import LocalOptions
 from ftlab.local_plan import LocalPlan, local_plan
 from ftlab.measured import Measurement, remember
 from ftlab.models import read_info
+from ftlab.pieces import Piece
 from ftlab.processes import environment
 from ftlab.providers import Ready, prepare
 from ftlab.spec import JobSpec
@@ -181,11 +182,16 @@ def _request(ready: Ready, plan: LocalPlan) -> dict[str, Any]:
     evaluated = plan.evaluated
     return {
         "job": ready.job.model_dump(mode="json"),
-        "largest": round(plan.largest.tokens),
-        "evaluated": evaluated and round(evaluated.tokens),
+        "largest": _of_the_file(plan.largest),
+        "evaluated": evaluated and _of_the_file(evaluated),
         "steps": STEPS,
         "seconds": SECONDS,
     }
+
+
+def _of_the_file(piece: Piece) -> int:
+    """Tokens of a piece, where each answer of a pair counts whole."""
+    return round(piece.behind or piece.tokens)
 
 
 def _expected(plan: LocalPlan, tokens: float) -> float:

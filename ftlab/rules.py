@@ -150,7 +150,9 @@ def _fillings(
         ),
         "packing": (
             engine == "together",
-            "Together's default" if engine == "together" else "the embedded trainer does not pack",
+            "Together's default"
+            if engine == "together"
+            else "the embedded trainer pads nothing, so that a step may as well take rows",
         ),
         "n_evals": (EVALUATIONS, "enough to see the curve turn")
         if has_validation

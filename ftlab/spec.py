@@ -177,8 +177,8 @@ class JobSpec(BaseModel):
         Literal["truncate", "drop", "stop"], Knob(LENGTH, advanced=True, providers=LOCAL)
     ] = "truncate"
     """What happens to rows above max_seq_length: cut the end, leave them out, or stop."""
-    packing: Annotated[bool | None, Knob(LENGTH, advanced=True, providers=HOSTED)] = None
-    """Put several short rows into one sequence; hosted jobs without it are billed for padding."""
+    packing: Annotated[bool | None, Knob(LENGTH, advanced=True)] = None
+    """Fill sequences of max_seq_length with several rows; hosted jobs pay for what stays empty."""
     n_epochs: Annotated[int, Knob(LENGTH)] = Field(1, ge=1, le=LARGEST)
     """How often the training goes through all rows."""
     max_steps: Annotated[int | None, Knob(LENGTH, advanced=True, providers=LOCAL)] = Field(

@@ -244,7 +244,7 @@ def enough_steps_are_left(change: Change) -> Iterator[Issue]:
 
 def _more_steps(case: Case) -> dict[str, Any]:
     """The largest batch that leaves a hundred steps; otherwise the fewest epochs that do."""
-    spec, rows = case.spec, case.n_rows or 0
+    spec, rows = case.spec, case.n_sequences or 0
     accumulated = spec.gradient_accumulation_steps or 1
     largest = spec.batch_size if isinstance(spec.batch_size, int) else math.inf
     if spec.max_steps:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ftlab.memory import FLOAT, Decoder, Setup, saved_per_token
+from ftlab.memory import FLOAT, Decoder, Setup, saved
 from ftlab.pieces import Piece, StepRows, typical_piece
 
 Range = tuple[float, float]
@@ -120,8 +120,8 @@ def _training(decoder: Decoder, setup: Setup, piece: Piece) -> Work:
         operations += (3 + again) * layers + 4 * head
     else:
         operations += (2 + again) * layers + 2 * head + (3 + again) * own
-    moved = saved_per_token(decoder, setup) + _passing_per_token(decoder, setup)
-    traffic = decoder.n_layers * piece.tokens * moved * (1 + again / 3)
+    moved = saved(decoder, setup, piece) + piece.tokens * _passing_per_token(decoder, setup)
+    traffic = decoder.n_layers * moved * (1 + again / 3)
     return Work(
         operations,
         traffic + _logit_traffic(decoder, setup, piece) + _dora_traffic(decoder, setup, 1 + again),

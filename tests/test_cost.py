@@ -228,3 +228,13 @@ def test_an_estimate_takes_no_time(spec):
         estimate(spec, report, MODEL, device=CPU)
         taken.append(time.perf_counter() - began)
     assert min(taken) < 0.002
+
+
+def test_with_packing_a_step_takes_packs():
+    packed = {**SPEC, "batch_size": 5, "packing": True, "max_seq_length": 200}
+    found = estimate(packed, REPORT, MODEL, device=CPU)
+    assert found.n_steps == 3 * 11  # 40 rows fill a pack each, and four of 50 tokens do: 55 packs
+    assert found.train_tokens == 3 * (60 * 50 + 40 * 200)
+    assert "100 rows in 55 packs ÷ 5 per step" in found.basis[0]
+    plain = estimate({**SPEC, "batch_size": 5}, REPORT, MODEL, device=CPU)
+    assert plain.n_steps == 60

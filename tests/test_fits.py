@@ -54,9 +54,9 @@ def test_fewer_rows_at_once_come_first():
     found = of(40)
     assert found.fits != "fits"
     assert found.advice is not None
-    assert found.advice.fix == {"micro_batch_size": 8}
+    assert found.advice.fix == {"micro_batch_size": 4}
     assert "the same effective batch" in found.advice.message
-    assert "2 pieces per step" in found.advice.message
+    assert "4 pieces per step" in found.advice.message
 
 
 def test_the_fix_makes_it_fit():

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
-from ftlab.memory import FLOAT, LINEARS, Decoder, Setup, logit_bytes, memory, saved_per_token
-from ftlab.pieces import LOGITS, Piece
+from ftlab.memory import FLOAT, LINEARS, Decoder, Setup, logit_bytes, memory, saved, saved_per_token
+from ftlab.pieces import LOGITS, Piece, StepRows
 from ftlab.train.batches import Example
 from ftlab.train.fused import fuse
+from ftlab.train.layouts import Bundles
 from ftlab.train.scoring import Scorer
 
 SHAPE = Decoder(
@@ -39,7 +39,7 @@ VARIANTS = {
 }
 
 
-def kept_by_torch(setup: Setup, lengths: Sequence[int], n_layers: int) -> int:
+def kept_by_torch(setup: Setup, bundles: Bundles, n_layers: int) -> int:
     """Bytes that autograd keeps of the trainer's forward pass through so many layers."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
@@ -72,7 +72,7 @@ def kept_by_torch(setup: Setup, lengths: Sequence[int], n_layers: int) -> int:
 
     mixed = torch.autocast("cpu", torch.bfloat16, enabled=setup.is_mixed)
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), mixed:
-        scorer.losses([[example(length)] for length in lengths])
+        scorer.losses(bundles)
     return sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
 
 
@@ -90,8 +90,10 @@ def _adapted(model, setup: Setup):
     return adapted
 
 
-def example(length: int) -> Example:
-    ids = array("i", range(length))
+def example(length: int, last: int = 0) -> Example:
+    """Its second half depends on `last`."""
+    half = length // 2
+    ids = array("i", [*range(half), *(last + i for i in range(half, length))])
     return Example(ids, ids, 1.0, was_cut=False)
 
 
@@ -99,15 +101,27 @@ def example(length: int) -> Example:
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_layer_keeps_what_autograd_keeps(variant):
     setup = Setup(**{"trained": 0, "modules": ALL, "rank": 8, **VARIANTS[variant]})
-    small, large = (35, 45), (70, 90)
+    small, large = Piece.of((35, 45)), Piece.of((70, 90))
 
-    def of_one_layer(lengths: Sequence[int]) -> int:
-        return kept_by_torch(setup, lengths, 3) - kept_by_torch(setup, lengths, 2)
+    def of_one_layer(*lengths: int) -> int:
+        bundles = [[example(length)] for length in lengths]
+        return kept_by_torch(setup, bundles, 3) - kept_by_torch(setup, bundles, 2)
 
-    # Of more tokens: what DoRA makes of a weight is given back, and does not depend on tokens.
-    found, tokens = of_one_layer(large) - of_one_layer(small), sum(large) - sum(small)
+    # Of more tokens, without what DoRA makes of a weight and gives back.
+    found, tokens = of_one_layer(70, 90) - of_one_layer(35, 45), large.tokens - small.tokens
     sums = HEADS * FLOAT * tokens  # attention's, one per head: the formula leaves them out
-    assert found == pytest.approx(saved_per_token(SHAPE, setup) * tokens + sums, rel=0.002)
+    expected = saved(SHAPE, setup, large) - saved(SHAPE, setup, small) + sums
+    assert found == pytest.approx(expected, rel=0.002)
+
+
+@pytest.mark.filterwarnings("ignore:.*checkpointing:FutureWarning")  # peft asks by the old name
+def test_a_layer_keeps_what_stands_behind_a_shared_beginning_again():
+    setup = Setup(0, ALL, 8)
+    pair = [[example(60, last=last) for last in (1, 2)]]  # 30 tokens of 60 are the same
+    found = kept_by_torch(setup, pair, 3) - kept_by_torch(setup, pair, 2)
+    piece = StepRows({60: 2}, 1, sequences=2, shared=0.25).piece(120, 2 * 60**2)
+    sums = HEADS * FLOAT * piece.tokens
+    assert found == pytest.approx(saved(SHAPE, setup, piece) + sums, rel=0.002)
 
 
 def test_a_gpu_keeps_the_output_of_attention_once():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from array import array
 
 import psutil
 import pytest
@@ -12,8 +13,11 @@ from ftlab import devices, probing
 from ftlab.cost import estimate
 from ftlab.data.report import scan
 from ftlab.errors import InvalidSpec, RunError
+from ftlab.pieces import PIECE_TOKENS
 from ftlab.probing import Probe, probe
 from ftlab.providers import prepare
+from ftlab.train.batches import Example, Pair, pieces
+from ftlab.train.probe import _drawn_out
 from tests.small import chat_rows, preference_rows, save_model, write_rows
 
 
@@ -123,6 +127,18 @@ def test_a_probe_that_fails_says_why(job, tmp_path, monkeypatch):
     monkeypatch.setattr(probing, "prepare", changed_meanwhile)
     with pytest.raises(RunError, match="has changed since"):
         probe(job)
+
+
+@pytest.mark.parametrize("max_rows", [None, 3])
+@pytest.mark.parametrize("n_tokens", [700, PIECE_TOKENS, 9000])
+@pytest.mark.parametrize("each", [1, 2])
+def test_rows_that_are_drawn_out_make_one_piece(n_tokens, max_rows, each):
+    ids = array("i", range(50))
+    row = Example(ids, ids, 1.0, was_cut=False)
+    rows = [row if each == 1 else Pair(row, row)] * 40
+    found = list(pieces(_drawn_out(rows, n_tokens, max_rows), max_rows, padded=False))
+    assert len(found) == 1
+    assert sum(row.n_tokens for row in found[0]) == pytest.approx(n_tokens, rel=0.1)
 
 
 def counted(function, calls):

@@ -29,11 +29,11 @@ NOTES: dict[str, dict[Engine, str]] = {
         "together": "uploaded first; its id stands in the request",
     },
     "batch_size": {
-        "local": "rows",
+        "local": "rows, or with packing packs of them",
         "together": "sequences, packed full unless packing is off; max is the model's largest",
     },
     "max_seq_length": {
-        "local": "longer rows are treated as over_length says",
+        "local": "longer rows are treated as over_length says; also the length of packs",
         "together": "also the length that rows are packed to, or billed as without packing",
     },
     "n_evals": {

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ftlab.advice import training_rows
+from ftlab.advice import training_sequences
 from ftlab.data.report import DataReport
 from ftlab.exchange.intervals import SCAN, how_often, is_number, share_of
 from ftlab.exchange.ledger import Keys
@@ -85,7 +85,7 @@ def _epochs(keys: Keys, name: str, epochs: Any, per_epoch: int | None) -> None:
 
 def _steps_per_epoch(keys: Keys, report: DataReport | None) -> int | None:
     spec, _ = parse(keys.values)
-    n_rows = training_rows(spec, report)
+    n_rows = training_sequences(spec, report)
     if n_rows is None or spec.batch_size == "max":
         return None
     per_step = int(spec.batch_size) * (spec.gradient_accumulation_steps or 1)

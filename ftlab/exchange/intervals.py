@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, TypeGuard
 
-from ftlab.advice import training_rows
+from ftlab.advice import training_sequences
 from ftlab.data.report import DataReport
 from ftlab.issues import LARGEST
 from ftlab.schedule import total_steps
@@ -29,7 +29,7 @@ def n_steps_of(values: JobSpec | Mapping[str, Any], report: DataReport | None) -
     A batch_size that is not known yet leaves them unknown too.
     """
     spec, _ = parse(values)
-    n_rows = training_rows(spec, report)
+    n_rows = training_sequences(spec, report)
     if n_rows is None:
         return spec.max_steps
     if spec.batch_size == "max":

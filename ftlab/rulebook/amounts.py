@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ftlab.advice import ENOUGH_STEPS, LORA_RANK, setup_of, training_rows
+from ftlab.advice import (
+    ENOUGH_STEPS,
+    LORA_RANK,
+    setup_of,
+    training_rows,
+    training_sequences,
+)
 from ftlab.data.report import DataReport
 from ftlab.issues import Issue
 from ftlab.limits import Limits
@@ -32,11 +38,12 @@ def a_batch_has_enough_rows(
     spec: JobSpec, limits: Limits, report: DataReport | None
 ) -> Iterator[Issue]:
     """A batch larger than the data set is never full."""
-    size, n_rows = spec.batch_size, training_rows(spec, report)
+    size, n_rows = spec.batch_size, training_sequences(spec, report)
     if n_rows is not None and isinstance(size, int) and n_rows < size:
+        what = "packs" if spec.packing else "rows"
         yield error(
             "batch_size",
-            f"batch_size is {size} and {n_rows:,} rows train; a batch takes at most that many. "
+            f"batch_size is {size} and {n_rows:,} {what} train; a batch takes at most that many. "
             'Use a smaller number, or "max".',
             LOCAL,
             fix={"batch_size": "max"},
@@ -63,7 +70,7 @@ def amounts_are_of_this_world(
 @rule(batch_size=16, report=DataReport(path="t.jsonl", n_rows=100))
 def enough_steps(spec: JobSpec, limits: Limits, report: DataReport | None) -> Iterator[Issue]:
     """Fewer than a hundred steps rarely get anywhere."""
-    n_rows = training_rows(spec, report)
+    n_rows = training_sequences(spec, report)
     if n_rows is None or not isinstance(spec.batch_size, int):
         return
     per_step = spec.batch_size * (spec.gradient_accumulation_steps or 1)

@@ -49,6 +49,35 @@ def low_bits_are_possible(
             )
 
 
+@rule(packing=True, training_method="dpo")
+def pairs_are_not_packed(
+    spec: JobSpec, limits: Limits, report: DataReport | None
+) -> Iterator[Issue]:
+    """A pack is one sequence of several rows; a pair is two."""
+    if spec.packing and spec.training_method == "dpo":
+        yield error(
+            "packing",
+            f"packing is True and training_method is dpo; {WHO['local']} packs rows with one "
+            "answer, not pairs. Leave packing out.",
+            LOCAL,
+            fix={"packing": None},
+        )
+
+
+@rule(packing=True, report=DataReport(path="t.jsonl", n_rows=9))
+def packs_have_a_size(spec: JobSpec, limits: Limits, report: DataReport | None) -> Iterator[Issue]:
+    """Left out, max_seq_length is that of the longest row, where that is known."""
+    if not spec.packing or spec.max_seq_length or report is None or report.sizes is not None:
+        return
+    yield error(
+        "max_seq_length",
+        f"packing is True, max_seq_length is left out and the tokens of the rows are not counted; "
+        f"{WHO['local']} fills packs up to max_seq_length. Give max_seq_length, or a model whose "
+        "tokenizer is here.",
+        LOCAL,
+    )
+
+
 @rule(lr_scheduler_type="wsd")
 def hosted_schedules(spec: JobSpec, limits: Limits, report: DataReport | None) -> Iterator[Issue]:
     """The service knows two schedules, and takes any other word for linear."""

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from ftlab.devices import detect, lease
 from ftlab.errors import FtlabError
 from ftlab.job import Job, LocalOptions
+from ftlab.pieces import PIECE_TOKENS
 from ftlab.processes import loading
 from ftlab.train.device import OUT_OF_MEMORY, chosen_device, is_out_of_memory, usable
 
@@ -170,7 +171,7 @@ def _largest(ready: Prepared, request: dict[str, Any]) -> list[Row]:
     """
     rows, trainer = ready.training, ready.trainer
     if len(rows) > LOOKED_AT:
-        return _drawn_out(rows, request["largest"])
+        return _drawn_out(rows, request["largest"], trainer.options.micro_batch_size)
     from ftlab.schedule import total_steps
     from ftlab.train.reading import all_steps, sequences_per_step
 
@@ -187,20 +188,17 @@ def _largest_of(trainer: Trainer, pieces: Iterable[list[Row]]) -> list[Row]:
     return max(pieces, key=lambda piece: sum(row.n_tokens for row in piece))
 
 
-def _drawn_out(rows: Examples, n_tokens: int) -> list[Row]:
-    """The first rows, as many as hold so many tokens, the last one drawn out or cut to fit."""
-    found, left = list[Row](), n_tokens
-    while left > 0:
-        row = rows[len(found) % len(rows)]
-        if row.n_tokens > left or row.n_tokens == 0:
-            break
-        found.append(row)
-        left -= row.n_tokens
-    if not found:
-        return [rows[0].stretched(n_tokens)]
-    last = found[-1]
-    found[-1] = last.stretched(last.length + left * last.length // last.n_tokens)
-    return found
+def _drawn_out(rows: Examples, n_tokens: int, max_rows: int | None) -> list[Row]:
+    """The first rows, drawn out or cut to equal lengths so that together they are one piece of so
+    many tokens."""
+    from ftlab.train.batches import Pair
+
+    some = [rows[i] for i in range(min(len(rows), EVALUATED))]
+    mean = sum(row.n_tokens for row in some) / len(some)
+    alone = n_tokens > PIECE_TOKENS  # a longer row goes alone
+    n_rows = 1 if alone else min(max(round(n_tokens / max(mean, 1)), 1), max_rows or n_tokens)
+    length = n_tokens // n_rows // (2 if isinstance(some[0], Pair) else 1)
+    return [some[i % len(some)].stretched(max(length, 1)) for i in range(n_rows)]
 
 
 def _evaluated(ready: Prepared, request: dict[str, Any]) -> float | None:
@@ -212,7 +210,8 @@ def _evaluated(ready: Prepared, request: dict[str, Any]) -> float | None:
         everything = [rows[i] for i in range(len(rows))]
         _evaluate(ready.trainer, _largest_of(ready.trainer, ready.trainer.pieces(everything)))
     elif request["evaluated"]:
-        _evaluate(ready.trainer, _drawn_out(rows, request["evaluated"]))
+        most = ready.trainer.options.micro_batch_size
+        _evaluate(ready.trainer, _drawn_out(rows, request["evaluated"], most))
     n_tokens, seconds, n_rows = 0, 0.0, 0
     while n_rows < len(rows) and seconds < request["seconds"] / 10:
         some = [rows[i] for i in range(n_rows, min(max(2 * n_rows, EVALUATED), len(rows)))]

@@ -28,7 +28,6 @@ from typing import Any
 import numpy as np
 import psutil
 
-import ftlab.memory
 from ftlab.cost import estimate
 from ftlab.data.report import DataReport, scan
 from ftlab.devices import detect
@@ -257,18 +256,12 @@ def fit(folder: Path, _: argparse.Namespace) -> int:
 
 
 def _fit_memory(jobs: list[Case], peaks: np.ndarray) -> None:
-    """The process and the share that the allocator holds back; each run counts by its size."""
-    constants = ftlab.memory.PROCESS_BYTES, ftlab.memory.RETAINED
-    kept = [dict(table) for table in constants]
-    totals = []
-    for process, retained in ((0.0, 0.0), (0.0, 1.0)):
-        constants[0]["cpu"], constants[1]["cpu"] = process, retained
-        totals.append(np.array([case.plan.parts.total for case in jobs]))
-    for table, old in zip(constants, kept, strict=True):
-        table.update(old)
-    rows = np.stack([np.ones(len(jobs)), totals[1] - totals[0]], axis=1) / peaks[:, None]
-    (process, retained), *_ = np.linalg.lstsq(rows, (peaks - totals[0]) / peaks, rcond=None)
-    print(f"PROCESS_BYTES {process / GIB:.3f} GiB, RETAINED {retained:.3f}")
+    """The process, as what the peaks leave over; each run counts by its size."""
+    known = np.array([case.plan.parts.total - case.plan.parts.process for case in jobs])
+    process = np.average(peaks - known, weights=1 / peaks**2)
+    print(f"PROCESS_BYTES {process / GIB:.3f} GiB")
+    for case, off in zip(jobs, (known + process) / peaks - 1, strict=True):
+        print(f"  {case.title}: {off:+.1%}")
 
 
 def _fit_time(jobs: list[Case], probes: list[Measurement]) -> None:

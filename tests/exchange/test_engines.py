@@ -48,7 +48,7 @@ def test_values_that_an_engine_does_not_know_are_refused_there():
     assert uses({**SFT, "lr_scheduler_type": "wsd"})["lr_scheduler_type"].refused == ("together",)
     assert uses({**SFT, "lora": False})["lora"].uses["together"].honoured
     assert uses({**SFT, "use_dora": True})["use_dora"].refused == ("together",)
-    assert uses({**SFT, "packing": True})["packing"].refused == ("local",)
+    assert uses({**DPO, "packing": True})["packing"].refused == ("local",)
 
 
 def test_what_was_left_out_shows_what_each_engine_does_by_itself():

@@ -114,7 +114,13 @@ def verdicts(values: dict[str, Any], limits: Any = None, report: DataReport | No
         ({**VALIDATED, "n_evals": 0}, None, ("n_evals", "warning", NOBODY)),
         ({"max_steps": 5, "n_epochs": 2}, None, ("max_steps", "warning", NOBODY)),
         ({"max_steps": 5}, None, ("max_steps", "error", HOSTED)),
-        ({"packing": True}, None, ("packing", "error", LOCAL)),
+        ({**DPO, "packing": True}, None, ("packing", "error", LOCAL)),
+        ({"packing": True}, rows(9_000), ("max_seq_length", "error", LOCAL)),
+        (
+            {"packing": True, "max_seq_length": 100, "batch_size": 4},
+            rows(9, tokens={"lengths": {30: 9}, "by_role": {}}),  # three to a pack
+            ("batch_size", "error", LOCAL),
+        ),
         ({"packing": False}, None, ("packing", "warning", NOBODY)),
         ({**DPO}, rows(9_000, format="conversation"), ("training_method", "error", BOTH)),
         ({}, rows(9_000, format="preference"), ("training_method", "error", BOTH)),
