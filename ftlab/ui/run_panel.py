@@ -13,6 +13,7 @@ from ftlab.html import escaped, progress_bar, short
 from ftlab.issues import SHAPES
 from ftlab.run import Run, RunState
 from ftlab.ui.guard import guarded
+from ftlab.ui.shown import show
 from ftlab.ui.state import State
 
 RECENT_STEPS = 20
@@ -100,6 +101,7 @@ class RunPanel(widgets.VBox):
         self.head.value = head_html(run, history, state)
         self._offer(run, state)
         self.log_view.value = log_html(history)
+        show(self.plot, visible=bool(history.series))
         if history.series:
             self._draw(history, run.id)
 

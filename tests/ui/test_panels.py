@@ -136,6 +136,20 @@ def test_time_left_needs_a_few_steps():
     assert seconds_left(history) is None
 
 
+def test_a_run_without_figures_shows_no_curve_of_another(state, tmp_path):
+    panel = RunPanel(state)
+    losses = [Metrics(step=s, values={"train_loss": 1.0}) for s in (1, 2)]
+    make_run(tmp_path / "runs", Status(status="running"), *losses, Status(status="completed"))
+    state.find_run()
+    state.tick()
+    assert panel.plot.layout.display is None
+    new = make_run(tmp_path / "runs", Status(status="queued", detail="starting"))
+    state.refresh_runs()
+    state.select(new.id)
+    state.tick()
+    assert panel.plot.layout.display == "none"
+
+
 def test_several_runs_can_be_chosen_from(state, tmp_path):
     panel = RunPanel(state)
     runs = [make_run(tmp_path / "runs", Status(status="completed")) for _ in range(2)]
