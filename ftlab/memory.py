@@ -22,9 +22,13 @@ None is the number format's own size."""
 STATE_BYTES = {"adamw": 8, "adamw_8bit": 2, "sgd": 0}
 """Of the optimizer, per trained parameter (torch's AdamW keeps two moments)."""
 
-# The process with torch, transformers and peft loaded. CPU: measured (2026-11, torch 2.13, Linux);
-# GPU: the driver's context and the libraries' workspaces, 1.4 GB in Unsloth's account.
-PROCESS_BYTES = {"cpu": 0.46 * GIB, "cuda": 1.4e9}
+# The process with torch, transformers and peft loaded, and what its allocator holds back. CPU:
+# fitted (2026-11, torch 2.13, Linux); GPU: the driver's context and the libraries' workspaces, 1.4
+# GB in Unsloth's account.
+PROCESS_BYTES = {"cpu": 0.45 * GIB, "cuda": 1.4e9}
+# On a CPU torch draws dropout's mask by way of another tensor, whose place between two that stay
+# glibc can't fill again. Bytes per value that is dropped, fitted (2026-11, glibc 2.36).
+DROPOUT_HELD = 1.7
 
 
 @dataclass(frozen=True)
@@ -131,7 +135,7 @@ class Parts:
     logits: float = 0.0
     """The output head's values, some at a time, with the loss's copies of them."""
     workspace: float = 0.0
-    """Of one layer, where that is more than the logits."""
+    """Of one layer, where that is more than the logits; with dropout what the allocator holds."""
     process: float = 0.0
 
     @property
@@ -186,7 +190,8 @@ def _training(decoder: Decoder, setup: Setup, piece: Piece, fixed: Parts) -> Par
         kept, again = piece.tokens * setup.value_bytes * decoder.hidden, kept
     if setup.dora:
         again = max(again, _dora_weights(decoder, setup))
-    return _with_rows(decoder, setup, piece, fixed, decoder.n_layers * kept, again)
+    found = _with_rows(decoder, setup, piece, fixed, decoder.n_layers * kept, again)
+    return replace(found, workspace=found.workspace + _held(decoder, setup, piece))
 
 
 def _with_rows(
@@ -197,6 +202,13 @@ def _with_rows(
     logits = logit_bytes(decoder, setup, piece)
     layer = piece.tokens * setup.value_bytes * 4 * (decoder.feed_forward + decoder.hidden) + again
     return replace(fixed, activations=kept, logits=logits, workspace=max(layer - logits, 0.0))
+
+
+def _held(decoder: Decoder, setup: Setup, piece: Piece) -> float:
+    if not setup.dropout or setup.checkpointing or setup.kind != "cpu":
+        return 0.0
+    widths = (decoder.linears[name][0] for name in setup.modules & decoder.linears.keys())
+    return DROPOUT_HELD * decoder.n_layers * piece.tokens * sum(widths)
 
 
 # --- one layer -------------------------------------------------------------------------------

@@ -7,7 +7,17 @@ from dataclasses import replace
 
 import pytest
 
-from ftlab.memory import FLOAT, LINEARS, Decoder, Setup, logit_bytes, memory, saved, saved_per_token
+from ftlab.memory import (
+    DROPOUT_HELD,
+    FLOAT,
+    LINEARS,
+    Decoder,
+    Setup,
+    logit_bytes,
+    memory,
+    saved,
+    saved_per_token,
+)
 from ftlab.pieces import LOGITS, Piece, StepRows
 from ftlab.train.batches import Example
 from ftlab.train.fused import fuse
@@ -168,3 +178,11 @@ def test_all_weights_take_sixteen_bytes_each_and_two_more_for_their_copies():
     assert plain.certain == 16 * SHAPE.n_params
     mixed = memory(SHAPE, Setup(trained=SHAPE.n_params, value_bytes=2), Piece(0, 0))
     assert mixed.certain == 18 * SHAPE.n_params
+
+
+def test_dropout_leaves_holes_on_a_cpu():
+    piece, dropping = Piece(100, 100**2), Setup(0, ALL, 8, dropout=True)
+    widths = 6 * SHAPE.hidden + SHAPE.feed_forward
+    held = DROPOUT_HELD * SHAPE.n_layers * 100 * widths
+    cpu, gpu = (memory(SHAPE, replace(dropping, kind=kind), piece) for kind in ("cpu", "cuda"))
+    assert cpu.workspace - gpu.workspace == pytest.approx(held)
