@@ -34,6 +34,8 @@ class Position(BaseModel):
     """Rows that those steps took, of all epochs."""
     evaluated: int = -1
     """The last step whose validation loss is known; -1 before the first."""
+    sampled: int = -1
+    """The last step after which the sample prompts were answered; -1 before the first."""
     verdicts: Verdicts = Verdicts()
 
 
