@@ -12,7 +12,17 @@ import time
 from collections import deque
 from pathlib import Path
 
-from ftlab.events import Checkpoint, Event, Log, Metrics, Sample, Status, dump_event, parse_event
+from ftlab.events import (
+    Checkpoint,
+    Event,
+    Log,
+    Metrics,
+    RowLosses,
+    Sample,
+    Status,
+    dump_event,
+    parse_event,
+)
 
 SYNC_SECONDS = 1.0
 LOG_LINES_KEPT = 200
@@ -21,15 +31,16 @@ LOG_LINES_KEPT = 200
 class EventWriter:
     """Appends events. Hold the run's lock while one is open: there may be only one."""
 
-    def __init__(self, path: Path, attempt: int = 1) -> None:
-        self._path, self._attempt = path, attempt
+    def __init__(self, path: Path, attempt: int = 1, sync_seconds: float = SYNC_SECONDS) -> None:
+        """What was appended is on disk for good after `sync_seconds`, with what comes next."""
+        self._path, self._attempt, self._sync_seconds = path, attempt, sync_seconds
         self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self._synced = time.monotonic()
         _cut_half_line(self._handle)
 
-    def append(self, event: Event) -> None:
-        """Write one event, as one of this attempt. On disk for good within a second, at once when
-        a state changes. Raises OSError when there is no room, or no file any more."""
+    def append(self, event: Event | RowLosses) -> None:
+        """Write one event, as one of this attempt. It is on disk for good at once when a state
+        changes. Raises OSError when there is no room, or no file any more."""
         data = dump_event(event.model_copy(update={"attempt": self._attempt}))
         file = os.fstat(self._handle)
         if not file.st_nlink:  # writing would go on, and nobody could ever read it
@@ -41,7 +52,7 @@ class EventWriter:
             os.ftruncate(self._handle, start)  # no half line stays before the next event
             raise
         lasting = isinstance(event, (Status, Checkpoint))
-        if lasting or time.monotonic() - self._synced > SYNC_SECONDS:
+        if lasting or time.monotonic() - self._synced > self._sync_seconds:
             os.fsync(self._handle)
             self._synced = time.monotonic()
 
@@ -76,7 +87,7 @@ class History:
         self.series: dict[str, dict[int, float]] = {}
         """Metric → step → value, in the order of steps."""
         self.times: dict[int, float] = {}
-        """Step → when it was reported."""
+        """Step of the newest attempt → when it was reported."""
         self.statuses: list[Status] = []
         self.checkpoints: list[Checkpoint] = []
         self.samples: list[Sample] = []
@@ -125,7 +136,7 @@ class History:
         """An attempt resumed from `step`: what older ones reported beyond it is done anew."""
         for name, values in self.series.items():
             self.series[name] = {s: v for s, v in values.items() if s <= step}
-        self.times = {s: t for s, t in self.times.items() if s <= step}
+        self.times = {}
         self.checkpoints = [c for c in self.checkpoints if c.step <= step]
         self.samples = [s for s in self.samples if s.step <= step]
 

@@ -43,7 +43,8 @@ class Metrics(_Base):
     step: int
     values: dict[str, float]
     """train_loss, eval_loss, learning_rate, grad_norm, epoch, tokens_per_second, loss_tokens,
-    gpu_memory_gib; losses are means per trained token, in nats."""
+    memory_gib (resident, of the process), gpu_memory_gib (the most so far); losses are means per
+    trained token, in nats."""
 
 
 class Checkpoint(_Base):
@@ -64,6 +65,19 @@ class Sample(_Base):
     text: str
 
 
+class RowLosses(_Base):
+    """Losses of single rows; they are many, and lie in a file of their own."""
+
+    kind: Literal["rows"] = "rows"
+    step: int
+    file: Literal["training", "validation"]
+    """Of a training step the highest, of an evaluation all rows."""
+    lines: tuple[int, ...]
+    """Where each row stands in its file, from 1."""
+    losses: tuple[float, ...]
+    """SFT: mean per trained token of the row, in nats; DPO: of the pair; row weights left out."""
+
+
 class Log(_Base):
     """A line for people."""
 
@@ -76,7 +90,7 @@ Event = Annotated[Status | Metrics | Checkpoint | Sample | Log, Field(discrimina
 _ADAPTER: TypeAdapter[Event] = TypeAdapter(Event)
 
 
-def dump_event(event: Event) -> bytes:
+def dump_event(event: Event | RowLosses) -> bytes:
     """One line of the event log, newline included."""
     return event.model_dump_json(exclude_defaults=False).encode() + b"\n"
 

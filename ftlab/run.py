@@ -8,6 +8,7 @@ from whether a process holds its lock, never from memory.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import re
 import secrets
@@ -24,9 +25,10 @@ from ftlab.asking import Request, ask, asked
 from ftlab.endings import how_it_ended
 from ftlab.errors import RunError
 from ftlab.eventlog import EventReader, EventWriter, History
-from ftlab.events import ENDED, Event, RunStatus, Status
+from ftlab.events import ENDED, Event, RowLosses, RunStatus, Status
 from ftlab.job import Job
 from ftlab.processes import is_locked
+from ftlab.row_losses import counted, frame, newest_first
 from ftlab.run_html import run_html
 
 if TYPE_CHECKING:
@@ -91,6 +93,11 @@ class Run:
     def event_file(self) -> Path:
         """What its process has reported."""
         return self.path / "events.jsonl"
+
+    @property
+    def row_file(self) -> Path:
+        """The losses of its rows."""
+        return self.path / "rows.jsonl"
 
     @property
     def request_file(self) -> Path:
@@ -180,6 +187,15 @@ class Run:
 
         frame = pd.DataFrame(self.history.series).sort_index()
         return frame.rename_axis("step")
+
+    def row_losses(self) -> DataFrame:
+        """The losses of rows by step, file ("training" or "validation") and line, as a pandas
+        DataFrame: of each training step the three highest, of each evaluation all rows."""
+        return frame(self.told_of_rows())
+
+    def told_of_rows(self) -> Iterator[RowLosses]:
+        """The same as plain data, the newest step first; each is read when it is asked for."""
+        return counted(newest_first(self.row_file), self.history.statuses)
 
     def follow(self, poll: float = POLL) -> Iterator[Event]:
         """Events as they come, from those not read yet, until the run has ended or paused."""
@@ -304,6 +320,10 @@ class Run:
     def writer(self) -> EventWriter:
         """The log's writer; hold the lock."""
         return EventWriter(self.event_file, max(self.history.attempt, 1))
+
+    def row_writer(self) -> EventWriter:
+        """The writer of the losses of rows; hold the lock. They may be lost with the machine."""
+        return EventWriter(self.row_file, max(self.history.attempt, 1), math.inf)
 
     def say(self, status: RunStatus, detail: str = "") -> None:
         """Write one status event; hold the lock."""

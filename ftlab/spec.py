@@ -282,8 +282,10 @@ class JobSpec(BaseModel):
         1, ge=0, le=LARGEST
     )
     """Evaluations at the start that are not judged."""
-    sample_prompts: Annotated[tuple[str, ...], Knob(EVALUATION, advanced=True, providers=())] = ()
-    """Prompts that the model answers at each evaluation."""
+    sample_prompts: Annotated[
+        tuple[str, ...], Knob(EVALUATION, advanced=True, providers=LOCAL)
+    ] = ()
+    """Prompts that the model answers at each evaluation; where there is none, at start and end."""
 
     @property
     def needs_reference(self) -> bool:

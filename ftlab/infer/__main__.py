@@ -25,7 +25,8 @@ from ftlab.models import fetch
 from ftlab.processes import loading
 
 if TYPE_CHECKING:
-    from ftlab.infer.answer import Answer, Answerer
+    from ftlab.generation import Answer
+    from ftlab.infer.answer import Answerer
 
 IDLE_SECONDS = 120
 TICK = 0.5

@@ -5,24 +5,15 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
 from ftlab.base import best_dtype, load_base
-from ftlab.data.chat import closing_text
 from ftlab.data.tokens import load_tokenizer
+from ftlab.generation import Answer, generate
 
 BASE = "base"
-
-
-class Answer(NamedTuple):
-    """What the model wrote."""
-
-    text: str
-    n_tokens: int
-    finish_reason: str
-    """"stop" when it ended by itself, "length" when max_tokens ended it."""
 
 
 class Answerer:
@@ -50,40 +41,11 @@ class Answerer:
         adapter or of a whole model, or "base". At temperature 0 the most likely token is taken each
         time. Plain text takes `add_special_tokens`; what a chat template wrote has them in it."""
         prefix = list(self.tokenizer.prefix) if add_special_tokens else []
-        ids, mask = self._padded([prefix + self.tokenizer.encode(text)[0] for text in prompts])
+        ids = [prefix + self.tokenizer.encode(text)[0] for text in prompts]
         torch.manual_seed(seed)
         sampling = {"do_sample": True, "temperature": temperature} if temperature else {}
         with self._switched(adapter) as model, torch.inference_mode():
-            output = model.generate(
-                input_ids=ids,
-                attention_mask=mask,
-                max_new_tokens=max_tokens,
-                eos_token_id=self._end_ids(),
-                pad_token_id=self.tokenizer.pad_id,
-                **({"do_sample": False} | sampling),
-            )
-        return [self._read(row.tolist()) for row in output[:, ids.shape[1] :]]
-
-    def _padded(self, rows: Sequence[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
-        """(rows, tokens) ids and mask, padded on the left so that all answers start together."""
-        longest = max(map(len, rows))
-        pad = self.tokenizer.pad_id
-        ids = torch.tensor([[pad] * (longest - len(row)) + row for row in rows])
-        mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows])
-        return ids.to(self.device), mask.to(self.device)
-
-    def _end_ids(self) -> list[int]:
-        """The tokens that end an answer: EOS, and what the chat template closes a turn with."""
-        closing = closing_text(self.tokenizer)
-        found = self.tokenizer.backend.token_to_id(closing) if closing else None
-        return sorted({i for i in (found, self.tokenizer.eos_id) if i is not None})
-
-    def _read(self, ids: list[int]) -> Answer:
-        ends = set(self._end_ids())
-        stop = next((i for i, token in enumerate(ids) if token in ends), None)
-        kept = ids if stop is None else ids[:stop]
-        text = self.tokenizer.backend.decode(kept, skip_special_tokens=True)
-        return Answer(text, len(kept), "length" if stop is None else "stop")
+            return generate(model, self.tokenizer, ids, max_tokens, **sampling)
 
     @contextlib.contextmanager
     def _switched(self, adapter: str) -> Iterator[Any]:

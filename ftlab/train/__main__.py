@@ -20,7 +20,7 @@ from ftlab.devices import lease
 from ftlab.endings import note_birth, note_words
 from ftlab.errors import FtlabError
 from ftlab.eventlog import EventWriter
-from ftlab.events import Checkpoint, Event, Log, Status
+from ftlab.events import Checkpoint, Event, Log, RowLosses, Status
 from ftlab.job import LocalOptions
 from ftlab.processes import loading
 from ftlab.run import Run
@@ -49,10 +49,10 @@ def carry_out(run: Run, pace: Pace | None = None) -> int:
     """Run a run whose lock is held, to its end or its pause; the exit status of the process."""
     note_birth(run.lock_file, os.getpid())
     asked = _listen(run)
-    writer = run.writer()
+    writer, rows = run.writer(), run.row_writer()
     try:
         for event in _events(run, writer, asked, pace):
-            writer.append(event)
+            (rows if isinstance(event, RowLosses) else writer).append(event)
         return 0
     except FtlabError as exc:
         _say_failed(run, writer, str(exc))
@@ -61,13 +61,14 @@ def carry_out(run: Run, pace: Pace | None = None) -> int:
         with contextlib.suppress(OSError):  # the log may be on a full disk
             traceback.print_exc()
     finally:
+        rows.close()
         writer.close()
     return 1
 
 
 def _events(
     run: Run, writer: EventWriter, asked: Callable[[], str | None], pace: Pace | None
-) -> Iterator[Event]:
+) -> Iterator[Event | RowLosses]:
     """All that happens in this process; what it waits for is written at once."""
     job = with_base(run.job, writer.append, asked)
     if job is None:

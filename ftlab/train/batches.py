@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from array import array
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from ftlab.data.chat import IGNORED, Tokens
@@ -23,6 +23,8 @@ class Example(NamedTuple):
     labels: array[int]
     weight: float
     was_cut: bool
+    line: int = 0
+    """Of its file, from 1; 0 for what is of none."""
 
     @classmethod
     def of(cls, tokens: Tokens, longest: int) -> Example:
@@ -43,6 +45,10 @@ class Example(NamedTuple):
     def n_tokens(self) -> int:
         return len(self.ids)
 
+    def at(self, line: int) -> Example:
+        """The same, as of that line."""
+        return self._replace(line=line)
+
     def stretched(self, length: int) -> Example:
         """As long as that, by going through its tokens again."""
         times = -(-length // len(self.ids))
@@ -58,6 +64,8 @@ class Pair:
     rejected: Example
     reference: tuple[float, float] | None = None
     """Log-probabilities of both before training, once they are known."""
+    line: int = 0
+    """Of its file, from 1; 0 for what is of none."""
 
     @property
     def weight(self) -> float:
@@ -80,6 +88,10 @@ class Pair:
     @property
     def n_tokens(self) -> int:
         return self.chosen.n_tokens + self.rejected.n_tokens
+
+    def at(self, line: int) -> Pair:
+        """The same, as of that line."""
+        return replace(self, line=line)
 
     def stretched(self, length: int) -> Pair:
         """Both as long as that."""
@@ -159,10 +171,10 @@ class Examples:
         return self._rows.line_number(self._places[index])
 
     def _read(self, place: int) -> Row:
+        number = self._rows.line_number(place)
         try:
-            return self._as_trained(self._rows[place])
+            return self._as_trained(self._rows[place]).at(number)
         except (CannotRender, UnreadableData) as exc:
-            number = self._rows.line_number(place)
             raise UnreadableData(f"{self._rows.path.name} line {number}: {exc}") from exc
 
 

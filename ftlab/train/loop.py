@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 
 from ftlab.data.tokens import load_tokenizer
-from ftlab.events import Event, Log, Status
+from ftlab.events import Event, Log, RowLosses, Status
 from ftlab.job import Job, LocalOptions
 from ftlab.models import fetch
 from ftlab.spec import filled
@@ -17,6 +17,7 @@ from ftlab.train.batches import Examples
 from ftlab.train.fused import fuse
 from ftlab.train.model import gradient_scaler, load_model, make_optimizer
 from ftlab.train.reading import check_unchanged, fitting, nothing_held_back, read_examples
+from ftlab.train.samples import Sampler
 from ftlab.train.saving import Saving
 from ftlab.train.scoring import scorer_for
 from ftlab.train.trainer import Trainer
@@ -30,7 +31,7 @@ def train(
     asked: Asked,
     saving: Saving | None = None,
     attempt: int = 1,
-) -> Iterator[Event]:
+) -> Iterator[Event | RowLosses]:
     """Train the job's adapter on `device` and save it to `adapter`, telling what happens.
 
     Goes on from the newest whole state that `saving` finds. Ends with a Status: completed (also
@@ -58,6 +59,7 @@ class Prepared(NamedTuple):
     base: Path
     """The folder of the base model."""
     warnings: list[str]
+    sampler: Sampler
 
 
 def prepared(job: Job, device: str) -> Prepared:
@@ -65,8 +67,10 @@ def prepared(job: Job, device: str) -> Prepared:
     spec, options = job.spec, LocalOptions(**job.options)
     torch.manual_seed(filled(spec.random_seed, "random_seed"))
     check_unchanged(job)
+    now = job.created_at.astimezone()
     tokenizer = load_tokenizer(fetch(filled(spec.model, "model"), spec.hf_model_revision))
-    training, validation = read_examples(spec, tokenizer, job.created_at.astimezone())
+    sampler = Sampler(spec.sample_prompts, tokenizer, now)
+    training, validation = read_examples(spec, tokenizer, now)
     training, left_out = fitting(spec, training)
     warnings = [left_out] if left_out else []
     if spec.packing:
@@ -79,4 +83,4 @@ def prepared(job: Job, device: str) -> Prepared:
     scorer = scorer_for(model, tokenizer.pad_id, device)
     trainer = Trainer(spec, options, scorer, make_optimizer(model, spec))
     trainer.scaler = gradient_scaler(spec, options, device)
-    return Prepared(trainer, training, validation, tokenizer.folder, warnings)
+    return Prepared(trainer, training, validation, tokenizer.folder, warnings, sampler)

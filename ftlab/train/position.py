@@ -36,6 +36,8 @@ class Position(BaseModel):
     """Rows known to have lost their end."""
     evaluated: int = -1
     """The last step whose validation loss is known; -1 before the first."""
+    sampled: int = -1
+    """The last step after which the sample prompts were answered; -1 before the first."""
     verdicts: Verdicts = Verdicts()
 
 

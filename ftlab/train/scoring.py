@@ -8,6 +8,7 @@ few short sequences when a model is loaded.
 
 from __future__ import annotations
 
+import contextlib
 import random
 from array import array
 from collections.abc import Iterator
@@ -35,6 +36,13 @@ class Losses(NamedTuple):
     """(trained,), cross-entropy in nats."""
     sequence: torch.Tensor
     """(trained,), which sequence the token is of, in the order of the bundles."""
+
+    def means(self, n: int) -> torch.Tensor:
+        """(n,) the mean of each of `n` sequences, 0 where nothing trains; without a way back."""
+        values = self.values.detach().float()
+        both = torch.stack([values, torch.ones_like(values)], dim=1)
+        sums = both.new_zeros(n, 2).index_add(0, self.sequence, both)
+        return sums[:, 0] / sums[:, 1].clamp(min=1)
 
 
 @dataclass(frozen=True)
@@ -64,6 +72,15 @@ class Scorer:
         ours = self.layout == "flat"
         attention.use(self.inner, attention.NAME if ours else self.usual_attention)
         return self
+
+    @contextlib.contextmanager
+    def as_usual(self) -> Iterator[Any]:
+        """The model with its usual attention, for rows that are padded."""
+        attention.use(self.inner, self.usual_attention)
+        try:
+            yield self.model
+        finally:
+            self.in_use()
 
     @property
     def usual_attention(self) -> str:

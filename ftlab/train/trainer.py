@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
+import psutil
 import torch
 
-from ftlab.events import Metrics
+from ftlab.events import Metrics, RowLosses
 from ftlab.job import LocalOptions
 from ftlab.pieces import PIECE_TOKENS
 from ftlab.spec import JobSpec
@@ -23,6 +24,16 @@ from ftlab.train.model import autocast, trainable
 from ftlab.train.scoring import Scorer
 
 Values = dict[str, float]
+GIB = 2**30
+HARDEST = 3  # rows of each step
+
+
+class Told(NamedTuple):
+    """What a step says of itself."""
+
+    values: Values
+    hardest: list[tuple[int, float]]
+    """(line, loss) of the rows with the highest losses, the highest first."""
 
 
 @dataclass
@@ -81,9 +92,9 @@ class Trainer:
 
     def step(self, rows: Sequence[Row], learning_rate: float) -> Values:
         """One optimizer step; the loss is the mean over what the method counts."""
-        return self.launch(rows, learning_rate)()
+        return self.launch(rows, learning_rate)().values
 
-    def launch(self, rows: Sequence[Row], learning_rate: float) -> Callable[[], Values]:
+    def launch(self, rows: Sequence[Row], learning_rate: float) -> Callable[[], Told]:
         """The same, without waiting for a GPU; what is returned waits, and says what happened."""
         began = time.perf_counter()
         self.refer(rows)
@@ -96,12 +107,18 @@ class Trainer:
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
+        lines = self._lines(rows)
+        k = min(HARDEST, len(lines))
+        highest = found.rows.topk(k)
+        figures = torch.stack([found.total, norm, *found.sums.values()])
+        figures = torch.cat([figures, highest.values, highest.indices])
 
-        def values() -> Values:
-            loss, grad_norm, *sums = torch.stack([found.total, norm, *found.sums.values()]).tolist()
+        def told() -> Told:
+            loss, grad_norm, *more = figures.tolist()
+            sums, losses, places = more[: -2 * k], more[-2 * k : -k], more[-k:]
             now = time.perf_counter()  # of steps that overlap, the time from one end to the next
             seconds, self._read_at = now - max(began, self._read_at), now
-            return {
+            values = {
                 "train_loss": loss,
                 "grad_norm": grad_norm,
                 "learning_rate": learning_rate,
@@ -110,13 +127,23 @@ class Trainer:
                 **dict(zip(found.sums, sums, strict=True)),
                 **self._memory(),
             }
+            return Told(values, [(lines[int(i)], x) for i, x in zip(places, losses, strict=True)])
 
-        return values
+        return told
+
+    def _lines(self, rows: Sequence[Row]) -> list[int]:
+        """Of the rows, in the order in which they go through the model."""
+        return [row.line for piece in self.pieces(rows) for row in piece]
 
     def _memory(self) -> Values:
-        if not self.device.startswith("cuda"):
-            return {}
-        return {"gpu_memory_gib": torch.cuda.max_memory_allocated(self.device) / 2**30}
+        found = {"memory_gib": self._process.memory_info().rss / GIB}
+        if self.device.startswith("cuda"):
+            found["gpu_memory_gib"] = torch.cuda.max_memory_allocated(self.device) / GIB
+        return found
+
+    @cached_property
+    def _process(self) -> psutil.Process:
+        return psutil.Process()
 
     def _with_gradients(self, rows: Sequence[Row]) -> Loss:
         """The mean loss, with its gradients: in smaller pieces when the memory did not suffice."""
@@ -156,9 +183,9 @@ class Trainer:
 
     def evaluate(
         self, step: int, rows: Examples | Sequence[Row], ends: Callable[[], bool]
-    ) -> Iterator[Metrics]:
-        """The mean loss (SFT: per trained token, in nats; DPO: per pair); nothing when it `ends`
-        before it is known."""
+    ) -> Iterator[Metrics | RowLosses]:
+        """The mean loss (SFT: per trained token, in nats; DPO: per pair), then that of each row;
+        nothing when it `ends` before it is known."""
         everything = [rows[i] for i in range(len(rows))]
         divisor = max(self.method.divisor(everything), 1)
         parts = list[Loss]()
@@ -175,3 +202,10 @@ class Trainer:
         found = added(parts)
         means = {f"eval_{name}": value.item() for name, value in found.sums.items()}
         yield Metrics(step=step, values={"eval_loss": found.total.item(), **means})
+        lines, losses = self._lines(everything), map(rounded, found.rows.tolist())
+        yield RowLosses(step=step, file="validation", lines=tuple(lines), losses=tuple(losses))
+
+
+def rounded(loss: float) -> float:
+    """To the digits that are worth their room in a file."""
+    return float(f"{loss:.5g}")

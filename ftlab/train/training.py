@@ -11,7 +11,7 @@ import torch
 
 from ftlab.course import course, rate_at
 from ftlab.errors import FtlabError
-from ftlab.events import Checkpoint, Event, Log, Metrics, Status
+from ftlab.events import Checkpoint, Event, Log, Metrics, RowLosses, Sample, Status
 from ftlab.schedule import total_steps
 from ftlab.spec import filled
 from ftlab.train.batches import Examples
@@ -22,7 +22,7 @@ from ftlab.train.reading import all_steps, sequences_per_step
 from ftlab.train.references import Referred
 from ftlab.train.saving import Saving
 from ftlab.train.states import load_references, load_state
-from ftlab.train.trainer import Trainer
+from ftlab.train.trainer import Told, Trainer, rounded
 
 if TYPE_CHECKING:
     from ftlab.train.loop import Prepared
@@ -37,7 +37,7 @@ class Training:
     def __init__(self, ready: Prepared, asked: Asked, saving: Saving) -> None:
         self.ready, self.asked, self.saving = ready, asked, saving
         self.trainer, self.spec = ready.trainer, ready.trainer.spec
-        self._untold: Callable[[], tuple[int, dict[str, float]]] | None = None
+        self._untold: Callable[[], tuple[int, float, Told]] | None = None
         self.position, self.resumed, self.problems = saving.newest()
         self.training: Any = self._with_references("training", ready.training)
         self.validation: Any = self._with_references("validation", ready.validation)
@@ -48,10 +48,13 @@ class Training:
         planned = course(spec, self.n_steps)
         self.evaluations = {*planned.evaluations} if self.validation else set[int]()
         self.checkpoints = {*planned.checkpoints}
+        self.samples = (
+            (self.evaluations or {0, self.n_steps}) if spec.sample_prompts else set[int]()
+        )
 
     # --- the three parts of a run ----------------------------------------------------------------
 
-    def began(self) -> Iterator[Event]:
+    def began(self) -> Iterator[Event | RowLosses]:
         """All that comes before the first step of this process."""
         for text in (*self.problems, *self.ready.warnings):
             yield Log(level="warning", text=text)
@@ -66,7 +69,7 @@ class Training:
             yield Log(text=f"Going on from the checkpoint of step {self.position.step:,}.")
             yield from self._evaluated()
 
-    def steps(self) -> Iterator[Event]:
+    def steps(self) -> Iterator[Event | RowLosses]:
         """All steps from here on, with the evaluations and checkpoints between them."""
         for rows in all_steps(self.spec, self.training, self.n_steps, self.position.step):
             if self.asked() is not None or self.stops_early:
@@ -75,7 +78,7 @@ class Training:
             yield from self._evaluated()
             yield from self._saved_if_due()
 
-    def ended(self, adapter: Path) -> Iterator[Event]:
+    def ended(self, adapter: Path) -> Iterator[Event | RowLosses]:
         """Keep what is to be kept, and say how the run ended."""
         yield from self._told()
         request, step = self.asked(), self.position.step
@@ -102,36 +105,47 @@ class Training:
         """Whether nothing is left to do: no step, and no evaluation that was broken off."""
         position = self.position
         measured = position.step not in self.evaluations or position.evaluated == position.step
-        return self.stops_early or (position.step == self.n_steps and measured)
+        sampled = position.step not in self.samples or position.sampled == position.step
+        return self.stops_early or (position.step == self.n_steps and measured and sampled)
 
     # --- what they are made of -------------------------------------------------------------------
 
-    def _step(self, rows: list[Any]) -> Iterator[Event]:
+    def _step(self, rows: list[Any]) -> Iterator[Event | RowLosses]:
         """One optimizer step. What a GPU made of it is told when the next one is under way."""
         step, seen = self.position.step + 1, self.position.rows_seen + len(rows)
         read = self.trainer.launch(rows, rate_at(self.spec, step - 1, self.n_steps))
         yield from self._told()
-        self._untold = lambda: (step, {**read(), "epoch": seen / len(self.training)})
+        self._untold = lambda: (step, seen / len(self.training), read())
         self.position = self.position.model_copy(update={"step": step, "rows_seen": seen})
         if not self.trainer.works_ahead:
             yield from self._told()
 
-    def _told(self) -> Iterator[Event]:
+    def _told(self) -> Iterator[Event | RowLosses]:
         """The figures of the last step, where they are not told yet."""
-        yield from (Log(level="warning", text=note) for note in self.trainer.notes)
-        self.trainer.notes.clear()
+        yield from self._noted()
         if self._untold is None:
             return
-        step, values = self._untold()
+        step, epoch, (values, hardest) = self._untold()
         self._untold = None
-        yield Metrics(step=step, values=values)
+        yield Metrics(step=step, values={**values, "epoch": epoch})
+        lines, losses = zip(*((line, rounded(loss)) for line, loss in hardest), strict=True)
+        yield RowLosses(step=step, file="training", lines=lines, losses=losses)
         if not math.isfinite(values["train_loss"]):
             raise FtlabError(
                 f"The loss became {values['train_loss']} at step {step}; it must stay a number. "
                 "Lower the learning rate to a tenth, and check the rows of that step."
             )
 
-    def _evaluated(self, request: str | None = None) -> Iterator[Event]:
+    def _noted(self) -> Iterator[Log]:
+        yield from [Log(level="warning", text=note) for note in self.trainer.notes]
+        self.trainer.notes.clear()
+
+    def _evaluated(self, request: str | None = None) -> Iterator[Event | RowLosses]:
+        """The validation loss and the answers to the sample prompts."""
+        yield from self._measured(request)
+        yield from self._sampled(request)
+
+    def _measured(self, request: str | None) -> Iterator[Event | RowLosses]:
         """The validation loss where it is due or `request` asks for it, unless something else is
         asked for on the way."""
         step = self.position.step
@@ -139,16 +153,39 @@ class Training:
         if not due or self.position.evaluated == step:
             return
         yield from self._told()
-        ends = lambda: self.asked() not in (None, request)  # noqa: E731
-        for metrics in self.trainer.evaluate(step, self.validation, ends):
-            verdicts = self.position.verdicts
-            if step:  # before the first step there is nothing to judge
-                verdicts = judged(verdicts, self.spec, step, metrics.values["eval_loss"])
-            changes = {"evaluated": step, "verdicts": verdicts}
-            self.position = self.position.model_copy(update=changes)
-            yield metrics
+        ends = lambda: self._is_asked_beside(request)  # noqa: E731
+        for found in self.trainer.evaluate(step, self.validation, ends):
+            if isinstance(found, Metrics):
+                self._judge(found)
+            yield found
 
-    def _saved_if_due(self) -> Iterator[Event]:
+    def _judge(self, metrics: Metrics) -> None:
+        step, verdicts = metrics.step, self.position.verdicts
+        if step:  # before the first step there is nothing to judge
+            verdicts = judged(verdicts, self.spec, step, metrics.values["eval_loss"])
+        changes = {"evaluated": step, "verdicts": verdicts}
+        self.position = self.position.model_copy(update=changes)
+
+    def _sampled(self, request: str | None) -> Iterator[Event | RowLosses]:
+        """An answer to each sample prompt, under the same conditions; all of them or none."""
+        step = self.position.step
+        due = step in self.samples or (request and self.samples)
+        if not due or self.position.sampled == step:
+            return
+        yield from self._told()
+        texts = self.ready.sampler.answers(self.trainer, lambda: self._is_asked_beside(request))
+        yield from self._noted()
+        if texts is None:
+            return
+        self.position = self.position.model_copy(update={"sampled": step})
+        for prompt, text in zip(self.spec.sample_prompts, texts, strict=True):
+            yield Sample(step=step, prompt=prompt, text=text)
+
+    def _is_asked_beside(self, request: str | None) -> bool:
+        """Whether anything else than `request` is asked of the run."""
+        return self.asked() not in (None, request)
+
+    def _saved_if_due(self) -> Iterator[Event | RowLosses]:
         """At the end there is what was tuned; a state of that step would only be another copy."""
         step = self.position.step
         if step == self.n_steps or not (step in self._wanted or self.saving.is_due()):
@@ -158,7 +195,7 @@ class Training:
         except OSError as exc:
             yield self.saving.put_off(exc)
 
-    def _saved(self) -> Iterator[Event]:
+    def _saved(self) -> Iterator[Event | RowLosses]:
         yield from self._told()
         self.position = self.position.model_copy(update={"n_cut": self._n_cut})
         named = {"training": self.training, "validation": self.validation}

@@ -23,6 +23,7 @@ from ftlab.errors import UnreadableData
 from ftlab.html import escaped
 from ftlab.issues import SHAPES
 from ftlab.models import fetch
+from ftlab.ui.anchor import Anchor
 from ftlab.ui.guard import guarded
 from ftlab.ui.shown import set_html, show
 from ftlab.ui.state import SCANNED, State
@@ -49,7 +50,8 @@ class RowViewer(widgets.VBox):
         self._places: list[int] = []
         self._is_loading = False
         self._shaped_by: tuple[Any, ...] = ()
-        super().__init__([self.counts, self.bar, self.off, self.view, self.editor])
+        self.anchor = Anchor()
+        super().__init__([self.anchor, self.counts, self.bar, self.off, self.view, self.editor])
         self._listen()
 
     def _make_bar(self) -> None:
@@ -87,6 +89,7 @@ class RowViewer(widgets.VBox):
             choice.observe(guarded(tell, lambda _: self._choose()), "value")
         self.state.observe(guarded(tell, lambda _: self.refresh()), "reports")
         self.state.observe(guarded(tell, lambda _: self._follow()), "resolved")
+        self.state.observe(guarded(tell, lambda _: self._show_wanted()), "row")
 
     def _follow(self) -> None:
         """Render anew where the row would look different; a long row takes its time."""
@@ -112,6 +115,13 @@ class RowViewer(widgets.VBox):
         label = next((o for o in self.only.options if o.startswith(f"{code} ")), ALL)
         self.only.value = label
         self.go(line)
+
+    def _show_wanted(self) -> None:
+        if self.state.row:
+            field, line = self.state.row
+            self.file.value, self.only.value = field, ALL
+            self.go(line)
+            self.anchor.show()
 
     # --- which rows --------------------------------------------------------------------------
 

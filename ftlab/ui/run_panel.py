@@ -13,6 +13,8 @@ from ftlab.html import escaped, progress_bar, short
 from ftlab.issues import SHAPES
 from ftlab.run import Run, RunState
 from ftlab.ui.guard import guarded
+from ftlab.ui.hard_rows_box import HardRowsBox
+from ftlab.ui.samples_box import SamplesBox
 from ftlab.ui.shown import show
 from ftlab.ui.state import State
 
@@ -55,7 +57,10 @@ class RunPanel(widgets.VBox):
         self.plot = widgets.VBox().add_class("ft-plot")
         self.log_view = widgets.HTML()
         super().__init__(
-            [self.empty, self.choice, self.head, self.buttons, self.plot, self.log_view]
+            [
+                *(self.empty, self.choice, self.head, self.buttons, self.plot),
+                *(SamplesBox(state), HardRowsBox(state), self.log_view),
+            ]
         )
         self.add_class("ft-panel")
         self._figure: Any = None
@@ -146,9 +151,9 @@ def head_html(run: Run, history: History, state: RunState) -> str:
     parts = [f'<b class="ft-{level}">{MARKS.get(state.status, "●")} {state.status}</b>']
     if total:
         parts.append(f"step {step:,} of {total:,}")
-    for name, title in {"epoch": "epoch", "tokens_per_second": "tokens per second"}.items():
-        if (value := history.latest(name)) is not None:
-            parts.append(f"{title} {short(value)}")
+    if (epoch := history.latest("epoch")) is not None:
+        parts.append(f"epoch {short(epoch)}")
+    parts += speed(history)
     if (right := history.latest("rewards_accuracy")) is not None:
         parts.append(f"{right:.0%} of pairs ranked right")
     if state.status == "running" and (left := seconds_left(history)) is not None:
@@ -170,13 +175,32 @@ def _result(run: Run, history: History, state: RunState) -> str:
     return "".join(f"<div>{escaped(line)}</div>" for line in lines)
 
 
-def seconds_left(history: History) -> float | None:
-    """From the median of the last steps; None before there are enough."""
+def speed(history: History) -> list[str]:
+    """What a step takes of time and memory, as far as it is told."""
+    parts = list[str]()
+    if (rate := history.latest("tokens_per_second")) is not None:
+        parts.append(f"{short(rate)} tokens per second")
+    if (seconds := step_seconds(history)) is not None:
+        parts.append(f"{short(seconds)} s a step")
+    for name, title in {"gpu_memory_gib": "GPU memory", "memory_gib": "memory"}.items():
+        if (value := history.latest(name)) is not None:
+            parts.append(f"{title} {short(value)} GiB")
+    return parts
+
+
+def step_seconds(history: History) -> float | None:
+    """The median of the last steps of the newest attempt; None before there are enough."""
     times = list(history.times.values())[-RECENT_STEPS - 1 :]
     steps = [later - sooner for sooner, later in pairwise(times)]
-    if len(steps) < 3 or not history.n_steps:
+    return median(steps) if len(steps) >= 3 else None
+
+
+def seconds_left(history: History) -> float | None:
+    """By what a step takes; None before that is known."""
+    seconds = step_seconds(history)
+    if seconds is None or not history.n_steps:
         return None
-    return median(steps) * (history.n_steps - history.last_step)
+    return seconds * (history.n_steps - history.last_step)
 
 
 def _duration(seconds: float) -> str:

@@ -36,6 +36,7 @@ class State(FormState):
     selected = Unicode(allow_none=True, help="id of the run that is shown")
     beat = Int(help="counts up when the selected run has news")
     tab = Unicode("data", help="the panel that is open")
+    row = Tuple(help="(field of its file, line) of the row that somebody wants to see")
 
     def __init__(self, folder: Path | str | None = None, provider: str = "local") -> None:
         super().__init__(folder, provider)
@@ -151,6 +152,13 @@ class State(FormState):
             self._refresh()
             self._tips_due = time.monotonic()  # another amount of data may ask for other values
 
+    def show_row(self, field: str, line: int) -> None:
+        """Open the row on a line of a file that is scanned."""
+        with self.lock:
+            self.row = ()  # the same row may be wanted again
+            self.row = (field, line)
+            self.tab = "data"
+
     # --- runs --------------------------------------------------------------------------------
 
     def train(self, **options: Any) -> Run:
@@ -211,7 +219,7 @@ class State(FormState):
                 return
             history, state = self.run.history, self.run.state
             seen = (state, history.last_step, len(history.statuses), len(history.logs))
-            seen = (*seen, self.run.asked())
+            seen = (*seen, len(history.samples), self.run.asked())
             seen = (*seen, *(len(points) for points in history.series.values()))
             if seen != self._seen:
                 self._tell_end(self._seen, state)

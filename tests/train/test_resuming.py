@@ -28,6 +28,7 @@ DPO = {"training_method": "dpo", "lora_dropout": 0.1}
 WHOLE = {"lora": False, "learning_rate": 1e-3}
 KINDS = {
     "sft": SFT,
+    "samples": {**SFT, "sample_prompts": ("Where is order 3?", "Hello, you")},
     "dpo": DPO,
     "dora": {**SFT, "use_dora": True, "optimizer": "sgd"},
     "all weights": WHOLE,

@@ -25,6 +25,7 @@ from pathlib import Path
 from ftlab.job import Job
 from ftlab.processes import environment
 from ftlab.runs import Run
+from ftlab.ui.samples_box import answers_of
 
 KILLED = -signal.SIGKILL
 SERIES = ("train_loss", "grad_norm", "learning_rate", "eval_loss", "epoch")
@@ -81,6 +82,8 @@ def outcome(run: Run) -> dict[str, object]:
     return {
         "status": run.status,
         "series": values,
+        "rows": [(one.step, one.file, one.lines, one.losses) for one in run.told_of_rows()],
+        "samples": answers_of(run.history.samples),
         "weights": [sha256(file.read_bytes()).hexdigest() for file in weights],
     }
 

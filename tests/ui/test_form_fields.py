@@ -106,6 +106,14 @@ def test_every_value_valid_or_not_can_be_shown_and_read_again(name, value):
     assert control.read() is NOT_GIVEN
 
 
+def test_a_comma_ends_a_name_and_not_a_sentence():
+    assert make_input("lora_trainable_modules").widget.splits
+    prompts = make_input("sample_prompts")
+    assert not prompts.widget.splits
+    prompts.show("Hello, you")
+    assert prompts.read() == ("Hello, you",)
+
+
 def test_what_is_no_choice_stays_visible_with_its_message(state, files):
     state.update({**files, "lr_scheduler_type": "cosin"})
     row = FieldRow(state, "lr_scheduler_type")

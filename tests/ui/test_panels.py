@@ -13,7 +13,7 @@ from ftlab.events import Log, Metrics, Status
 from ftlab.job import Job
 from ftlab.runs import Run
 from ftlab.spec import JobSpec
-from ftlab.ui.run_panel import RunPanel, seconds_left
+from ftlab.ui.run_panel import RunPanel, seconds_left, speed
 from ftlab.ui.try_panel import TryPanel, question_and_answer
 from ftlab.ui.workbench import PANELS, Workbench, run_view
 from tests.small import chat_rows, preference_rows, write_rows
@@ -148,6 +148,23 @@ def test_a_run_without_figures_shows_no_curve_of_another(state, tmp_path):
     state.select(new.id)
     state.tick()
     assert panel.plot.layout.display == "none"
+
+
+def test_time_left_is_that_of_the_newest_attempt():
+    from ftlab.eventlog import History
+
+    history = History()
+    history.add(Status(status="running", n_steps=100, from_step=0))
+    for step in range(1, 31):
+        history.add(Metrics(step=step, time=100.0 + 9 * step, values={"train_loss": 1.0}))
+    assert seconds_left(history) == 9 * 70
+    history.add(Status(status="running", from_step=20, attempt=2))
+    for step in range(21, 24):
+        history.add(Metrics(step=step, time=9000.0 + 2 * step, values={"train_loss": 1.0}))
+    assert seconds_left(history) is None
+    history.add(Metrics(step=24, time=9048.0, values={"train_loss": 1.0, "memory_gib": 1.5}))
+    assert seconds_left(history) == 2 * 76
+    assert speed(history) == ["2 s a step", "memory 1.5 GiB"]
 
 
 def test_several_runs_can_be_chosen_from(state, tmp_path):

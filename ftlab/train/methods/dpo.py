@@ -93,7 +93,7 @@ class Dpo:
                 "rewards_rejected": self.beta * rejected.sum(),
                 "rewards_accuracy": (chosen > rejected).sum(),
             }
-        return Loss((losses * weights).sum(), sums)
+        return Loss((losses * weights).sum(), sums, losses.detach())
 
     def _references(self, pairs: Sequence[Pair], device: str) -> _Scores:
         if not self.needs_reference:

@@ -22,19 +22,20 @@ class Loss(NamedTuple):
     total: torch.Tensor
     sums: dict[str, torch.Tensor]
     """Other figures by the name of their metric, summed over the rows."""
+    rows: torch.Tensor
+    """(rows,) mean loss of each by itself, without its weight and without a way back."""
 
     def __truediv__(self, divisor: float) -> Loss:
-        """Each figure divided, in float64 where nothing is derived from it."""
-        return Loss(self.total / divisor, {n: v.double() / divisor for n, v in self.sums.items()})
+        """What is summed divided, in float64 where nothing is derived from it."""
+        sums = {n: v.double() / divisor for n, v in self.sums.items()}
+        return Loss(self.total / divisor, sums, self.rows)
 
 
 def added(losses: Sequence[Loss]) -> Loss:
     """All pieces together, without the way back to the weights."""
     totals = torch.stack([loss.total.detach() for loss in losses]).double()
-    names = losses[0].sums
-    return Loss(
-        totals.sum(), {n: torch.stack([one.sums[n] for one in losses]).sum() for n in names}
-    )
+    sums = {n: torch.stack([one.sums[n] for one in losses]).sum() for n in losses[0].sums}
+    return Loss(totals.sum(), sums, torch.cat([one.rows for one in losses]))
 
 
 class Method(Protocol):

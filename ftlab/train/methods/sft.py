@@ -43,4 +43,5 @@ class Sft:
         """The weighted sum."""
         losses = scorer.losses([[row] for row in rows])
         weights = torch.tensor([row.weight for row in rows], device=scorer.device)
-        return Loss((losses.values * weights[losses.sequence]).sum(), {})
+        total = (losses.values * weights[losses.sequence]).sum()
+        return Loss(total, {}, losses.means(len(rows)))
