@@ -29,11 +29,8 @@ def read_about(file: Path) -> About:
     except (OSError, ValueError):
         return About()
     name, notes, tags = (found.get(field) for field in About._fields)
-    return About(
-        name if isinstance(name, str) else "",
-        notes if isinstance(notes, str) else "",
-        tuple(tag for tag in tags if isinstance(tag, str)) if isinstance(tags, list) else (),
-    )
+    tags = tags if isinstance(tags, list) else []
+    return About(_text(name), _text(notes), tuple(_text(tag) for tag in tags if _text(tag)))
 
 
 def change_about(
@@ -67,6 +64,11 @@ def tags_of(given: Iterable[str]) -> list[str]:
     if len(tags) > MOST_TAGS:
         raise RunError(f"{len(tags)} tags are given; a run has {MOST_TAGS} at most. Give fewer.")
     return [_fitting("tag", tag, TAG_LENGTH) for tag in tags]
+
+
+def _text(found: object) -> str:
+    """What can be shown anywhere: half a pair of surrogates can't be encoded."""
+    return found.encode("utf-8", "replace").decode() if isinstance(found, str) else ""
 
 
 def _fitting(what: str, text: str, most: int) -> str:

@@ -13,6 +13,8 @@ from ftlab.html import escaped, progress_bar, short
 from ftlab.issues import SHAPES
 from ftlab.run import Run, RunState
 from ftlab.ui.guard import guarded
+from ftlab.ui.queue_box import QueueBox
+from ftlab.ui.runs_box import RunsBox
 from ftlab.ui.state import State
 
 RECENT_STEPS = 20
@@ -35,6 +37,7 @@ class RunPanel(widgets.VBox):
 
     def __init__(self, state: State) -> None:
         self.state = state
+        self.runs, self.queue = RunsBox(state), QueueBox(state)
         self.choice = widgets.Dropdown(description="run", options=[])
         self.empty = widgets.HTML("No run yet. The Job tab has the button that starts one.")
         self.head = widgets.HTML()
@@ -54,7 +57,16 @@ class RunPanel(widgets.VBox):
         self.plot = widgets.VBox().add_class("ft-plot")
         self.log_view = widgets.HTML()
         super().__init__(
-            [self.empty, self.choice, self.head, self.buttons, self.plot, self.log_view]
+            [
+                self.runs,
+                self.queue,
+                self.empty,
+                self.choice,
+                self.head,
+                self.buttons,
+                self.plot,
+                self.log_view,
+            ]
         )
         self.add_class("ft-panel")
         self._figure: Any = None
@@ -94,8 +106,10 @@ class RunPanel(widgets.VBox):
         self.empty.layout.display = None if run is None else "none"
         self.choice.layout.display = None if len(self.state.runs) > 1 else "none"
         if run is None:
-            self.buttons.layout.display = "none"
+            self.buttons.layout.display = self.plot.layout.display = "none"
+            self.head.value = self.log_view.value = ""
             return
+        self.plot.layout.display = None
         history, state = run.history, run.state
         self.head.value = head_html(run, history, state)
         self._offer(run, state)
