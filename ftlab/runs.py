@@ -28,7 +28,12 @@ class Runs:
         """Runs, the newest first; folders with another kind of name are none of ours."""
         jobs = self.folder.glob("*/job.json")
         names = sorted((job.parent.name for job in jobs), reverse=True)
-        return (Run(self.folder / name) for name in names if ID_PATTERN.fullmatch(name))
+        for name in filter(ID_PATTERN.fullmatch, names):
+            try:
+                run = Run(self.folder / name)
+            except RunError:  # deleted meanwhile
+                continue
+            yield run
 
     def __getitem__(self, run_id: str) -> Run:
         if not ID_PATTERN.fullmatch(run_id):

@@ -96,6 +96,15 @@ def test_runs_are_found_by_their_tags(tmp_path, run):
     assert Runs(tmp_path).tagged("c") == []
 
 
+def test_a_run_that_is_deleted_while_one_lists_is_left_out(tmp_path, run):
+    Run.create(Job(spec=JobSpec(model="m"), provider="local"), tmp_path)
+    listed = iter(Runs(tmp_path))
+    next(listed)
+    for left in (path for path in tmp_path.iterdir()):
+        (left / "job.json").unlink()
+    assert list(listed) == []
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_names_are_shown_and_do_nothing(tmp_path, run, name):
     run.rename(name)

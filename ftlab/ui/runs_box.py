@@ -51,7 +51,7 @@ class RunsBox(Fold):
         super().__init__(state, "Runs", "All runs of this folder, the newest first", parts)
         self.table.on_msg(guarded(state.tell, self._clicked))
         self.tag.observe(guarded(state.tell, lambda _: self.refresh()), "value")
-        watched = ["runs", "selected", "looked", "beat"]
+        watched = ["runs", "selected", "looked"]
         state.observe(guarded(state.tell, lambda _: self._news()), watched)
         self._news()
 
@@ -64,9 +64,9 @@ class RunsBox(Fold):
     def refresh(self) -> None:
         """Show what the folder holds."""
         state = self.runs_state
-        known = {name: self._known.get(name) or state.folder[name] for name in state.runs}
-        self._known = known
-        found = [overview(run) for run in known.values()]
+        # Those that were read already have read all but the newest of their logs.
+        self._known = {run.id: self._known.get(run.id, run) for run in state.folder}
+        found = [overview(run) for run in self._known.values()]
         self._offer_tags(found)
         rows = [_row(one) for one in found if self.tag.value in (ALL, *one.tags)]
         if rows != self.table.runs:
