@@ -1,14 +1,13 @@
 """Devices: what this machine has, and who may use it.
 
 Nothing here imports torch. A device is leased by locking a file; the operating system drops the
-lock when its holder dies, so no lease outlives a process. Who waits holds a ticket, and the
-oldest living ticket is next.
+lock when its holder dies, so no lease outlives a process. Who waits holds a ticket,
+and the tickets say whose turn is next.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import platform
 import sys
@@ -19,6 +18,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from ftlab import tickets
 from ftlab.errors import RunError
 from ftlab.processes import is_locked, try_lock
 
@@ -126,58 +126,37 @@ def lease(
     `waiting` is called once with the name of the present holder when it has to wait.
     """
     folder = lease_folder()
-    ticket = folder / f"{device}-{time.time_ns():020d}-{os.getpid()}.ticket"
-    with _locked(ticket), _open(folder / f"{device}.lease") as lock:
-        try:
-            told = False
-            while not (_is_first(ticket, device) and try_lock(lock)):
-                if given_up():
-                    yield False
-                    return
-                if not told:
-                    told = True
-                    waiting(holder_of(device))
-                time.sleep(POLL)
-            _write_name(lock, holder)
-        finally:
-            ticket.unlink(missing_ok=True)
+    with (
+        tickets.ticket(folder, device, holder) as ticket,
+        _open(folder / f"{device}.lease") as lock,
+    ):
+        told = False
+        while not (tickets.is_first(folder, device, ticket) and try_lock(lock)):
+            if given_up():
+                yield False
+                return
+            if not told:
+                told = True
+                waiting(holder_of(device))
+            time.sleep(POLL)
+        _write_name(lock, holder)
+        tickets.drop(folder, ticket)
         yield True
 
 
 def holder_of(device: str) -> str:
     """The name that the present holder of a device gave, or nothing when it is free."""
     path = lease_folder() / f"{device}.lease"
-    if not path.exists():
+    # Looked at without locking it for oneself: that would turn away whoever takes it just then.
+    if not is_locked(path):
         return ""
-    with _open(path) as lock:
-        if try_lock(lock):
-            return ""
-        return os.pread(lock, 200, 0).decode("utf-8", "replace").strip() or "another process"
+    name = path.read_bytes()[: tickets.NAME_LENGTH].decode("utf-8", "replace")
+    return name.strip() or "another process"
 
 
 def is_wanted(device: str) -> bool:
     """Whether somebody waits for the device."""
-    return any(map(is_locked, lease_folder().glob(f"{device}-*.ticket")))
-
-
-def _is_first(ticket: Path, device: str) -> bool:
-    for other in sorted(lease_folder().glob(f"{device}-*.ticket")):
-        if other.name >= ticket.name:
-            return True
-        if is_locked(other):
-            return False
-        other.unlink(missing_ok=True)  # its holder died waiting
-    return True
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """A new file that is locked from the moment others can see it."""
-    new = path.with_suffix(".new")
-    with _open(new) as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        new.rename(path)
-        yield
+    return tickets.is_wanted(lease_folder(), device)
 
 
 @contextlib.contextmanager

@@ -24,13 +24,16 @@ Points = Sequence[tuple[float, float]]
 
 def escaped(text: object) -> str:
     """Text for HTML: markup is shown, and control characters become visible."""
-    plain = str(text)
-    if not plain.isprintable():
-        plain = "".join(
-            char if char.isprintable() or char in "\n\t" else f"\\x{ord(char):02x}"
-            for char in plain
-        )
-    return html.escape(plain, quote=True)
+    return html.escape(visible(str(text)), quote=True)
+
+
+def visible(text: str) -> str:
+    """Text whose control and bidi characters are shown as escapes."""
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() or char in "\n\t" else f"\\x{ord(char):02x}" for char in text
+    )
 
 
 def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:

@@ -20,12 +20,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ftlab import attempts
+from ftlab import attempts, upkeep
+from ftlab.about import About, change_about, read_about
 from ftlab.asking import Request, ask, asked
 from ftlab.endings import how_it_ended
 from ftlab.errors import RunError
 from ftlab.eventlog import EventReader, EventWriter, History
-from ftlab.events import ENDED, Event, RowLosses, RunStatus, Status
+from ftlab.events import ENDED, Event, Log, RowLosses, RunStatus, Status
+from ftlab.files import bytes_in
 from ftlab.job import Job
 from ftlab.processes import is_locked
 from ftlab.row_losses import counted, frame, newest_first
@@ -113,6 +115,15 @@ class Run:
     def checkpoints(self) -> Path:
         """The folder of the states of its training."""
         return self.path / "checkpoints"
+
+    def checkpoint(self, step: int) -> Path:
+        """The folder of the state after so many steps."""
+        return self.checkpoints / CHECKPOINT.format(step)
+
+    @property
+    def about_file(self) -> Path:
+        """What a person says about it."""
+        return self.path / "about.json"
 
     @property
     def log_file(self) -> Path:
@@ -237,12 +248,17 @@ class Run:
     @property
     def has_checkpoint(self) -> bool:
         """Whether a state of its training lies in its folder."""
-        return bool(checkpoint_steps(self.checkpoints))
+        return bool(self.steps_on_disk)
+
+    @property
+    def steps_on_disk(self) -> list[int]:
+        """The steps whose states lie in its folder, rising."""
+        return checkpoint_steps(self.checkpoints)
 
     @property
     def resumes_from(self) -> str:
         """From where it would go on, as the end of a sentence."""
-        steps = checkpoint_steps(self.checkpoints)
+        steps = self.steps_on_disk
         return f"from step {steps[-1]:,}" if steps else "from its beginning"
 
     # --- asking ------------------------------------------------------------------------------
@@ -299,6 +315,51 @@ class Run:
         """The strongest request to the present process: cancel, then stop, then pause."""
         return asked(self.request_file)
 
+    # --- being kept --------------------------------------------------------------------------
+
+    @property
+    def about(self) -> About:
+        """Its name, notes and tags, as they are on disk now; empty where nobody gave any."""
+        return read_about(self.about_file)
+
+    @property
+    def name(self) -> str:
+        return self.about.name
+
+    @property
+    def notes(self) -> str:
+        return self.about.notes
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        return self.about.tags
+
+    def rename(self, name: str) -> None:
+        """Give it a name for people; its id and its folder stay. An empty name takes it away."""
+        change_about(self.about_file, name=name)
+
+    def note(self, notes: str) -> None:
+        """Replace its notes."""
+        change_about(self.about_file, notes=notes)
+
+    def tag(self, *tags: str) -> None:
+        """Replace its tags; without any, it has none."""
+        change_about(self.about_file, tags=tags)
+
+    @property
+    def bytes_on_disk(self) -> int:
+        """What its folder takes."""
+        return bytes_in(self.path)
+
+    def tidy(self, keep: upkeep.Keep = "best") -> int:
+        """Keep only its best or its last checkpoint, or both where it can go on; the bytes that
+        this freed. Raises RunError while it is live."""
+        return upkeep.tidy(self, keep).frees
+
+    def delete(self) -> int:
+        """Take it away for good; the bytes that this freed. Raises RunError while it is live."""
+        return upkeep.delete(self)
+
     # --- being the process -------------------------------------------------------------------
 
     def start(self) -> None:
@@ -329,6 +390,12 @@ class Run:
         """Write one status event; hold the lock."""
         writer = self.writer()
         writer.append(Status(status=status, detail=detail))
+        writer.close()
+
+    def warn(self, text: str) -> None:
+        """Write a warning into the log of a run that has no process yet."""
+        writer = EventWriter(self.event_file, self.history.attempt)
+        writer.append(Log(level="warning", text=text))
         writer.close()
 
     # --- being seen --------------------------------------------------------------------------

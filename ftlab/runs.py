@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ftlab.errors import RunError
 from ftlab.html import escaped
+from ftlab.overview import Overview, overview, overview_html
 from ftlab.run import Run as Run
 
 FOLDER_VARIABLE = "FTLAB_RUNS"
@@ -27,7 +28,12 @@ class Runs:
         """Runs, the newest first; folders with another kind of name are none of ours."""
         jobs = self.folder.glob("*/job.json")
         names = sorted((job.parent.name for job in jobs), reverse=True)
-        return (Run(self.folder / name) for name in names if ID_PATTERN.fullmatch(name))
+        for name in filter(ID_PATTERN.fullmatch, names):
+            try:
+                run = Run(self.folder / name)
+            except RunError:  # deleted meanwhile
+                continue
+            yield run
 
     def __getitem__(self, run_id: str) -> Run:
         if not ID_PATTERN.fullmatch(run_id):
@@ -46,9 +52,16 @@ class Runs:
                 return run
         return newest
 
+    def tagged(self, tag: str) -> list[Run]:
+        """Those with a tag, the newest first."""
+        return [run for run in self if tag in run.tags]
+
+    def overviews(self, tag: str | None = None) -> list[Overview]:
+        """What a list says of each, the newest first; of those with a tag, if one is given."""
+        return [overview(run) for run in (self if tag is None else self.tagged(tag))]
+
     def _repr_html_(self) -> str:
-        items = "".join(f"<li>{escaped(repr(run)[1:-1])}</li>" for run in self)
-        return f"<div>Runs in {escaped(self.folder)}</div><ul>{items}</ul>"
+        return f"<div>Runs in {escaped(self.folder)}</div>{overview_html(self.overviews())}"
 
 
 def attach(run: str | Path | None = None, folder: Path | str | None = None) -> Run:

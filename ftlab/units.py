@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import time
+
+DAY = 86400  # seconds
+
 
 def in_bytes(n: float) -> str:
     """16.4 GB, 320 kB; thousands are powers of ten, as disks and the hub count."""
@@ -25,3 +29,14 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def age(since: float | None) -> str:
+    """How long ago a time (in seconds since the epoch) was: 40 s, 5 min, 2.5 h, 12 days."""
+    if since is None:
+        return ""
+    seconds = max(time.time() - since, 0)
+    if seconds < DAY:
+        return duration(seconds)
+    days = round(seconds / DAY)
+    return f"{days:,} day{'s' * (days > 1)}"

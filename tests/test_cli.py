@@ -107,7 +107,11 @@ def verbs(folder):
     yield from (["train", path] for path in (spec, listed))
     yield from ([verb, name] for verb in ("attach", "pause", "resume", "stop"))
     yield ["ask", name, name]
-    yield ["runs"]
+    yield from (["runs", *more] for more in ([], ["--json"], ["--tag", name]))
+    yield from ([verb, name, *more] for verb in ("delete", "tidy") for more in ([], ["--yes"]))
+    yield ["rename", name, name, "--tags", name, "--notes", name]
+    yield from (["queue", *more] for more in ([], ["--json"], ["up"], ["up", name]))
+    yield ["queue", "cancel", name]
     yield ["models"]
     yield ["scan", file, f"--{name}"]
     yield [name]
@@ -158,7 +162,7 @@ def test_train_shows_the_run_and_keeps_it(good, tmp_path, capsys, monkeypatch):
     assert run("train", spec) == 0
     assert "completed" in capsys.readouterr().out
     assert run("runs") == 0
-    assert "step 5 of 5" in capsys.readouterr().out
+    assert "5 of 5" in capsys.readouterr().out
     assert run("attach") == 0
 
 

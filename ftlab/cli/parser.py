@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import ftlab
-from ftlab.cli import data, forms, models, runs, specs
+from ftlab.cli import data, forms, keeping, models, runs, specs
 from ftlab.cli.printing import visible
 from ftlab.issues import shown
 
@@ -165,7 +165,7 @@ def _add_form_verbs(add: Add) -> None:
 
 
 def _add_run_verbs(add: Add) -> None:
-    add("runs", runs.runs)
+    _add_keeping_verbs(add)
     ask = add("ask", runs.ask)
     ask.add_argument("run", nargs="?", help="id or folder; or the newest")
     ask.add_argument("prompt")
@@ -175,6 +175,28 @@ def _add_run_verbs(add: Add) -> None:
         )
     add("models", models.models)
     add("demo", runs.demo)
+
+
+def _add_keeping_verbs(add: Add) -> None:
+    listed = add("runs", keeping.runs)
+    listed.add_argument("--tag", help="only runs with this tag")
+    listed.add_argument("--json", action="store_true")
+    rename = add("rename", keeping.rename)
+    rename.add_argument("run", help="id or folder")
+    rename.add_argument("name", nargs="?", help="a new name; an empty one takes the old away")
+    rename.add_argument("--notes", help="replace its notes")
+    rename.add_argument("--tags", metavar="TAG,…", help="replace its tags")
+    delete = add("delete", keeping.delete)
+    delete.add_argument("run", help="id or folder")
+    tidy = add("tidy", keeping.tidy)
+    tidy.add_argument("run", help="id or folder")
+    tidy.add_argument("--keep", choices=("best", "last"), default="best", help="by default best")
+    for verb in (delete, tidy):
+        verb.add_argument("--yes", action="store_true", help="don't ask")
+    queue = add("queue", keeping.queue)
+    queue.add_argument("do", nargs="?", choices=tuple(keeping.MOVES), metavar="up|down|cancel")
+    queue.add_argument("run", nargs="?", help="id of a run that waits")
+    queue.add_argument("--json", action="store_true")
 
 
 def _positive(text: str) -> int:

@@ -78,6 +78,14 @@ def print_table(
     Console().print(table)
 
 
+def print_columns(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Columns without lines between them, one row on a line however wide the terminal is."""
+    shown = [[visible(cell).replace("\n", "\\n") for cell in row] for row in (titles, *rows)]
+    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+    for row in shown:
+        print("  ".join(map(str.ljust, row, widths)).rstrip())
+
+
 def teller() -> Callable[[str], None]:
     """Prints what is being waited for, each time that it changes."""
     last = ""

@@ -1,4 +1,4 @@
-"""The verbs about runs: train, runs, attach, pause, resume, stop, ask, demo."""
+"""The verbs that follow runs or try them: train, attach, pause, resume, stop, ask, demo."""
 
 from __future__ import annotations
 
@@ -17,16 +17,6 @@ def train(options: argparse.Namespace) -> int:
 
     run = submit(read_values(options.spec))
     return _show(run)
-
-
-def runs(options: argparse.Namespace) -> int:
-    """List the runs of this folder, the newest first."""
-    from ftlab.runs import Runs
-
-    here = Runs()
-    found = [repr(run)[1:-1] for run in here]
-    say("\n".join(found) or f"There is no run in {here.folder}. `ftlab train SPEC` starts one.")
-    return 0
 
 
 def attach(options: argparse.Namespace) -> int:

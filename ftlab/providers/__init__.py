@@ -22,6 +22,7 @@ from ftlab.files import existing
 from ftlab.issues import Issue, by_gravity, errors_for, from_validation
 from ftlab.job import Job
 from ftlab.models import Limits, ModelInfo, model_problem, read_info
+from ftlab.network_folders import network_warning
 from ftlab.origin import Start, started
 from ftlab.rulebook import rate_problems
 from ftlab.rules import check, resolve
@@ -84,6 +85,8 @@ def submit(
     """
     ready = prepare(spec, provider, report=report, validation=validation, **options)
     run = Run.create(ready.job, Runs(folder).folder)
+    if warning := network_warning(run.path.parent):
+        run.warn(warning)
     ready.where.start(run)
     return run
 

@@ -7,7 +7,6 @@ or transformers as it is.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import shutil
@@ -15,11 +14,10 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ftlab.files import sha256_of
+from ftlab.manifest import MANIFEST, damage, manifest_of
 from ftlab.run import CHECKPOINT, checkpoint_steps
 from ftlab.train.position import Position
 
-MANIFEST = "manifest.json"
 POSITION = "training.json"
 OPTIMIZER, OPTIMIZER_REST = "optimizer.safetensors", "optimizer.json"
 GENERATORS = "generators.json"
@@ -56,21 +54,6 @@ def written_whole(folder: Path) -> Iterator[Path]:
     except OSError:
         shutil.rmtree(staged, ignore_errors=True)  # on a full disk it takes room
         raise
-
-
-def damage(folder: Path) -> str:
-    """What of a folder is not as it was written, as the rest of a sentence; empty if all is."""
-    try:
-        text = (folder / MANIFEST).read_bytes().decode()
-        listed = json.loads(text)
-        if _as_text(listed) != text or not listed:
-            return f"its {MANIFEST} is not as it was written"
-        changed = [name for name, entry in listed.items() if _described(folder / name) != entry]
-    except FileNotFoundError as exc:
-        return f"its {Path(exc.filename).name} is missing"
-    except (OSError, ValueError, AttributeError):
-        return f"its {MANIFEST} can't be read"
-    return f"its {changed[0]} is not as it was written" if changed else ""
 
 
 def save_tuned(model: Any, folder: Path, base: Path) -> None:
@@ -168,16 +151,7 @@ def _as_os_error() -> Iterator[None]:
 
 
 def _write_manifest(folder: Path) -> None:
-    listed = {file.name: _described(file) for file in sorted(folder.iterdir())}
-    (folder / MANIFEST).write_text(_as_text(listed), encoding="utf-8")
-
-
-def _as_text(manifest: Any) -> str:
-    return json.dumps(manifest, indent=1)
-
-
-def _described(file: Path) -> dict[str, Any]:
-    return {"bytes": file.stat().st_size, "sha256": sha256_of(file)}
+    (folder / MANIFEST).write_text(manifest_of(folder), encoding="utf-8")
 
 
 def _sync(path: Path) -> None:

@@ -30,12 +30,20 @@ class Fold(widgets.VBox):
     def is_open(self) -> bool:
         return self.head.value
 
+    def entitle(self, title: str) -> None:
+        """Give it another heading."""
+        self._title = title
+        self._entitle()
+
     def refresh(self) -> None:
         """Show what follows from the form as it is now."""
         raise NotImplementedError
 
     def _turned(self) -> None:
-        self.head.description = f"{OPEN if self.is_open else SHUT} {self._title}"
+        self._entitle()
         show(self.body, visible=self.is_open)
         if self.is_open:
             self.refresh()
+
+    def _entitle(self) -> None:
+        self.head.description = f"{OPEN if self.is_open else SHUT} {self._title}"

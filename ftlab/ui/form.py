@@ -9,6 +9,7 @@ import ipywidgets as widgets
 from ftlab.html import escaped
 from ftlab.issues import SHAPES
 from ftlab.presets import PRESETS
+from ftlab.run import Run
 from ftlab.ui.course_svg import course_html
 from ftlab.ui.engines_box import EnginesBox
 from ftlab.ui.estimate_box import estimate_html
@@ -160,12 +161,14 @@ class JobPanel(widgets.VBox):
     def _train(self, _: Any) -> None:
         self._starting = True
         self.refresh()
-        PUMP.work(self.state.train, lambda _: self._started(), self._failed)
+        PUMP.work(self.state.train, self._started, self._failed)
 
-    def _started(self) -> None:
+    def _started(self, run: Run) -> None:
         self._starting = False
         self.refresh()
-        self.state.tell("tip", "The run has started. It goes on when you close this page.")
+        warned = next((log.text for log in run.history.logs if log.level == "warning"), "")
+        said = f"The run has started. It goes on when you close this page. {warned}".strip()
+        self.state.tell("warning" if warned else "tip", said)
         self.state.tab = "run"
 
     def _failed(self, level: str, text: str) -> None:

@@ -14,6 +14,8 @@ from ftlab.issues import SHAPES
 from ftlab.run import Run, RunState
 from ftlab.ui.guard import guarded
 from ftlab.ui.hard_rows_box import HardRowsBox
+from ftlab.ui.queue_box import QueueBox
+from ftlab.ui.runs_box import RunsBox
 from ftlab.ui.samples_box import SamplesBox
 from ftlab.ui.shown import show
 from ftlab.ui.state import State
@@ -38,6 +40,7 @@ class RunPanel(widgets.VBox):
 
     def __init__(self, state: State) -> None:
         self.state = state
+        self.runs, self.queue = RunsBox(state), QueueBox(state)
         self.choice = widgets.Dropdown(description="run", options=[])
         self.empty = widgets.HTML("No run yet. The Job tab has the button that starts one.")
         self.head = widgets.HTML()
@@ -58,8 +61,8 @@ class RunPanel(widgets.VBox):
         self.log_view = widgets.HTML()
         super().__init__(
             [
-                *(self.empty, self.choice, self.head, self.buttons, self.plot),
-                *(SamplesBox(state), HardRowsBox(state), self.log_view),
+                *(self.runs, self.queue, self.empty, self.choice, self.head, self.buttons),
+                *(self.plot, SamplesBox(state), HardRowsBox(state), self.log_view),
             ]
         )
         self.add_class("ft-panel")
@@ -100,7 +103,8 @@ class RunPanel(widgets.VBox):
         self.empty.layout.display = None if run is None else "none"
         self.choice.layout.display = None if len(self.state.runs) > 1 else "none"
         if run is None:
-            self.buttons.layout.display = "none"
+            self.buttons.layout.display = self.plot.layout.display = "none"
+            self.head.value = self.log_view.value = ""
             return
         history, state = run.history, run.state
         self.head.value = head_html(run, history, state)

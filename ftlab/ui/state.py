@@ -21,6 +21,7 @@ SCANNED = ("training_file", "validation_file")
 SCAN_DELAY = 0.4  # seconds without typing before the data is scanned anew
 CANCELLED = "The scan was cancelled; rows are checked before they train. Scan again."
 NOT_SCANNED = "The data could not be scanned; it must be, before it trains. Change the file."
+LOOK_SECONDS = 2.0  # between two looks at the folder of runs and the queues of devices
 SCAN_DEPENDS_ON = {*SCANNED, "model", "max_seq_length", "train_on_inputs"}
 
 
@@ -34,6 +35,7 @@ class State(FormState):
     preview = Unicode(help="first figures of a large file while it is scanned")
     runs = Tuple(help="ids, the newest first")
     selected = Unicode(allow_none=True, help="id of the run that is shown")
+    looked = Int(help="counts up when the folder of runs was looked at anew")
     beat = Int(help="counts up when the selected run has news")
     tab = Unicode("data", help="the panel that is open")
     row = Tuple(help="(field of its file, line) of the row that somebody wants to see")
@@ -48,6 +50,7 @@ class State(FormState):
         """When the scan first said how far it was, by time.monotonic(), and how far that was: what
         it did before, such as starting a process, says nothing about its speed."""
         self._scan_due: float | None = None
+        self._look_due = 0.0
         self.selected = None
         self.scan_progress = None
 
@@ -202,6 +205,16 @@ class State(FormState):
         with self.lock:
             self.runs = tuple(run.id for run in self.folder)
 
+    def look(self) -> None:
+        """See what the folder holds by now; a run that was deleted is shown no more."""
+        with self.lock:
+            self._look_due = time.monotonic() + LOOK_SECONDS
+            self.refresh_runs()
+            if self.run is not None and not self.run.path.exists():
+                latest = self.folder.latest()
+                self.select(latest.id if latest else None)
+            self.looked += 1
+
     def find_run(self) -> None:
         """Select the newest run that is alive, or the newest of all."""
         self.refresh_runs()
@@ -215,6 +228,8 @@ class State(FormState):
             super().tick()
             if self._scan_due is not None and time.monotonic() > self._scan_due:
                 self.scan()
+            if time.monotonic() > self._look_due:
+                self.look()
             if self.run is None:
                 return
             history, state = self.run.history, self.run.state
