@@ -1,15 +1,16 @@
 """Attention within each sequence of a flat row, for any model that asks transformers for it.
 
-transformers looks the function up by a name, and makes no mask for a name that it has no mask
-for. Which sequences a row is made of is told beforehand (`attend_within`), because not every
-model hands on what its caller gives; it stays so until the next batch, because checkpointing
-computes a layer again on the way back.
+transformers looks the function up by a name, and the function that would make its mask too. Which
+sequences a row is made of is told beforehand (`attend_within`), because not every model hands on
+what its caller gives; it stays so until the next batch, because checkpointing computes a layer
+again on the way back.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, NamedTuple
 
 import torch
@@ -92,10 +93,39 @@ def attend_within(segments: Sequence[Segment]) -> None:
 
 def use(model: Any, name: str) -> None:
     """Let a model of transformers take its attention by a name; ours is known to it from now on."""
-    from transformers import AttentionInterface
+    from transformers import AttentionInterface, AttentionMaskInterface
 
     AttentionInterface.register(NAME, attention)
+    AttentionMaskInterface.register(NAME, _no_mask)
     model.set_attn_implementation(name)
+
+
+class _Windows:
+    """How far back attention was to look: as masks would have said, and as it was told."""
+
+    def __init__(self) -> None:
+        self.of_masks = set[int]()
+        self.told = set[int]()
+
+
+_windows = _Windows()
+
+
+def forget_windows() -> None:
+    """Begin to note anew what the model asks for."""
+    global _windows
+    _windows = _Windows()
+
+
+def windows_are_told() -> bool:
+    """Whether attention was told of every window since then; some models leave it to the mask."""
+    return _windows.of_masks <= _windows.told
+
+
+def _no_mask(*_: Any, local_size: int | None = None, **__: Any) -> None:
+    """In place of a mask of transformers: attention knows its sequences."""
+    if local_size is not None:
+        _windows.of_masks.add(local_size)
 
 
 def attention(
@@ -111,20 +141,47 @@ def attention(
 ) -> tuple[torch.Tensor, None]:
     """Of one row, (1, heads, tokens, width) to (1, tokens, heads, width); fewer key heads than
     heads are shared. Raises NotSupported for what it can't do."""
+    if sliding_window is not None:
+        _windows.told.add(sliding_window)
     asked = [name for name in NOT_HERE if others.get(name) is not None]
     if asked or query.shape[2] != sum(_row.lengths):
         raise NotSupported(f"attention with {asked} over {query.shape[2]} places")
-    fused = _fused(query, value, dropout)
-    way = _by_varlen if fused else _by_segment
-    return way(query, key, value, dropout, scaling, sliding_window), None
+    query, key, value = _in_one_format(query, key, value)
+    way = _by_varlen if _is_fused(query, key, value, dropout) else _by_segment
+    with torch.autocast(query.device.type, enabled=False):
+        return way(query, key, value, dropout, scaling, sliding_window), None
 
 
-def _fused(query: torch.Tensor, value: torch.Tensor, dropout: float) -> bool:
-    """Whether torch's own attention over sequences of unequal length takes it: on GPUs, in half
-    precision, without dropout."""
+def _in_one_format(*parts: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """That of autocast, where it is on: rotary positions leave only the values in it."""
+    kind = parts[0].device.type
+    if not torch.is_autocast_enabled(kind):
+        return parts
+    return tuple(part.to(torch.get_autocast_dtype(kind)) for part in parts)
+
+
+def _is_fused(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, dropout: float) -> bool:
+    """Whether torch's own attention over sequences of unequal length takes it: on GPUs from Ampere
+    on, in half precision, without dropout."""
+    if not query.is_cuda or dropout or not _has_varlen():
+        return False
     halves = (torch.bfloat16, torch.float16)
-    fits = query.shape[-1] == value.shape[-1] <= 256
-    return query.is_cuda and query.dtype in halves and fits and not dropout
+    in_halves = query.dtype in halves and query.dtype == key.dtype == value.dtype
+    width = query.shape[-1]
+    fits = width == value.shape[-1] <= 256 and width % 8 == 0
+    return in_halves and fits and torch.cuda.get_device_capability(query.device) >= (8, 0)
+
+
+@cache
+def _has_varlen() -> bool:
+    """Whether this torch has it, with all that is asked of it here."""
+    try:
+        from torch.nn.attention.varlen import varlen_attn
+    except ImportError:
+        return False
+    return {"scale", "window_size", "enable_gqa"} <= inspect.signature(
+        varlen_attn
+    ).parameters.keys()
 
 
 def _by_varlen(

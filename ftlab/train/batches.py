@@ -45,6 +45,11 @@ class Example(NamedTuple):
     def n_tokens(self) -> int:
         return len(self.ids)
 
+    @property
+    def places(self) -> int:
+        """Places that it takes where rows are padded to its length."""
+        return len(self.ids)
+
     def at(self, line: int) -> Example:
         """The same, as of that line."""
         return self._replace(line=line)
@@ -88,6 +93,11 @@ class Pair:
     @property
     def n_tokens(self) -> int:
         return self.chosen.n_tokens + self.rejected.n_tokens
+
+    @property
+    def places(self) -> int:
+        """Places that both take where rows are padded to the longer one."""
+        return 2 * self.length
 
     def at(self, line: int) -> Pair:
         """The same, as of that line."""
@@ -214,7 +224,7 @@ def pieces(
     gradient.
     """
     ordered = sorted(rows, key=lambda row: row.length, reverse=True) if padded else list(rows)
-    sizes = [row.length if padded else row.n_tokens for row in ordered]
+    sizes = [row.places if padded else row.n_tokens for row in ordered]
     start = 0
     for size in piece_sizes(sizes, max_rows, max_tokens, padded=padded):
         yield ordered[start : start + size]

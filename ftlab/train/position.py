@@ -34,6 +34,8 @@ class Position(BaseModel):
     """Rows that those steps took, of all epochs."""
     n_cut: int = 0
     """Rows known to have lost their end."""
+    piece_tokens: int | None = None
+    """Most tokens at once, where the memory did not suffice for as many as usual."""
     evaluated: int = -1
     """The last step whose validation loss is known; -1 before the first."""
     sampled: int = -1

@@ -55,7 +55,8 @@ def load_state(folder: Path, trainer: Any) -> None:
     _load_optimizer(trainer.optimizer, folder)
     found = json.loads((folder / GENERATORS).read_text(encoding="utf-8"))
     _set_generators(found, trainer.device)
-    trainer.scaler.load_state_dict(found["scaler"])
+    if found["scaler"]:  # that of another number format has nothing to say
+        trainer.scaler.load_state_dict(found["scaler"])
 
 
 def load_references(folder: Path, of: str) -> dict[int, Reference]:

@@ -6,8 +6,8 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any, NamedTuple
+from functools import cached_property, partial
+from typing import Any, NamedTuple, TypeVar
 
 import psutil
 import torch
@@ -24,6 +24,7 @@ from ftlab.train.model import autocast, trainable
 from ftlab.train.scoring import Scorer
 
 Values = dict[str, float]
+Made = TypeVar("Made")
 GIB = 2**30
 HARDEST = 3  # rows of each step
 
@@ -87,8 +88,11 @@ class Trainer:
             unseen = [row for row in rows if isinstance(row, Pair) and row.reference is None]
             if not unseen:
                 return
-            with autocast(self.spec, self.options, self.device):
-                self.method.refer(self.scorer, self.pieces(unseen))
+            self._in_memory(unseen, lambda: self._refer(unseen))
+
+    def _refer(self, pairs: Sequence[Pair]) -> None:
+        with autocast(self.spec, self.options, self.device):
+            self.method.refer(self.scorer, self.pieces(pairs))
 
     def step(self, rows: Sequence[Row], learning_rate: float) -> Values:
         """One optimizer step; the loss is the mean over what the method counts."""
@@ -98,7 +102,7 @@ class Trainer:
         """The same, without waiting for a GPU; what is returned waits, and says what happened."""
         began = time.perf_counter()
         self.refer(rows)
-        found = self._with_gradients(rows)
+        found = self._in_memory(rows, lambda: self._backward(rows))
         self.scaler.unscale_(self.optimizer)
         limit = self.spec.max_grad_norm or math.inf
         norm = torch.nn.utils.clip_grad_norm_(trainable(self.model), limit)
@@ -145,12 +149,13 @@ class Trainer:
     def _process(self) -> psutil.Process:
         return psutil.Process()
 
-    def _with_gradients(self, rows: Sequence[Row]) -> Loss:
-        """The mean loss, with its gradients: in smaller pieces when the memory did not suffice."""
+    def _in_memory(self, rows: Sequence[Row], work: Callable[[], Made]) -> Made:
+        """What the work on these rows makes: in smaller pieces, from now on, when the memory did
+        not suffice."""
         while True:
             before = random_state(self.device)
             try:
-                return self._backward(rows)
+                return work()
             except RuntimeError as problem:  # torch's own kind of it is one
                 if not is_out_of_memory(problem) or not self._halve(rows):
                     raise
@@ -159,6 +164,7 @@ class Trainer:
             set_random_state(before, self.device)
 
     def _backward(self, rows: Sequence[Row]) -> Loss:
+        """The mean loss, with its gradients."""
         divisor = max(self.method.divisor(rows), 1)
         parts = list[Loss]()
         for piece in self.pieces(rows):
@@ -169,14 +175,15 @@ class Trainer:
 
     def _halve(self, rows: Sequence[Row]) -> bool:
         """Take smaller pieces from now on; False when they are single rows already."""
-        most = max(self.pieces(rows), key=lambda piece: sum(row.n_tokens for row in piece))
-        if len(most) == 1:
+        before = [len(piece) for piece in self.pieces(rows)]
+        if max(before) == 1:
             return False
-        tokens = sum(row.n_tokens for row in most)
-        self.piece_tokens = tokens // 2
+        tokens = self.piece_tokens
+        while [len(piece) for piece in self.pieces(rows)] == before:
+            self.piece_tokens //= 2
         self.notes.append(
-            f"The memory did not suffice for {tokens:,} tokens at once; a step is now cut into "
-            f"pieces of at most {self.piece_tokens:,} tokens, which changes nothing but its time. "
+            f"The memory did not suffice for pieces of up to {tokens:,} tokens; a step is now cut "
+            f"into pieces of at most {self.piece_tokens:,}, which changes nothing but its time. "
             "To begin so, lower micro_batch_size."
         )
         return True
@@ -195,8 +202,7 @@ class Trainer:
                 if ends():
                     return
                 self.refer(piece)
-                with torch.no_grad():
-                    parts.append(self.loss(piece) / divisor)
+                parts += self._in_memory(piece, partial(self._scored, piece, divisor))
         finally:
             self.model.train()
         found = added(parts)
@@ -204,6 +210,10 @@ class Trainer:
         yield Metrics(step=step, values={"eval_loss": found.total.item(), **means})
         lines, losses = self._lines(everything), map(rounded, found.rows.tolist())
         yield RowLosses(step=step, file="validation", lines=tuple(lines), losses=tuple(losses))
+
+    @torch.no_grad()
+    def _scored(self, rows: Sequence[Row], divisor: int) -> list[Loss]:
+        return [self.loss(piece) / divisor for piece in self.pieces(rows)]
 
 
 def rounded(loss: float) -> float:

@@ -66,6 +66,7 @@ class Training:
         torch.manual_seed(filled(self.spec.random_seed, "random_seed"))  # dropout starts here
         if self.resumed is not None:
             load_state(self.resumed, self.trainer)
+            self.trainer.piece_tokens = self.position.piece_tokens or self.trainer.piece_tokens
             yield Log(text=f"Going on from the checkpoint of step {self.position.step:,}.")
             yield from self._evaluated()
 
@@ -130,9 +131,12 @@ class Training:
         yield Metrics(step=step, values={**values, "epoch": epoch})
         lines, losses = zip(*((line, rounded(loss)) for line, loss in hardest), strict=True)
         yield RowLosses(step=step, file="training", lines=lines, losses=losses)
-        if not math.isfinite(values["train_loss"]):
+        watched = {"loss": values["train_loss"]}
+        if not self.trainer.scaler.is_enabled():  # it passes over such gradients by itself
+            watched["gradient's norm"] = values["grad_norm"]
+        if bad := [(name, value) for name, value in watched.items() if not math.isfinite(value)]:
             raise FtlabError(
-                f"The loss became {values['train_loss']} at step {step}; it must stay a number. "
+                f"The {bad[0][0]} became {bad[0][1]} at step {step}; it must stay a number. "
                 "Lower the learning rate to a tenth, and check the rows of that step."
             )
 
@@ -197,7 +201,9 @@ class Training:
 
     def _saved(self) -> Iterator[Event | RowLosses]:
         yield from self._told()
-        self.position = self.position.model_copy(update={"n_cut": self._n_cut})
+        self.position = self.position.model_copy(
+            update={"n_cut": self._n_cut, "piece_tokens": self.trainer.piece_tokens}
+        )
         named = {"training": self.training, "validation": self.validation}
         references = {n: rows.references for n, rows in named.items() if isinstance(rows, Referred)}
         yield from self.saving.save(

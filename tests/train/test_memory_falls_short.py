@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import random
 from array import array
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,7 +14,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from ftlab.job import LocalOptions
 from ftlab.rules import resolve
-from ftlab.train.batches import Example
+from ftlab.train.batches import Example, Pair
 from ftlab.train.device import is_out_of_memory
 from ftlab.train.model import make_optimizer
 from ftlab.train.scoring import Scorer, scorer_for
@@ -77,7 +79,30 @@ def test_the_step_is_the_same_in_smaller_pieces(trainer, monkeypatch):
         assert torch.allclose(ours, theirs, atol=2e-4)  # Adam's first step is ± the learning rate
     assert trainer.piece_tokens <= 40
     assert "did not suffice" in trainer.notes[0]
-    assert len(trainer.notes) == 2  # of about 100 tokens: halved twice
+    assert len(trainer.notes) <= 3  # each made the pieces of about 100 tokens smaller
+
+
+def pairs(n=8):
+    return [Pair(*rows(16)[2 * i : 2 * i + 2]) for i in range(n)]
+
+
+@pytest.mark.parametrize("layout", ["flat", "padded"])
+def test_pairs_are_cut_until_they_fit_also_for_the_reference(trainer, monkeypatch, layout):
+    spec = {"model": "demo", "training_file": "x.jsonl", "training_method": "dpo"}
+    trainer.spec = resolve(spec).spec
+    trainer.scorer = replace(trainer.scorer, layout=layout).in_use()
+    small_device(monkeypatch, 60)
+    trainer.refer(pairs())
+    assert 2 <= trainer.piece_tokens <= 80
+    values = trainer.step(pairs(), 1e-3)
+    assert values["train_loss"] == pytest.approx(math.log(2), rel=1e-4)
+
+
+def test_an_evaluation_goes_on_in_smaller_pieces(trainer, monkeypatch):
+    whole = next(iter(trainer.evaluate(0, rows(), lambda: False))).values["eval_loss"]
+    small_device(monkeypatch, 40)
+    cut = next(iter(trainer.evaluate(0, rows(), lambda: False))).values["eval_loss"]
+    assert cut == pytest.approx(whole, rel=1e-5)
 
 
 def test_a_single_row_that_does_not_fit_is_told_as_it_is(trainer, monkeypatch):

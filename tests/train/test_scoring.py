@@ -31,6 +31,7 @@ SHAPE = {
     "eos_token_id": 2,
 }
 HEAD_DIM = {"head_dim": 8}
+TWO_EXPERTS = {"num_local_experts": 2}
 UNDROPPED = {"attn_pdrop": 0.0, "embd_pdrop": 0.0, "resid_pdrop": 0.0}
 FLAT, OWN = "flat", True
 # name → its own settings, the layout that is right for it, whether its logits are made here
@@ -53,11 +54,30 @@ FAMILIES = {
         FLAT,
         OWN,
     ),
+    # Their windows are in the mask alone, of which a flat row has none.
+    "Qwen2Moe": (
+        {
+            **{"use_sliding_window": True, "sliding_window": 7, "max_window_layers": 0},
+            **{"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 24},
+            "shared_expert_intermediate_size": 24,
+        },
+        "padded",
+        OWN,
+    ),
+    "Phimoe": ({"sliding_window": 7, "num_local_experts": 4}, "padded", OWN),
+    "Doge": ({"sliding_window": 7}, "padded", OWN),
+    "Llama4": (
+        {**HEAD_DIM, "attention_chunk_size": 7, "intermediate_size_mlp": 48, **TWO_EXPERTS},
+        "padded",
+        False,
+    ),
+    "Cohere2": ({"sliding_window": 7}, FLAT, False),
     "Mamba": ({}, "padded", OWN),  # its state goes on from one sequence to the next
     "Lfm2": ({"layer_types": ["conv", "full_attention"]}, "padded", OWN),
 }
 LAYERS = ["q_proj", "v_proj", "o_proj", "c_attn", "c_fc"]
 CLASSES = {
+    "Llama4": ("Llama4TextConfig", "Llama4ForCausalLM"),
     "Gemma3": ("Gemma3TextConfig", "Gemma3ForCausalLM"),
     "GPT2": ("GPT2Config", "GPT2LMHeadModel"),
 }
@@ -219,3 +239,22 @@ def test_rows_without_a_trained_token_have_no_loss_and_break_nothing():
     assert losses.values.shape == (0,)
     losses.values.sum().backward()
     assert replace(scorer, own_head=False).losses([[silent]]).values.shape == (0,)
+
+
+def test_a_kind_of_attention_that_breaks_is_not_taken(monkeypatch):
+    def broken(*_):
+        raise RuntimeError("FlashAttention only supports Ampere GPUs or newer.")
+
+    monkeypatch.setattr(attention, "_by_segment", broken)
+    assert scorer_for(model_of("Llama"), 0, "cpu").layout == "padded"
+
+
+def test_under_autocast_attention_is_computed_in_one_format():
+    model = model_of("Llama")
+    scorer = scorer_for(model, 0, "cpu")
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        found = scorer.losses(bundles()).values
+    with torch.no_grad():
+        exact = scorer.losses(bundles()).values
+    assert found.dtype == torch.float32
+    assert (found - exact).abs().mean() < 0.02 * exact.mean()

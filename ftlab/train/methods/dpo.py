@@ -63,13 +63,15 @@ class Dpo:
         model = scorer.model
         was_training = model.training
         model.eval()
-        with torch.no_grad(), reference_of(model):
-            for pairs in pieces:
-                scores = _scores(scorer, pairs)
-                found = zip(scores.chosen.tolist(), scores.rejected.tolist(), strict=True)
-                for pair, reference in zip(pairs, found, strict=True):
-                    pair.reference = reference
-        model.train(was_training)
+        try:
+            with torch.no_grad(), reference_of(model):
+                for pairs in pieces:
+                    scores = _scores(scorer, pairs)
+                    found = zip(scores.chosen.tolist(), scores.rejected.tolist(), strict=True)
+                    for pair, reference in zip(pairs, found, strict=True):
+                        pair.reference = reference
+        finally:
+            model.train(was_training)
 
     def loss(self, scorer: Scorer, rows: Sequence[Pair]) -> Loss:
         """The loss, and what the model prefers by now."""
