@@ -29,6 +29,7 @@ from tests.train.warm import KILLED, Warm, damage_one, new_run, outcome
 SMALL = {"batch_size": 4, "max_train_rows": 22, "n_epochs": 2, "n_evals": 3, "lora_dropout": 0.1}
 KINDS = {
     "sft": {"gradient_accumulation_steps": 2, "n_epochs": 4},
+    "packed": {"packing": True, "max_seq_length": 256, "n_epochs": 4, "batch_size": 2},
     "dpo": {
         **{"training_method": "dpo", "learning_rate": 1e-3, "validation_split": 0.1},
         **{"training_file": str(demo.TRAIN.with_name("preferences.jsonl"))},

@@ -29,6 +29,7 @@ WHOLE = {"lora": False, "learning_rate": 1e-3}
 KINDS = {
     "sft": SFT,
     "samples": {**SFT, "sample_prompts": ("Where is order 3?", "Hello, you")},
+    "packed": {**SFT, "packing": True, "max_seq_length": 96, "n_epochs": 4, "batch_size": 1},
     "dpo": DPO,
     "dora": {**SFT, "use_dora": True, "optimizer": "sgd"},
     "all weights": WHOLE,
