@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import ipywidgets as widgets
@@ -11,7 +12,7 @@ from ftlab.errors import FtlabError
 from ftlab.estimated import bytes_in_words
 from ftlab.html import escaped
 from ftlab.issues import Issue
-from ftlab.prices import Price, dollars
+from ftlab.providers import model_of
 from ftlab.providers.together.account import (
     KEY_VARIABLE,
     SERVICE,
@@ -19,7 +20,15 @@ from ftlab.providers.together.account import (
     find_key,
     has_keyring,
 )
-from ftlab.providers.together.asked import no_price, question, to_upload
+from ftlab.providers.together.asked import (
+    Reports,
+    beside_the_price,
+    checksums,
+    no_price,
+    question,
+    to_upload,
+    tuned,
+)
 from ftlab.providers.together.price import PriceQuestion
 from ftlab.service_estimate import ServiceEstimate
 from ftlab.spec import JobSpec, parse
@@ -37,6 +46,7 @@ NO_KEY = (
     "the system's keyring."
 )
 NOT_SCANNED = "The data was not scanned; it is, before it is uploaded. Scan it again."
+CANCELLING = "Cancelling; what goes on is given up."
 CANCELLED = "Cancelled; the price stays that of the table of rates."
 CHANGED = "Together has answered, but the form holds another job by now; ask again for that one."
 
@@ -51,8 +61,8 @@ class ServiceBox(widgets.VBox):
         self.about = widgets.HTML().add_class("ft-said")
         self.task = Task(state, self.refresh)
         self._question: PriceQuestion | None = None
-        self._told: ServiceEstimate | None = None
-        """What the line under the button is about."""
+        self._about = ""
+        """The question that the line under the button is about."""
         self._keyring_has_key = False
         buttons = widgets.HBox([self.ask, self.cancel]).add_class("ft-buttons")
         super().__init__([buttons, self.about, self.task.said])
@@ -78,6 +88,7 @@ class ServiceBox(widgets.VBox):
         missing = [*wrong, *self._no_price(given)]
         busy = self.task.is_busy
         reason = self._why_not(given, missing)
+        asked = question(given, self.state.reports)
         show(self, visible=busy or not any(issue.where == "model" for issue in missing))
         show(self.ask, visible=has_key and not busy)
         show(self.cancel, visible=busy)
@@ -87,12 +98,17 @@ class ServiceBox(widgets.VBox):
         text = NO_KEY if not has_key else reason or _what_it_does(given)
         is_news = not busy and (reason or self.state.answer is None)
         set_html(self.about, f'<span class="ft-dim">{escaped(text)}</span>' if is_news else "")
-        if not busy and self.state.answer != self._told:
-            self._told = self.state.answer
-            set_html(self.task.said, "" if self._told is None else self._answer_html(self._told))
+        if busy:
+            return
+        if self.state.answer is not None:
+            set_html(self.task.said, self._answer_html(given, self.state.answer))
+        elif asked != self._about:  # what was said of another job
+            set_html(self.task.said, "")
+        self._about = asked
 
     def _no_price(self, given: JobSpec) -> list[Issue]:
-        return no_price(given, self.state.info.hosted, self.state.reports)
+        """By the limits of the catalogue: those that the service gave once may have changed."""
+        return no_price(given, model_of(given)[0].hosted, self.state.reports)
 
     def _why_not(self, given: JobSpec, missing: list[Issue]) -> str:
         """Why nothing can be asked; empty when it can."""
@@ -108,44 +124,51 @@ class ServiceBox(widgets.VBox):
         if self.task.is_busy:
             return
         given, _ = parse(state.values)
-        asked = question(given, state.info, state.reports)
+        reports = dict(state.reports)
         self._question = PriceQuestion(
             given,
-            state.reports,
+            reports,
             told=lambda share, what: self.task.progress(round(100 * share), 100, what),
         )
-        name = state.info.name
-        self.task.start(WHAT, self._question.ask, lambda found: self._asked(asked, name, found))
+        self.task.start(
+            WHAT, self._question.ask, lambda found: self._answered(given, reports, found)
+        )
 
     def end(self) -> None:
         """Cancel what goes on."""
         if self._question is not None:
             self._question.cancel()
-            self.cancel.disabled = self.task.is_busy  # until the request that goes on is over
+            self.cancel.disabled = self.task.is_busy
+            if self.task.is_busy:
+                set_html(self.task.said, escaped(CANCELLING))
 
-    def _asked(self, asked: str, model: str, found: ServiceEstimate | None) -> str:
+    def _answered(self, given: JobSpec, reports: Reports, found: ServiceEstimate | None) -> str:
         """The line under the button."""
+        now = parse(self.state.values)[0]
+        self._about = question(now, self.state.reports)
         if found is None:
             return CANCELLED
-        self.state.learn(asked, model, found)
-        self._told = self.state.answer
-        return escaped(CHANGED) if self._told is None else self._answer_html(self._told)
+        scanned = checksums(given, reports)
+        if changed := [n for n, known in found.checksums.items() if known != scanned.get(n)]:
+            return escaped(_has_changed([getattr(given, name) for name in changed]))
+        self.state.learn(question(given, reports), tuned(given), found)
+        answer = self.state.answer
+        return escaped(CHANGED) if answer is None else self._answer_html(now, answer)
 
-    def _answer_html(self, found: ServiceEstimate) -> str:
-        credit = found.issue()
-        issues = [*found.issues, *([] if credit is None else [credit])]
+    def _answer_html(self, given: JobSpec, found: ServiceEstimate) -> str:
+        """The answer, and what is to be said of the job as it stands by now."""
+        beside = beside_the_price(given, self.state.info.hosted, self.state.reports)
+        issues = replace(found, issues=tuple(beside)).told()
         lines = "".join(f"<div>{issue_html(issue)}</div>" for issue in issues)
-        return f"{escaped(in_words(found, self.state.table_price))}{lines}"
+        return f"{escaped(found.in_words(self.state.table_price))}{lines}"
 
 
-def in_words(found: ServiceEstimate, table: Price) -> str:
-    """The answer in one line, beside the price by the rates."""
-    if found.price.low is None:
-        return found.price.basis[0]
-    tokens = f" for {found.train_tokens:,} training tokens" if found.train_tokens else ""
-    rates = f"; by the table of rates {table.in_words()}" if table.low is not None else ""
-    credit = "" if found.credit is None else f" The account may spend {dollars(found.credit)}."
-    return f"Together: {found.price.in_words()}{tokens}{rates}.{credit}"
+def _has_changed(files: list[str]) -> str:
+    names = " and ".join(Path(file).name for file in files)
+    return (
+        f"{names}: changed since the scan; a price is for what was scanned. Scan again, then ask "
+        "again."
+    )
 
 
 def _what_it_does(given: JobSpec) -> str:
