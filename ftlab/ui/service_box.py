@@ -21,6 +21,7 @@ from ftlab.providers.together.account import (
     has_keyring,
 )
 from ftlab.providers.together.asked import (
+    PRICED,
     Reports,
     beside_the_price,
     checksums,
@@ -85,7 +86,7 @@ class ServiceBox(widgets.VBox):
         """Offer what can be asked: no price of a job that could not run there."""
         has_key = bool(os.environ.get(KEY_VARIABLE)) or self._keyring_has_key
         given, wrong = parse(self.state.values)
-        missing = [*wrong, *self._no_price(given)]
+        missing = [issue for issue in wrong if _hinders(issue)] + self._no_price(given)
         busy = self.task.is_busy
         reason = self._why_not(given, missing)
         asked = question(given, self.state.reports)
@@ -95,7 +96,7 @@ class ServiceBox(widgets.VBox):
         self.cancel.disabled = self.cancel.disabled and busy
         self.ask.disabled = bool(reason)
         self.ask.description = "Ask again" if self.state.answer else "Ask the service"
-        text = NO_KEY if not has_key else reason or _what_it_does(given)
+        text = reason or (_what_it_does(given) if has_key else NO_KEY)
         is_news = not busy and (reason or self.state.answer is None)
         set_html(self.about, f'<span class="ft-dim">{escaped(text)}</span>' if is_news else "")
         if busy:
@@ -161,6 +162,11 @@ class ServiceBox(widgets.VBox):
         issues = replace(found, issues=tuple(beside)).told()
         lines = "".join(f"<div>{issue_html(issue)}</div>" for issue in issues)
         return f"{escaped(found.in_words(self.state.table_price))}{lines}"
+
+
+def _hinders(wrong: Issue) -> bool:
+    """Whether what is wrong with a value leaves open what the price would be of."""
+    return wrong.where in PRICED or wrong.code == "unknown_field"
 
 
 def _has_changed(files: list[str]) -> str:

@@ -208,6 +208,19 @@ def test_without_a_key_one_line_says_how_to_give_it(state, job, monkeypatch):
     assert "TOGETHER_API_KEY" in NO_KEY
 
 
+def test_without_a_key_what_is_missing_is_said_first(state, job, monkeypatch):
+    monkeypatch.delenv("TOGETHER_API_KEY", raising=False)
+    box = JobPanel(state).service
+    state.set("model", MODEL)
+    assert "training_file" in box.about.value or "training file" in box.about.value
+
+
+def test_a_wrong_value_that_the_price_does_not_hang_on_hinders_nothing(box, state):
+    state.set("learning_rate", -1)
+    assert not box.ask.disabled
+    assert "Together: " in asked(box)
+
+
 def test_a_model_of_this_machine_is_not_asked_about(state, service, files):
     box = JobPanel(state).service
     assert not seen(box)

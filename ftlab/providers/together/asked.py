@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ftlab.data.report import DataReport
 from ftlab.errors import InvalidSpec
@@ -17,7 +18,7 @@ from ftlab.origin import is_here
 from ftlab.providers import model_of
 from ftlab.providers.together.files import problem
 from ftlab.rules import check, resolve
-from ftlab.spec import JobSpec
+from ftlab.spec import JobSpec, parse
 
 FILES = ("training_file", "validation_file")
 PRICED = {
@@ -77,11 +78,19 @@ def beside_the_price(spec: JobSpec, limits: Limits | None, reports: Reports) -> 
 
 def refusals(spec: JobSpec, limits: Limits | None, reports: Reports) -> list[Issue]:
     """Why the service would refuse a job, as far as ftlab knows."""
+    return errors_for(examined(spec, limits, reports), "together")
+
+
+def examined(
+    values: JobSpec | Mapping[str, Any], limits: Limits | None, reports: Reports
+) -> list[Issue]:
+    """All that is to be said about a job at the service before it is asked."""
+    spec, _ = parse(values)
     scans, files = _of_files_here(spec, reports), to_upload(spec)
     training, validation = (scans.get(name) for name in FILES)
-    found = errors_for(check(spec, limits, training, validation=validation), "together")
+    found = check(values, limits, training, validation=validation)
     problems = {name: issue for name, path in files.items() if (issue := problem(path, name))}
-    found = [issue for issue in found if issue.where not in problems]
+    found = [i for i in found if i.where not in problems or "together" not in i.blocks]
     return [*found, *problems.values(), *_from_here(spec)]
 
 
