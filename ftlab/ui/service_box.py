@@ -48,7 +48,7 @@ NO_KEY = (
 )
 NOT_SCANNED = "The data was not scanned; it is, before it is uploaded. Scan it again."
 CANCELLING = "Cancelling; what goes on is given up."
-CANCELLED = "Cancelled; the price stays that of the table of rates."
+CANCELLED = "Cancelled; the price stays as it was."
 CHANGED = "Together has answered, but the form holds another job by now; ask again for that one."
 
 
@@ -63,7 +63,7 @@ class ServiceBox(widgets.VBox):
         self.task = Task(state, self.refresh)
         self._question: PriceQuestion | None = None
         self._about = ""
-        """The question that the line under the button is about."""
+        """The question that the line under the button is about, unless it shows an answer."""
         self._keyring_has_key = False
         buttons = widgets.HBox([self.ask, self.cancel]).add_class("ft-buttons")
         super().__init__([buttons, self.about, self.task.said])
@@ -89,7 +89,6 @@ class ServiceBox(widgets.VBox):
         missing = [issue for issue in wrong if _hinders(issue)] + self._no_price(given)
         busy = self.task.is_busy
         reason = self._why_not(given, missing)
-        asked = question(given, self.state.reports)
         show(self, visible=busy or not any(issue.where == "model" for issue in missing))
         show(self.ask, visible=has_key and not busy)
         show(self.cancel, visible=busy)
@@ -99,13 +98,18 @@ class ServiceBox(widgets.VBox):
         text = reason or (_what_it_does(given) if has_key else NO_KEY)
         is_news = not busy and (reason or self.state.answer is None)
         set_html(self.about, f'<span class="ft-dim">{escaped(text)}</span>' if is_news else "")
-        if busy:
+        self._show_answer(given)
+
+    def _show_answer(self, given: JobSpec) -> None:
+        """The answer of this job, if there is one; what was said instead stands until another job
+        does."""
+        busy = self.task.is_busy
+        asked = question(given, self.state.reports) if busy or self._about else ""
+        if busy or (asked and asked == self._about):
+            self._about = asked
             return
-        if self.state.answer is not None:
-            set_html(self.task.said, self._answer_html(given, self.state.answer))
-        elif asked != self._about:  # what was said of another job
-            set_html(self.task.said, "")
-        self._about = asked
+        self._about, answer = "", self.state.answer
+        set_html(self.task.said, "" if answer is None else self._answer_html(given, answer))
 
     def _no_price(self, given: JobSpec) -> list[Issue]:
         """By the limits of the catalogue: those that the service gave once may have changed."""
@@ -145,16 +149,16 @@ class ServiceBox(widgets.VBox):
 
     def _answered(self, given: JobSpec, reports: Reports, found: ServiceEstimate | None) -> str:
         """The line under the button."""
-        now = parse(self.state.values)[0]
-        self._about = question(now, self.state.reports)
         if found is None:
             return CANCELLED
         scanned = checksums(given, reports)
         if changed := [n for n, known in found.checksums.items() if known != scanned.get(n)]:
             return escaped(_has_changed([getattr(given, name) for name in changed]))
         self.state.learn(question(given, reports), tuned(given), found)
-        answer = self.state.answer
-        return escaped(CHANGED) if answer is None else self._answer_html(now, answer)
+        if self.state.answer is None:
+            return escaped(CHANGED)
+        self._about = ""
+        return self._answer_html(parse(self.state.values)[0], self.state.answer)
 
     def _answer_html(self, given: JobSpec, found: ServiceEstimate) -> str:
         """The answer, and what is to be said of the job as it stands by now."""

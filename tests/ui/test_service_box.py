@@ -144,6 +144,8 @@ def test_a_price_of_what_the_file_holds_by_now_is_not_taken_for_one_of_what_was_
     write_rows(tmp_path / "t.jsonl", chat_rows(400))
     assert "t.jsonl: changed since the scan" in asked(box)
     assert state.answer is None
+    state.set("learning_rate", 1e-4)
+    assert "t.jsonl: changed since the scan" in box.task.said.value
     scan(state)
     until(lambda: not box.ask.disabled)
     assert "Together: " in asked(box)
@@ -184,6 +186,16 @@ def test_words_about_one_job_do_not_stand_under_another(box, state, service):
     assert "402" in box.task.said.value  # the question is the same
     state.set("n_epochs", 5)
     assert box.task.said.value == ""
+
+
+def test_a_refusal_after_an_answer_is_seen(box, state, service):
+    answer = asked(box)
+    service.misbehave("GET", "/limits", Fault(status=402))
+    assert "402" in asked(box)
+    state.set("n_epochs", 5)
+    assert box.task.said.value == ""
+    state.set("n_epochs", 3)
+    assert box.task.said.value == answer
 
 
 def test_the_file_that_stays_in_the_account_is_named(box):
