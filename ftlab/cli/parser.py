@@ -151,7 +151,7 @@ def add_estimate_arguments(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--ask-service",
         action="store_true",
-        help="upload the data to Together and let it say the price; nothing is started or billed",
+        help="upload the data to Together, where it stays, for its own price; nothing is started",
     )
     verb.add_argument("--json", action="store_true")
 

@@ -186,7 +186,11 @@ def _what_it_does(given: JobSpec) -> str:
     files = [_with_size(path) for path in to_upload(given).values()]
     if not files:
         return f"Asks Together for its own price; {NOTHING_STARTS}."
-    return f"Uploads {' and '.join(files)} to {_where()} and asks for its price; {NOTHING_STARTS}."
+    stay = "it stays" if len(files) == 1 else "they stay"
+    return (
+        f"Uploads {' and '.join(files)} to {_where()}, where {stay}, and asks for its price; "
+        f"{NOTHING_STARTS}."
+    )
 
 
 def _with_size(path: Path) -> str:
