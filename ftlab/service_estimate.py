@@ -137,29 +137,23 @@ def _credit(reply: Mapping[str, Any]) -> float | None:
 def credit_issue(
     price: Price, credit: float | None, *, allowed: bool | None = None
 ) -> Issue | None:
-    """A warning when a price is, or may be, above what the account may spend."""
-    is_short = credit is not None and price.high is not None and price.high > credit
-    if allowed is not False and not is_short:
-        return None
-    if price.high is None or credit is None:
-        said = f"The job costs {price.in_words()}; more than the account has."
-    elif is_short:
-        said = f"The job costs {_apart(price, credit)}."
+    """A warning when a price is, or may be, above what the account may spend, or when the service
+    would not start the job."""
+    if credit is not None and price.high is not None and price.high > credit:
+        text = f"{_apart(price, credit)}. Add credit, or take fewer epochs, rows or evaluations."
+    elif allowed is False:
+        may = "" if credit is None else f", the account may spend {dollars(credit)}"
+        said = "and Together says that it would not start it. Look into the account there."
+        text = f"The job costs {price.in_words()}{may}, {said}"
     else:
-        return Issue(
-            "warning",
-            f"The job costs {price.in_words()}, the account may spend {dollars(credit)}, and "
-            "Together says that it would not start it. Look into the account there.",
-            "over_credit",
-        )
-    advice = "Add credit, or take fewer epochs, rows or evaluations."
-    return Issue("warning", f"{said} {advice}", "over_credit")
+        return None
+    return Issue("warning", text, "over_credit")
 
 
 def _apart(price: Price, credit: float) -> str:
     """Both amounts, with more digits where they would read the same."""
     if dollars(price.high or 0) != dollars(credit):
-        return f"{price.in_words()}; the account may spend {dollars(credit)}"
+        return f"The job costs {price.in_words()}; the account may spend {dollars(credit)}"
     high = price.high or 0.0
     digits = next((n for n in range(3, 9) if f"{high:.{n}f}" != f"{credit:.{n}f}"), 9)
-    return f"${high:,.{digits}f}; the account may spend ${credit:,.{digits}f}"
+    return f"The job costs ${high:,.{digits}f}; the account may spend ${credit:,.{digits}f}"

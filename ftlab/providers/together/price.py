@@ -55,10 +55,10 @@ def ask_price(
     """What the hosted service of Together would charge for a job, by its own word.
 
     The data files are uploaded to the account, unless they are there or named by their ids
-    ("file-…"), and stay there; nothing is started and nothing is billed. The key is that of TOGETHER_API_KEY or of
-    the keyring, if none is given. Raises InvalidSpec with every issue because of which there can
-    be no price, or with the service's own report on a file that it refuses, and ServiceError when
-    it does not answer.
+    ("file-…"), and stay there; nothing is started and nothing is billed. The key is that of
+    TOGETHER_API_KEY or of the keyring, if none is given. Raises InvalidSpec with every issue
+    because of which there can be no price, or with the service's own report on a file that it
+    refuses, and ServiceError when it does not answer.
     """
     key = secret(key)  # so that no traceback shows it
     scans = {"training_file": report, "validation_file": validation}
