@@ -60,11 +60,14 @@ class Estimate:
             return None
         return verdict(self.memory, self.device)
 
-    def priced_by(self, service: ServiceEstimate) -> Estimate:
+    def priced_by(self, service: ServiceEstimate, *, packing: bool | None = None) -> Estimate:
         """With the service's own price in place of the table's, which stays in the basis; where
-        the service gave none, the reason is there."""
+        the service gave none, or one that does not know that `packing` is off, that is there."""
         own = tuple(f"Price: {line}" for line in service.price.basis)
         price = service.price
+        if price.low is not None and packing is False:
+            said = f"Price: {price.in_words()} by Together, which does not know that packing is off"
+            return replace(self, basis=(said, *self.basis))
         if price.low is None or price.high is None:
             return replace(self, basis=(*own, *self.basis))
         table = Price(*(self.price or (None, None))).in_words()

@@ -9,7 +9,12 @@ from typing import Any
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_magic, magics_class
 
-from ftlab.cli import add_estimate_arguments, add_recommend_arguments, estimate_of
+from ftlab.cli import (
+    add_estimate_arguments,
+    add_recommend_arguments,
+    estimate_of,
+    say_of_service,
+)
 
 VERBS = ("scan", "recommend", "estimate", "runs", "attach", "pause", "resume")
 
@@ -83,8 +88,11 @@ def _estimate(options: argparse.Namespace) -> Any:
         probed=options.probe,
         usd_per_hour=options.usd_per_hour,
         asked=options.ask_service,
-    ).estimate
-    return found.as_dict() if options.json else found
+    )
+    if options.json:
+        return found.as_dict()
+    say_of_service(found)
+    return found.estimate
 
 
 def _runs(_: argparse.Namespace) -> Any:

@@ -6,11 +6,15 @@ Reads folders only; the hub's client is not loaded.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+TOKENIZER = "tokenizer.json"
+NO_MODEL = re.compile(r"^adapter_model|-\d+-of-\d+\.")
+"""Files of weights that alone are no model."""
 INDEX = "model.safetensors.index.json"
 """Names the parts of weights that lie in several files."""
 
@@ -20,11 +24,11 @@ class CachedModel(NamedTuple):
 
     name: str
     n_bytes: int
-    """On disk, of all its revisions, with what downloads that broke off have left."""
+    """Of the files of one revision: one that is whole, or else the one with most."""
     last_used: datetime
     """When one of its files was read or written last, by the file system; some keep days only."""
     is_whole: bool
-    """Whether a revision has its configuration and all its weights."""
+    """Whether a revision has its configuration, its tokenizer and all its weights."""
     folder: Path
 
 
@@ -55,15 +59,17 @@ def free_bytes() -> int:
 
 
 def has_weights(folder: Path) -> bool:
-    """Whether all the safetensors files are there that the index names, or one without an index."""
+    """Whether all the safetensors files are there that the index names, or without an index one
+    that is neither an adapter nor a part of several."""
     index = folder / INDEX
     if not index.is_file():
-        return any(folder.glob("*.safetensors"))
+        files = (file for file in folder.glob("*.safetensors") if file.is_file())
+        return any(not NO_MODEL.search(file.name) for file in files)
     try:
         parts = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
-    return all((folder / str(part)).is_file() for part in parts)
+    return bool(parts) and all((folder / str(part)).is_file() for part in parts)
 
 
 def _described(folder: Path) -> CachedModel | None:
@@ -71,15 +77,23 @@ def _described(folder: Path) -> CachedModel | None:
     _, owner, *rest = folder.name.split("--")
     try:
         files = [file.stat() for file in (folder / "blobs").iterdir()]
-        revisions = list((folder / "snapshots").glob("*/config.json"))
+        revisions = [_revision(place) for place in (folder / "snapshots").iterdir()]
     except OSError:
         return None
-    if not files:
+    if not files or not revisions:
         return None
+    is_whole, n_bytes = max(revisions)
     return CachedModel(
         name=f"{owner}/{'--'.join(rest)}",
-        n_bytes=sum(file.st_size for file in files),
+        n_bytes=n_bytes,
         last_used=datetime.fromtimestamp(max(max(f.st_atime, f.st_mtime) for f in files), UTC),
-        is_whole=any(has_weights(config.parent) for config in revisions),
+        is_whole=is_whole,
         folder=folder,
     )
+
+
+def _revision(folder: Path) -> tuple[bool, int]:
+    """Whether it is whole, and its size in bytes."""
+    n_bytes = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    has_both = all((folder / name).is_file() for name in ("config.json", TOKENIZER))
+    return has_both and has_weights(folder), n_bytes

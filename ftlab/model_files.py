@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -137,7 +138,7 @@ def folder_info(name: str, folder: Path) -> ModelInfo:
     return replace(
         found,
         **known,
-        n_bytes=sum(file.stat().st_size for file in folder.glob("*.safetensors")) or None,
+        n_bytes=sum(_stat(file).st_size for file in folder.glob("*.safetensors")) or None,
         sources={**found.sources, **{name: OWN_FILES for name, value in known.items() if value}},
     )
 
@@ -203,7 +204,17 @@ def tensor_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
 
 def file_shapes(*files: Path) -> dict[str, tuple[int, ...]]:
     """The same of some files."""
-    return _shapes(tuple((file, file.stat().st_mtime_ns) for file in files))
+    return _shapes(tuple((file, _stat(file).st_mtime_ns) for file in files))
+
+
+def _stat(file: Path) -> os.stat_result:
+    try:
+        return file.stat()
+    except OSError as exc:
+        raise UnreadableData(
+            f"{file} leads nowhere ({exc.strerror}); a model folder has its weights or links to "
+            "them. Download or copy the model again."
+        ) from exc
 
 
 @lru_cache(maxsize=4)  # the form asks with every key that is pressed

@@ -15,7 +15,7 @@ from ftlab.errors import UnreadableData
 from ftlab.files import existing
 from ftlab.issues import Issue
 from ftlab.limits import Limits as Limits
-from ftlab.model_cache import free_bytes, has_weights, repo_folder
+from ftlab.model_cache import TOKENIZER, free_bytes, has_weights, repo_folder
 from ftlab.model_files import ModelInfo, folder_info
 from ftlab.model_files import read_config as read_config
 from ftlab.model_files import tensor_shapes as tensor_shapes
@@ -23,7 +23,6 @@ from ftlab.refusals import page_of
 from ftlab.units import in_bytes
 
 DEMO = "demo"
-TOKENIZER = "tokenizer.json"
 MODEL_NOT_HERE = "model_not_here"
 HALF_PRECISION = 2  # bytes per parameter, as nearly all models lie on the hub
 

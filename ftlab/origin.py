@@ -96,11 +96,28 @@ def find_adapter(name: str) -> Place:
         return Place(folder.absolute(), None)
     if folder is not None and not (folder / "job.json").is_file():
         raise UnreadableData(_no_adapter(folder))
-    run_name, _, step = name.rpartition(":") if folder is None else (name, "", "")
+    run, step = _named_run(name)
+    return Place(_saved(run, step), run.job.spec.model)
+
+
+def is_here(name: str) -> bool:
+    """Whether from_checkpoint means a place on this machine or a run of it, good or bad."""
+    if existing(name) is not None or name.startswith((".", "/", "~")):
+        return True
+    try:
+        _named_run(name)
+    except RunError:
+        return False
+    return True
+
+
+def _named_run(name: str) -> tuple[Run, int | None]:
+    """A run and the step that is named with it. Raises RunError when there is no such run."""
+    run_name, _, step = name.rpartition(":") if existing(name) is None else (name, "", "")
     if not step.isdigit():
         run_name, step = name, ""
     run = Run(run_name) if existing(run_name) is not None else Runs()[run_name]
-    return Place(_saved(run, int(step) if step else None), run.job.spec.model)
+    return run, int(step) if step else None
 
 
 def _saved(run: Run, step: int | None) -> Path:

@@ -8,7 +8,7 @@ DAY = 86400  # seconds
 
 
 def in_bytes(n: float) -> str:
-    """16.4 GB, 320 kB; thousands are powers of ten, as disks and the hub count."""
+    """16.4 GB, 320 kB, 700 bytes; thousands are powers of ten, as disks and the hub count."""
     size, unit = _byte_unit(n)
     return f"{n / size:,.3g} {unit}"
 
@@ -20,8 +20,8 @@ def share_of_bytes(part: float, whole: float) -> str:
 
 
 def _byte_unit(n: float) -> tuple[float, str]:
-    units = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"))
-    return next(((size, unit) for size, unit in units if n >= size), (1e3, "kB"))
+    units = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
+    return next(((size, unit) for size, unit in units if n >= size), (1, "bytes"))
 
 
 def duration(seconds: float) -> str:

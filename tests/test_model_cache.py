@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from datetime import UTC, datetime
 
 import pytest
 
 import ftlab
 from ftlab.cli import main
+from ftlab.errors import UnreadableData
 from ftlab.model_cache import free_bytes
+from ftlab.model_files import tensor_shapes
 from tests.fake_hub import COMMIT, own_cache
 from tests.small import save_tokenizer
 
@@ -38,7 +41,7 @@ def put(cache, name, *, weights=True, half=0):
 
 def test_models_here_have_their_size_and_are_whole_or_not(cache):
     size = put(cache, "models--org--whole")
-    half = put(cache, "models--a--half--way", weights=False, half=700)
+    half = put(cache, "models--a--half--way", weights=False, half=700) - 700
     (cache / "models--org--empty" / "blobs").mkdir(parents=True)
     (cache / "datasets--org--rows" / "blobs").mkdir(parents=True)
     whole, part = ftlab.list_models()
@@ -53,6 +56,48 @@ def test_a_part_of_the_weights_is_no_whole_model(cache):
     snapshot = cache / "models--org--parts" / "snapshots" / COMMIT
     (snapshot / "model.safetensors.index.json").write_text(json.dumps(index))
     assert not ftlab.list_models()[0].is_whole
+
+
+def snapshot_of(cache, name):
+    return cache / name / "snapshots" / COMMIT
+
+
+@pytest.mark.parametrize("name", ["model-00001-of-00004.safetensors", "adapter_model.safetensors"])
+def test_a_file_of_weights_that_is_no_model_alone_is_no_whole_model(cache, name):
+    put(cache, "models--org--part")
+    weights = snapshot_of(cache, "models--org--part") / "model.safetensors"
+    weights.rename(weights.with_name(name))
+    assert not ftlab.list_models()[0].is_whole
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "config.json"])
+def test_a_link_to_what_is_gone_makes_no_whole_model(cache, name):
+    put(cache, "models--org--gone")
+    (snapshot_of(cache, "models--org--gone") / name).resolve().unlink()
+    assert not ftlab.list_models()[0].is_whole
+
+
+def test_an_index_of_nothing_makes_no_whole_model(cache):
+    put(cache, "models--org--none", weights=False)
+    index = snapshot_of(cache, "models--org--none") / "model.safetensors.index.json"
+    index.write_text('{"weight_map": {}}')
+    assert not ftlab.list_models()[0].is_whole
+
+
+def test_a_link_to_weights_that_are_gone_is_told_where_the_model_is_read(cache):
+    put(cache, "models--org--gone")
+    folder = snapshot_of(cache, "models--org--gone")
+    (folder / "model.safetensors").resolve().unlink()
+    with pytest.raises(UnreadableData, match=r"model\.safetensors leads nowhere"):
+        tensor_shapes(folder)
+
+
+def test_the_size_is_that_of_one_revision_without_what_broke_off(cache):
+    size = put(cache, "models--org--twice")
+    repo = cache / "models--org--twice"
+    shutil.copytree(repo / "snapshots" / COMMIT, repo / "snapshots" / ("0" * 40), symlinks=True)
+    (repo / "blobs" / "c.2.incomplete").write_bytes(b"\0" * 9000)
+    assert ftlab.list_models()[0].n_bytes == size
 
 
 def test_without_a_cache_there_are_none_and_room_is_known(cache):

@@ -242,6 +242,48 @@ def test_a_reply_of_no_use_is_unknown(reply):
     assert (found.price.low, found.credit, found.allowed) == (None, None, None)
 
 
+@pytest.mark.parametrize(
+    ("price", "told"),
+    [
+        (None, "its reply names no price"),
+        (-5, "names no price (-5)"),
+        ("4", "names no price ('4')"),
+        (10**400, "a whole number of about 400 digits"),
+        (1e308, "names no price (1e+308)"),
+        (1.1e9, "names no price"),
+    ],
+)
+def test_a_price_that_is_none_is_told_as_such(price, told):
+    found = ServiceEstimate.from_reply({"estimated_total_price": price})
+    assert found.price.low is None
+    assert told in found.price.basis[0]
+
+
+def test_numbers_are_floats_and_tokens_that_nobody_has_are_unknown():
+    reply = {"estimated_total_price": 5, "user_limit": 10**400}
+    found = ServiceEstimate.from_reply({**reply, "estimated_train_token_count": 1e300})
+    assert type(found.price.low) is float
+    assert (found.credit, found.train_tokens) == (None, None)
+    assert "tokens" not in found.in_words()
+
+
+def test_an_account_that_owes_something_may_spend_nothing():
+    found = ServiceEstimate.from_reply({"estimated_total_price": 5, "user_limit": -3.5})
+    assert found.credit == 0.0
+    assert "may spend $0.00" in found.issue().message
+
+
+def test_amounts_that_would_read_the_same_have_more_digits():
+    said = credit_issue(Price(25.0004, 25.0004), 25.0).message
+    assert "costs $25.0004; the account may spend $25.0000" in said
+
+
+def test_a_job_that_is_covered_and_not_allowed_is_not_said_to_cost_too_much():
+    said = credit_issue(Price(5.0, 5.0), 30.0, allowed=False).message
+    assert "Together says that it would not start it" in said
+    assert "Add credit" not in said
+
+
 def test_what_the_account_does_not_cover_is_a_warning():
     reply = {**REPLY, "user_limit": 3.0, "allowed_to_proceed": False}
     issue = ServiceEstimate.from_reply(reply).issue()

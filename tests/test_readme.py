@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.together import Service
+from tests.small import chat_rows, write_rows
+
 README = Path(__file__).parents[1] / "README.md"
 REPOSITORY = README.parent
 
@@ -23,6 +26,18 @@ def test_the_first_lines_of_code_run(monkeypatch, tmp_path):
     assert scope["report"].n_rows == 1200
     assert scope["issues"][0].where in ("n_epochs", "training_file")
     assert scope["figures"].n_steps == 300
+
+
+def test_the_code_that_asks_for_a_price_runs(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_rows(tmp_path / "train.jsonl", chat_rows(40))
+    code = next(block for block in blocks("python") if "ftlab.ask_price(" in block)
+    with Service(key="k") as service:
+        monkeypatch.setenv("TOGETHER_BASE_URL", service.address)
+        monkeypatch.setenv("TOGETHER_API_KEY", "k")
+        exec("import ftlab\n" + code, scope := {})
+    assert scope["hosted"].files == {"training_file": "file-0000"}
+    assert capsys.readouterr().out.startswith("Together: under $0.01 for ")
 
 
 @pytest.mark.slow

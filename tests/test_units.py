@@ -9,7 +9,7 @@ from ftlab.units import duration, in_bytes, share_of_bytes
 
 @pytest.mark.parametrize(
     ("n", "text"),
-    [(320, "0.32 kB"), (999_400, "999 kB"), (16.38e9, "16.4 GB"), (2.5e12, "2.5 TB")],
+    [(320, "320 bytes"), (999_400, "999 kB"), (16.38e9, "16.4 GB"), (2.5e12, "2.5 TB")],
 )
 def test_sizes_have_three_digits(n, text):
     assert in_bytes(n) == text

@@ -14,10 +14,16 @@ from io import TextIOWrapper
 from ftlab.cli.parser import add_estimate_arguments, add_recommend_arguments, make_parser
 from ftlab.cli.printing import print_issues, say
 from ftlab.cli.runs import FOLLOWING
-from ftlab.cli.specs import estimate_of
+from ftlab.cli.specs import estimate, estimate_of, say_of_service
 from ftlab.errors import FtlabError, InvalidSpec
 
-__all__ = ["add_estimate_arguments", "add_recommend_arguments", "estimate_of", "main"]
+__all__ = [
+    "add_estimate_arguments",
+    "add_recommend_arguments",
+    "estimate_of",
+    "main",
+    "say_of_service",
+]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,7 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return options.command(options)
     except InvalidSpec as exc:
-        print_issues(exc.issues)
+        is_json = getattr(options, "json", False)  # then nothing else goes to stdout
+        print_issues(exc.issues, to=sys.stderr if is_json else None)
     except BrokenPipeError:
         # The reader of our output has gone, as `| head` does; Python would tell it at exit too.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -37,7 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(f"{exc}. The path must be one that you can read and write; correct it.", to=sys.stderr)
     except KeyboardInterrupt:
         goes_on = " A run that was started goes on: see `ftlab runs`."
-        say("Interrupted." + goes_on * (options.command in FOLLOWING), to=sys.stderr)
+        nothing = " Nothing was started." * (options.command is estimate)
+        say(f"Interrupted.{nothing}" + goes_on * (options.command in FOLLOWING), to=sys.stderr)
     return 1
 
 

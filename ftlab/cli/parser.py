@@ -91,13 +91,7 @@ def _add_scan_arguments(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("file", type=Path)
     verb.add_argument("--model", help="count tokens with this model's tokenizer")
     verb.add_argument("--max-seq-length", type=_positive, metavar="TOKENS")
-    verb.add_argument(
-        "--for",
-        dest="engine",
-        choices=("local", "together"),
-        default="together",
-        help="whose rules decide: the embedded trainer's or the hosted service's (the default)",
-    )
+    _add_engine_argument(verb, default="together")
     verb.add_argument(
         "--purpose",
         choices=("fine-tune", "eval"),
@@ -108,10 +102,21 @@ def _add_scan_arguments(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--json", action="store_true")
 
 
+def _add_engine_argument(verb: argparse.ArgumentParser, default: str) -> None:
+    verb.add_argument(
+        "--for",
+        dest="engine",
+        choices=("local", "together"),
+        default=default,
+        help="whose rules decide: the embedded trainer's or the hosted service's (%(default)s)",
+    )
+
+
 def _add_spec_verbs(add: Add) -> None:
     add_recommend_arguments(add("recommend", specs.recommend))
     check = add("check", specs.check)
     check.add_argument("spec", type=Path, help=SPEC_HELP)
+    _add_engine_argument(check, default="local")
     check.add_argument("--json", action="store_true")
     # Among these because it reads a spec too; the help lists the verbs in this order.
     add("train", runs.train).add_argument("spec", type=Path, help=SPEC_HELP)
@@ -146,7 +151,7 @@ def add_estimate_arguments(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--ask-service",
         action="store_true",
-        help="upload the data to Together and let it say the price; nothing is started or billed",
+        help="upload the data to Together, where it stays, for its own price; nothing is started",
     )
     verb.add_argument("--json", action="store_true")
 

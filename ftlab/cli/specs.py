@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from ftlab.data.report import DataReport
     from ftlab.estimated import Estimate
     from ftlab.issues import Issue
+    from ftlab.prices import Price
+    from ftlab.service_estimate import ServiceEstimate
 
 
 def recommend(options: argparse.Namespace) -> int:
@@ -38,20 +40,30 @@ def recommend(options: argparse.Namespace) -> int:
 
 
 def check(options: argparse.Namespace) -> int:
-    """Check a spec, its model and its data; exit 1 when the embedded trainer would refuse."""
-    from ftlab.providers import examine, get_provider, scan_data
-    from ftlab.spec import parse
-
-    values = read_values(options.spec)
-    where = get_provider("local")
-    found = examine(values, where, *scan_data(parse(values)[0]))
-    issues = [issue for issue in found if not issue.blocks or where.engine in issue.blocks]
+    """Check a spec, its model and its data; exit 1 when that engine would refuse the job."""
+    found = _examined(read_values(options.spec), options.engine)
+    issues = [issue for issue in found if not issue.blocks or options.engine in issue.blocks]
     if options.json:
         print_json([plain(issue) for issue in issues])
     else:
         print_issues(issues)
         say("Nothing to say." if not issues else "")
-    return 1 if any("local" in issue.blocks for issue in issues) else 0
+    return 1 if errors_for(issues, options.engine) else 0
+
+
+def _examined(values: dict[str, Any], engine: str) -> list[Issue]:
+    from ftlab.issues import by_gravity
+    from ftlab.providers import examine, get_provider, model_of, scan_data
+    from ftlab.providers.together.asked import FILES, examined, to_upload
+    from ftlab.spec import parse
+
+    given, _ = parse(values)
+    if engine == "local":
+        return examine(values, get_provider("local"), *scan_data(given))
+    here = given.changed(**{name: None for name in FILES if name not in to_upload(given)})
+    scans = dict(zip(FILES, scan_data(here), strict=True))
+    reports = {name: report for name, report in scans.items() if report is not None}
+    return by_gravity(examined(values, model_of(given)[0].hosted, reports))
 
 
 def estimate(options: argparse.Namespace) -> int:
@@ -65,34 +77,57 @@ def estimate(options: argparse.Namespace) -> int:
     fit"); parts, the bytes of the formula by what they are for; advice, an issue with a fix, when
     the memory is tight; measured, what a probe of this job found; incomplete, true while some
     fields are wrong; guessed, true while tokens are guessed by characters; basis, lines of what
-    the figures rest on. With --ask-service the price is the service's own.
+    the figures rest on. With --ask-service the price is the service's own, and `service` says
+    what else it told: price, train_tokens and eval_tokens, credit in US dollars, allowed (whether
+    it would start the job), files (their ids in the account), basis and issues; the status is 1
+    when it would refuse the job.
     """
-    found, is_refused, told = estimate_of(
+    asked = estimate_of(
         options.spec,
         probed=options.probe,
         usd_per_hour=options.usd_per_hour,
         asked=options.ask_service,
     )
-    print_issues(told, to=sys.stderr)
+    found, service = asked.estimate, asked.service
+    status = 1 if service is not None and errors_for(service.issues, "together") else 0
     if options.json:
-        print_json(found.as_dict())
-        return 0
+        print_json(asked.as_dict())
+        return status
+    say_of_service(asked)
     for name, text in found.in_words().items():
         say(f"{name}: {text}")
     say("\n".join(found.basis))
     if found.advice is not None:
         print_issues([found.advice])
-    if is_refused:
-        say("As it stands the job would be refused: `ftlab check` says why.", to=sys.stderr)
-    return 0
+    if asked.is_refused:
+        text = "As it stands the job would be refused by the embedded trainer: `ftlab check` says"
+        say(f"{text} why. The hosted service has rules of its own: --for together.", to=sys.stderr)
+    if status:
+        say("The hosted service would refuse the job, for what is said above.", to=sys.stderr)
+    return status
 
 
 class EstimateOfFile(NamedTuple):
     estimate: Estimate
     is_refused: bool
-    """Whether the embedded trainer would refuse the job."""
-    told: tuple[Issue, ...] = ()
-    """What the hosted service would refuse, or what the account does not cover, if it was asked."""
+    """Whether the embedded trainer would refuse the job; unasked where the service was asked."""
+    service: ServiceEstimate | None = None
+    """What the hosted service said, if it was asked."""
+    by_rates: Price | None = None
+    """The hosted price by the table of rates, where the service was asked for its own."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        own = {} if self.service is None else {"service": self.service.as_dict()}
+        return {**self.estimate.as_dict(), **own}
+
+
+def say_of_service(found: EstimateOfFile) -> None:
+    """Print whose price it is; what the service would refuse, or the account not cover, goes to
+    stderr."""
+    if found.service is not None:
+        say(found.service.in_words(found.by_rates))
+        print_issues(found.service.told(), to=sys.stderr)
 
 
 def estimate_of(
@@ -117,11 +152,10 @@ def estimate_of(
         probe(values, report=report, validation=validation, told=lambda _, what: tell(what))
     options = {"usd_per_hour": usd_per_hour}
     found = estimate_job(values, report, validation=validation, options=options)
-    refused = errors_for(examine(values, get_provider("local"), report, validation), "local")
-    told: tuple[Issue, ...] = ()
     if asked:
-        found, told = _priced(found, values, report, validation)
-    return EstimateOfFile(found, bool(refused), told)
+        return _priced(found, values, report, validation)
+    refused = errors_for(examine(values, get_provider("local"), report, validation), "local")
+    return EstimateOfFile(found, bool(refused))
 
 
 def _priced(
@@ -129,13 +163,16 @@ def _priced(
     values: dict[str, Any],
     report: DataReport | None,
     validation: DataReport | None,
-) -> tuple[Estimate, tuple[Issue, ...]]:
-    """The estimate with the service's own price, and what is to be said of it."""
+) -> EstimateOfFile:
+    """The estimate with the service's own price."""
+    from ftlab.prices import Price
     from ftlab.providers.together.price import ask_price
+    from ftlab.spec import parse
 
     tell = teller()
     answer = ask_price(
         values, report=report, validation=validation, told=lambda _, what: tell(what)
     )
-    credit = answer.issue()
-    return found.priced_by(answer), (*answer.issues, *([] if credit is None else [credit]))
+    by_rates = Price(*(found.price or (None, None)))
+    priced = found.priced_by(answer, packing=parse(values)[0].packing)
+    return EstimateOfFile(priced, is_refused=False, service=answer, by_rates=by_rates)

@@ -236,7 +236,7 @@ class FormState(HasTraits):
         """All that follows from the values and the reports."""
         with self.hold_trait_notifications():
             engine, given = self.where.engine, parse(self.values)[0]
-            self.info = info = self.answers.known(model_of(given)[0])
+            self.info = info = self.answers.known(given, model_of(given)[0])
             validation = self.reports.get("validation_file")
             found = examine(self.values, self.where, self.report, validation)
             found += self._option_issues()
@@ -246,8 +246,8 @@ class FormState(HasTraits):
             self.table = estimate(
                 self.values, self.report, info, validation=validation, options=self.options
             )
-            self.answer = self.answers.price_of(given, info, self.reports)
-            self.estimate = self.answers.priced(self.table, self.answer)
+            self.answer = self.answers.price_of(given, self.reports)
+            self.estimate = self.answers.priced(self.table, given, self.answer)
             self.spec = None if errors_for(found, engine) else given
             self.checked += 1
 

@@ -7,13 +7,13 @@ from dataclasses import replace
 from ftlab.estimated import Estimate
 from ftlab.limits import Limits
 from ftlab.model_files import ModelInfo
-from ftlab.providers.together.asked import Reports, question
+from ftlab.providers.together.asked import Reports, question, tuned
 from ftlab.service_estimate import ServiceEstimate
 from ftlab.spec import JobSpec
 
 
 class ServiceAnswers:
-    """Prices by the question that they answer, limits by model."""
+    """Prices by the question that they answer, limits by what is tuned."""
 
     def __init__(self) -> None:
         self._prices: dict[str, ServiceEstimate] = {}
@@ -21,26 +21,21 @@ class ServiceAnswers:
 
     def learn(self, asked: str, model: str, answer: ServiceEstimate) -> None:
         """Keep the answer to a `question`."""
-        self._prices[asked] = answer
+        self._prices[asked] = replace(answer, limits=None, issues=())  # they hold for that spec
         if answer.limits is not None:
             self._limits[model] = answer.limits
 
-    def known(self, info: ModelInfo) -> ModelInfo:
+    def known(self, spec: JobSpec, info: ModelInfo) -> ModelInfo:
         """With the service's own limits over the catalogue's."""
-        own = self._limits.get(info.name)
+        own = self._limits.get(tuned(spec))
         return info if own is None else replace(info, hosted=own.over(info.hosted))
 
-    def price_of(
-        self,
-        spec: JobSpec,
-        info: ModelInfo,
-        reports: Reports,
-    ) -> ServiceEstimate | None:
+    def price_of(self, spec: JobSpec, reports: Reports) -> ServiceEstimate | None:
         """What the service said of this very job."""
         if not self._prices:
             return None
-        return self._prices.get(question(spec, info, reports))
+        return self._prices.get(question(spec, reports))
 
-    def priced(self, found: Estimate, answer: ServiceEstimate | None) -> Estimate:
+    def priced(self, found: Estimate, spec: JobSpec, answer: ServiceEstimate | None) -> Estimate:
         """The estimate with the service's price, if it gave one."""
-        return found if answer is None else found.priced_by(answer)
+        return found if answer is None else found.priced_by(answer, packing=spec.packing)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import ipywidgets as widgets
@@ -11,7 +12,7 @@ from ftlab.errors import FtlabError
 from ftlab.estimated import bytes_in_words
 from ftlab.html import escaped
 from ftlab.issues import Issue
-from ftlab.prices import Price, dollars
+from ftlab.providers import model_of
 from ftlab.providers.together.account import (
     KEY_VARIABLE,
     SERVICE,
@@ -19,7 +20,16 @@ from ftlab.providers.together.account import (
     find_key,
     has_keyring,
 )
-from ftlab.providers.together.asked import no_price, question, to_upload
+from ftlab.providers.together.asked import (
+    PRICED,
+    Reports,
+    beside_the_price,
+    checksums,
+    no_price,
+    question,
+    to_upload,
+    tuned,
+)
 from ftlab.providers.together.price import PriceQuestion
 from ftlab.service_estimate import ServiceEstimate
 from ftlab.spec import JobSpec, parse
@@ -37,7 +47,8 @@ NO_KEY = (
     "the system's keyring."
 )
 NOT_SCANNED = "The data was not scanned; it is, before it is uploaded. Scan it again."
-CANCELLED = "Cancelled; the price stays that of the table of rates."
+CANCELLING = "Cancelling; what goes on is given up."
+CANCELLED = "Cancelled; the price stays as it was."
 CHANGED = "Together has answered, but the form holds another job by now; ask again for that one."
 
 
@@ -51,8 +62,8 @@ class ServiceBox(widgets.VBox):
         self.about = widgets.HTML().add_class("ft-said")
         self.task = Task(state, self.refresh)
         self._question: PriceQuestion | None = None
-        self._told: ServiceEstimate | None = None
-        """What the line under the button is about."""
+        self._about = ""
+        """The question that the line under the button is about, unless it shows an answer."""
         self._keyring_has_key = False
         buttons = widgets.HBox([self.ask, self.cancel]).add_class("ft-buttons")
         super().__init__([buttons, self.about, self.task.said])
@@ -75,7 +86,7 @@ class ServiceBox(widgets.VBox):
         """Offer what can be asked: no price of a job that could not run there."""
         has_key = bool(os.environ.get(KEY_VARIABLE)) or self._keyring_has_key
         given, wrong = parse(self.state.values)
-        missing = [*wrong, *self._no_price(given)]
+        missing = [issue for issue in wrong if _hinders(issue)] + self._no_price(given)
         busy = self.task.is_busy
         reason = self._why_not(given, missing)
         show(self, visible=busy or not any(issue.where == "model" for issue in missing))
@@ -84,15 +95,25 @@ class ServiceBox(widgets.VBox):
         self.cancel.disabled = self.cancel.disabled and busy
         self.ask.disabled = bool(reason)
         self.ask.description = "Ask again" if self.state.answer else "Ask the service"
-        text = NO_KEY if not has_key else reason or _what_it_does(given)
+        text = reason or (_what_it_does(given) if has_key else NO_KEY)
         is_news = not busy and (reason or self.state.answer is None)
         set_html(self.about, f'<span class="ft-dim">{escaped(text)}</span>' if is_news else "")
-        if not busy and self.state.answer != self._told:
-            self._told = self.state.answer
-            set_html(self.task.said, "" if self._told is None else self._answer_html(self._told))
+        self._show_answer(given)
+
+    def _show_answer(self, given: JobSpec) -> None:
+        """The answer of this job, if there is one; what was said instead stands until another job
+        does."""
+        busy = self.task.is_busy
+        asked = question(given, self.state.reports) if busy or self._about else ""
+        if busy or (asked and asked == self._about):
+            self._about = asked
+            return
+        self._about, answer = "", self.state.answer
+        set_html(self.task.said, "" if answer is None else self._answer_html(given, answer))
 
     def _no_price(self, given: JobSpec) -> list[Issue]:
-        return no_price(given, self.state.info.hosted, self.state.reports)
+        """By the limits of the catalogue: those that the service gave once may have changed."""
+        return no_price(given, model_of(given)[0].hosted, self.state.reports)
 
     def _why_not(self, given: JobSpec, missing: list[Issue]) -> str:
         """Why nothing can be asked; empty when it can."""
@@ -108,44 +129,56 @@ class ServiceBox(widgets.VBox):
         if self.task.is_busy:
             return
         given, _ = parse(state.values)
-        asked = question(given, state.info, state.reports)
+        reports = dict(state.reports)
         self._question = PriceQuestion(
             given,
-            state.reports,
+            reports,
             told=lambda share, what: self.task.progress(round(100 * share), 100, what),
         )
-        name = state.info.name
-        self.task.start(WHAT, self._question.ask, lambda found: self._asked(asked, name, found))
+        self.task.start(
+            WHAT, self._question.ask, lambda found: self._answered(given, reports, found)
+        )
 
     def end(self) -> None:
         """Cancel what goes on."""
         if self._question is not None:
             self._question.cancel()
-            self.cancel.disabled = self.task.is_busy  # until the request that goes on is over
+            self.cancel.disabled = self.task.is_busy
+            if self.task.is_busy:
+                set_html(self.task.said, escaped(CANCELLING))
 
-    def _asked(self, asked: str, model: str, found: ServiceEstimate | None) -> str:
+    def _answered(self, given: JobSpec, reports: Reports, found: ServiceEstimate | None) -> str:
         """The line under the button."""
         if found is None:
             return CANCELLED
-        self.state.learn(asked, model, found)
-        self._told = self.state.answer
-        return escaped(CHANGED) if self._told is None else self._answer_html(self._told)
+        scanned = checksums(given, reports)
+        if changed := [n for n, known in found.checksums.items() if known != scanned.get(n)]:
+            return escaped(_has_changed([getattr(given, name) for name in changed]))
+        self.state.learn(question(given, reports), tuned(given), found)
+        if self.state.answer is None:
+            return escaped(CHANGED)
+        self._about = ""
+        return self._answer_html(parse(self.state.values)[0], self.state.answer)
 
-    def _answer_html(self, found: ServiceEstimate) -> str:
-        credit = found.issue()
-        issues = [*found.issues, *([] if credit is None else [credit])]
+    def _answer_html(self, given: JobSpec, found: ServiceEstimate) -> str:
+        """The answer, and what is to be said of the job as it stands by now."""
+        beside = beside_the_price(given, self.state.info.hosted, self.state.reports)
+        issues = replace(found, issues=tuple(beside)).told()
         lines = "".join(f"<div>{issue_html(issue)}</div>" for issue in issues)
-        return f"{escaped(in_words(found, self.state.table_price))}{lines}"
+        return f"{escaped(found.in_words(self.state.table_price))}{lines}"
 
 
-def in_words(found: ServiceEstimate, table: Price) -> str:
-    """The answer in one line, beside the price by the rates."""
-    if found.price.low is None:
-        return found.price.basis[0]
-    tokens = f" for {found.train_tokens:,} training tokens" if found.train_tokens else ""
-    rates = f"; by the table of rates {table.in_words()}" if table.low is not None else ""
-    credit = "" if found.credit is None else f" The account may spend {dollars(found.credit)}."
-    return f"Together: {found.price.in_words()}{tokens}{rates}.{credit}"
+def _hinders(wrong: Issue) -> bool:
+    """Whether what is wrong with a value leaves open what the price would be of."""
+    return wrong.where in PRICED or wrong.code == "unknown_field"
+
+
+def _has_changed(files: list[str]) -> str:
+    names = " and ".join(Path(file).name for file in files)
+    return (
+        f"{names}: changed since the scan; a price is for what was scanned. Scan again, then ask "
+        "again."
+    )
 
 
 def _what_it_does(given: JobSpec) -> str:
@@ -153,7 +186,11 @@ def _what_it_does(given: JobSpec) -> str:
     files = [_with_size(path) for path in to_upload(given).values()]
     if not files:
         return f"Asks Together for its own price; {NOTHING_STARTS}."
-    return f"Uploads {' and '.join(files)} to {_where()} and asks for its price; {NOTHING_STARTS}."
+    stay = "it stays" if len(files) == 1 else "they stay"
+    return (
+        f"Uploads {' and '.join(files)} to {_where()}, where {stay}, and asks for its price; "
+        f"{NOTHING_STARTS}."
+    )
 
 
 def _with_size(path: Path) -> str:

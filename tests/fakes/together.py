@@ -52,7 +52,8 @@ BYTES_PER_TOKEN = 4
 
 
 class Fault(NamedTuple):
-    """What is done instead of an answer: `drop` the connection, `hang`, or answer with this."""
+    """What is done instead of an answer: `drop` the connection, `hang`, `drip` for ever, or answer
+    with this."""
 
     kind: str = "answer"
     status: int = 503
@@ -61,6 +62,7 @@ class Fault(NamedTuple):
 
 
 DROP, HANG, BUSY = Fault("drop"), Fault("hang"), Fault()
+DRIP, DRIP_HEADERS = Fault("drip", 200), Fault("drip headers", 200)
 
 
 class Request(NamedTuple):
@@ -130,6 +132,11 @@ class Service:
         """Say nothing until the service ends."""
         self._over.wait(60)
 
+    def drip(self, stream: Any, line: bytes) -> None:
+        """Say a little again and again until the service ends, or nobody listens."""
+        while not self._over.wait(0.02):
+            stream.write(line)
+
     def asked(self, method: str, ending: str = "") -> list[Request]:
         """The requests that came in for paths with that end."""
         return [r for r in self.requests if r.method == method and r.path.endswith(ending)]
@@ -149,6 +156,7 @@ class Service:
             "processing_status": "PENDING",
             "checksum": checksum,
             "looks": 0,
+            "is_told": False,
         }
         return file_id
 
@@ -159,15 +167,20 @@ class Service:
 
     def take_content(self, file_id: str, content: bytes) -> int:
         """Status of the upload: its content must be what was announced."""
-        file = self.files.setdefault(file_id, {"checksum": "", "looks": 0})
+        file = self.files.setdefault(file_id, {"checksum": "", "looks": 0, "is_told": False})
         if file["checksum"] not in ("", hashlib.sha256(content).hexdigest()):
             return 400
         self.contents[file_id], file["bytes"] = content, len(content)
         return 200
 
+    def preprocess(self, file_id: str) -> dict[str, Any]:
+        """Be told to look into a file; before, it stays as it is, however often it is looked at."""
+        self.files[file_id]["is_told"] = True
+        return public(self.files[file_id])
+
     def look_at_file(self, file_id: str) -> dict[str, Any]:
         file = self.files[file_id]
-        file["looks"] += 1
+        file["looks"] += file["is_told"]
         if file["looks"] >= self.looks_before_a_file_is_ready:
             wrong = _fault_of(self.contents.get(file_id, b""))
             file["processing_status"] = "INVALID_FORMAT" if wrong else self.file_status
@@ -234,9 +247,12 @@ class Service:
         return reply
 
 
+OWN = ("looks", "checksum", "is_told")
+
+
 def public(file: dict[str, Any]) -> dict[str, Any]:
     """What is told of a file."""
-    return {name: value for name, value in file.items() if name not in ("looks", "checksum")}
+    return {name: value for name, value in file.items() if name not in OWN}
 
 
 def _fault_of(content: bytes) -> str:
@@ -319,7 +335,7 @@ class _Handler(BaseHTTPRequestHandler):
             case ["v1", "files"]:
                 self._announced(_form(request.body, request.headers))
             case ["v1", "files", file_id, "preprocess"]:
-                self._json(public(state.files[file_id]))
+                self._json(state.preprocess(file_id))
             case ["v1", "fine-tunes", "estimate-price"]:
                 self._json(state.estimate(json.loads(request.body)))
             case ["v1", "fine-tunes"]:
@@ -343,6 +359,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         if fault.kind == "hang":
             self.state.hang()
+        elif fault.kind.startswith("drip"):
+            self.send_response(fault.status)
+            self.send_header("Transfer-Encoding", "chunked")
+            self.flush_headers() if "headers" in fault.kind else self.end_headers()
+            line = b"x-drip: 1\r\n" if "headers" in fault.kind else b"1\r\n \r\n"
+            self.state.drip(self.wfile, line)
         else:  # with a reset, as when a machine in between goes down
             linger = struct.pack("ii", 1, 0)
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)

@@ -101,6 +101,13 @@ def test_what_can_be_no_key_is_refused_without_quoting_it(bad):
     assert bad not in str(caught.value)
 
 
+@pytest.mark.parametrize("given", [b"s3cret", 5, ["s3cret"]])
+def test_a_key_that_is_no_text_is_refused_without_quoting_it(given):
+    with pytest.raises(FtlabError, match=f"given as {type(given).__name__}") as caught:
+        secret(given)
+    assert "s3cret" not in str(caught.value)
+
+
 def test_an_error_of_the_service_survives_a_pickle():
     again = pickle.loads(pickle.dumps(ServiceError("it said no", 402)))
     assert (str(again), again.status) == ("it said no", 402)

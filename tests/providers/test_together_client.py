@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import email.utils
+import gzip
+import json
 import logging
 import time
 from threading import Event, Timer
@@ -10,10 +12,11 @@ from threading import Event, Timer
 import pytest
 from IPython.core.ultratb import VerboseTB
 
-from ftlab.errors import ServiceError
+from ftlab.errors import FtlabError, ServiceError
 from ftlab.providers.together.account import secret
-from ftlab.providers.together.client import TRIES, Cancelled, Client
-from tests.fakes.together import BUSY, DROP, HANG, Fault, Service
+from ftlab.providers.together.client import TIMEOUT, TRIES, Cancelled, Client
+from ftlab.providers.together.wire import CERTIFICATES, PROXIES
+from tests.fakes.together import BUSY, DRIP, DRIP_HEADERS, DROP, HANG, Fault, Service
 
 KEY = "tgp_v1_canary-0123456789"
 FILES = "/v1/files"
@@ -178,6 +181,18 @@ def test_no_answer_in_time_is_told(service, waits, monkeypatch):
     assert len(service.requests) == TRIES
 
 
+def test_a_client_waits_as_long_as_the_official_one():
+    assert (TIMEOUT.read, TIMEOUT.connect) == (60, 5)
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e999"])
+def test_a_wait_that_is_no_number_of_seconds_is_as_if_none_was_given(service, waits, value):
+    service.misbehave("GET", FILES, after(value))
+    with client(service) as ours:
+        look(ours)
+    assert 0.375 <= waits[0] <= 0.5
+
+
 def test_nobody_at_the_address_is_told(waits):
     with Service() as gone:
         pass
@@ -192,6 +207,57 @@ def test_cancelling_ends_a_wait(service):
     Timer(0.05, stop.set).start()
     with client(service, stop=stop) as ours, pytest.raises(Cancelled):
         look(ours)
+
+
+@pytest.mark.parametrize("fault", [HANG, DRIP])
+def test_cancelling_does_not_wait_for_a_service_that_says_nothing_or_little(service, fault):
+    stop = Event()
+    service.misbehave("GET", FILES, fault)
+    Timer(0.05, stop.set).start()
+    with client(service, stop=stop) as ours, pytest.raises(Cancelled):
+        look(ours)
+
+
+@pytest.mark.parametrize("fault", [DRIP, DRIP_HEADERS])
+def test_a_reply_that_does_not_end_is_left(service, waits, monkeypatch, fault):
+    monkeypatch.setattr("ftlab.providers.together.client.LONGEST_REPLY", 0.2)
+    service.misbehave("GET", FILES, *[fault] * TRIES)
+    with client(service) as ours, pytest.raises(ServiceError, match="no answer in time"):
+        look(ours)
+
+
+def test_no_more_of_a_reply_is_kept_than_is_of_use(service, monkeypatch):
+    monkeypatch.setattr("ftlab.providers.together.wire.LARGEST_REPLY", 100_000)
+    service.misbehave("GET", FILES, Fault(status=200, body=b'{"a": "' + b"x" * 10**7 + b'"}'))
+    with client(service) as ours:
+        reply = ours.request("GET", FILES, "files were listed")
+        assert 100_000 < len(reply.content) < 1_000_000
+
+
+def test_a_packed_reply_is_read(service):
+    body = gzip.compress(b'{"data": [1]}')
+    headers = (("Content-Encoding", "gzip"),)
+    service.misbehave("GET", FILES, Fault(status=200, body=body, headers=headers))
+    with client(service) as ours:
+        assert look(ours) == {"data": [1]}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ALL_PROXY", "socks5://me:s3cret@127.0.0.1:1"),
+        ("HTTPS_PROXY", "foo://me:s3cret@127.0.0.1:1"),
+        ("SSL_CERT_FILE", "/nonexistent/s3cret"),
+    ],
+)
+def test_a_proxy_or_certificates_of_no_use_are_named_without_their_value(monkeypatch, name, value):
+    for other in (*PROXIES, *CERTIFICATES):
+        monkeypatch.delenv(other, raising=False)
+    monkeypatch.setenv(name, value)
+    with pytest.raises(FtlabError, match=f"{name} in the environment is of no use") as caught:
+        Client(secret(KEY), "https://api.example")
+    assert "s3cret" not in str(caught.value)
+    assert "it takes a" in str(caught.value)
 
 
 # --- secrets ---------------------------------------------------------------------------------
@@ -223,11 +289,61 @@ def test_no_key_and_no_signature_is_in_the_logs_or_a_repr(service, caplog):
     caplog.set_level(logging.DEBUG)
     with client(service) as ours:
         look(ours)
-        ours.put("/storage/x?signature=s3cret", lambda: iter([b"ab"]), 2, "x was sent")
+        ours.put(secret("/storage/x?signature=s3cret"), lambda: iter([b"ab"]), 2, "x was sent")
         shown = caplog.text + repr(vars(ours)) + repr(vars(ours._service)) + repr(ours)
     assert KEY not in shown
     assert "s3cret" not in shown
     assert "storage" not in caplog.text
+
+
+def test_what_goes_to_this_machine_goes_through_no_proxy(service, monkeypatch):
+    with Service() as proxy:
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, proxy.address)
+        monkeypatch.setenv("NO_PROXY", "")
+        with client(service) as ours:
+            assert look(ours) == {"data": []}
+            ours.put(secret("/storage/x?signature=s3cret"), lambda: iter([b"a"]), 1, "x was sent")
+        assert proxy.requests == []
+
+
+def test_what_the_service_says_can_steer_no_terminal(service):
+    said = "red \x1b[31m tgp_v1\u200b_canary-0123456789 \u202eback\nline"
+    service.misbehave("GET", FILES, Fault(status=400, body=json.dumps({"message": said}).encode()))
+    with client(service) as ours, pytest.raises(ServiceError) as caught:
+        look(ours)
+    assert str(caught.value).isprintable()
+    assert "canary" not in str(caught.value)
+    assert "back line" in str(caught.value)
+
+
+def test_a_storages_signed_address_is_in_no_traceback(service):
+    service.misbehave("PUT", "/x", Fault(status=403, body=b"signature=s3cret is over"))
+    to = secret(f"{service.address}/storage/x?signature=s3cret")
+    with (
+        client(service) as ours,
+        pytest.raises(ServiceError, match="storage refused") as caught,
+    ):
+        ours.put(to, lambda: iter([b"a"]), 1, "x was sent")
+    shown = VerboseTB().text(caught.type, caught.value, caught.tb.tb_next)
+    assert "client.py" in shown
+    assert "s3cret" not in shown + str(caught.value)
+
+
+def test_an_interrupt_shows_neither_the_key_nor_a_signed_address(service, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ftlab.providers.together.wire.waited_for", interrupt)
+    to = secret(f"{service.address}/storage/x?signature=s3cret")
+    with client(service) as ours, pytest.raises(KeyboardInterrupt) as caught:
+        ours.put(to, lambda: iter([b"a"]), 1, "x was sent")
+    shown = VerboseTB().text(caught.type, caught.value, caught.tb.tb_next)
+    assert "client.py" in shown
+    assert "s3cret" not in shown
+    assert KEY not in shown
+    with pytest.raises(Cancelled):
+        ours.pause(0)  # nothing goes on by itself
 
 
 def test_other_peoples_requests_stay_in_the_logs(service, caplog):
@@ -246,7 +362,7 @@ def test_other_peoples_requests_stay_in_the_logs(service, caplog):
 
 def test_the_storage_gets_the_bytes_and_no_key(service):
     with client(service) as ours:
-        ours.put("/storage/file-9", lambda: iter([b"a", b"b"]), 2, "x was sent")
+        ours.put(secret("/storage/file-9"), lambda: iter([b"a", b"b"]), 2, "x was sent")
     (request,) = service.requests
     assert (request.method, request.body) == ("PUT", b"ab")
     assert "Authorization" not in request.headers
@@ -258,7 +374,7 @@ def test_a_redirect_of_the_storage_gets_the_whole_content_again(service):
         to = (("Location", f"{elsewhere.address}/storage/file-1"),)
         service.misbehave("PUT", "/a", Fault(status=307, headers=to))
         with client(service) as ours:
-            ours.put("/storage/a", lambda: iter([b"whole"]), 5, "x was sent")
+            ours.put(secret("/storage/a"), lambda: iter([b"whole"]), 5, "x was sent")
         assert elsewhere.contents == {"file-1": b"whole"}
 
 
@@ -266,17 +382,17 @@ def test_a_storage_that_goes_in_circles_is_left(service):
     to = (("Location", "/storage/a"),)
     service.misbehave("PUT", "/a", *[Fault(status=307, headers=to)] * 20)
     with client(service) as ours, pytest.raises(ServiceError, match="307"):
-        ours.put("/storage/a", lambda: iter([b"a"]), 1, "x was sent")
+        ours.put(secret("/storage/a"), lambda: iter([b"a"]), 1, "x was sent")
     assert len(service.requests) < 10
 
 
 @pytest.mark.parametrize("where", ["http://store.example/a", "ftp://127.0.0.1/a", "https://[::1"])
 def test_data_goes_over_https_only(service, where):
     with client(service) as ours, pytest.raises(ServiceError, match="https only"):
-        ours.put(where, lambda: iter([b"a"]), 1, "x was sent")
+        ours.put(secret(where), lambda: iter([b"a"]), 1, "x was sent")
 
 
 def test_a_service_on_the_net_names_no_storage_on_this_machine():
     far = Client(secret(KEY), "https://api.example")
     with far, pytest.raises(ServiceError, match="https only"):
-        far.put("http://127.0.0.1:1/a", lambda: iter([b"a"]), 1, "x was sent")
+        far.put(secret("http://127.0.0.1:1/a"), lambda: iter([b"a"]), 1, "x was sent")

@@ -10,9 +10,13 @@ import pytest
 
 import ftlab
 from ftlab.errors import FtlabError, InvalidSpec, ServiceError
+from ftlab.job import Job
 from ftlab.providers.together import files
+from ftlab.providers.together.account import secret
 from ftlab.providers.together.client import Client
 from ftlab.providers.together.price import PriceQuestion
+from ftlab.runs import Run
+from ftlab.spec import JobSpec
 from tests.fakes.together import BUSY, DROP, REPLY, Fault, Service
 from tests.small import chat_rows, preference_rows, write_rows
 
@@ -107,7 +111,8 @@ def test_progress_is_told_and_never_goes_back(service, job, tmp_path, monkeypatc
     words = [what for _, what in told]
     for what in ("uploading train.jsonl", "uploading held.jsonl", "the service checks held.jsonl"):
         assert what in words
-    assert words[-1] == "asking for the price"
+    assert words[-2:] == ["asking for the price", "answered"]
+    assert shares[-2] < 1
 
 
 # --- the service's own word on the model and the file ----------------------------------------
@@ -150,6 +155,7 @@ def test_a_refused_file_is_an_issue_with_its_line(service, job, tmp_path):
     assert service.requests == []
     file_id = service.add_file("bad.jsonl")
     service.take_content(file_id, content)
+    service.preprocess(file_id)
     with pytest.raises(InvalidSpec) as caught:
         ftlab.ask_price({**job, "training_file": file_id})
     (issue,) = caught.value.issues
@@ -177,6 +183,131 @@ def test_a_file_that_is_never_checked_is_given_up(service, job):
     with pytest.raises(ServiceError, match="after 30 minutes; a price needs a checked file"):
         ftlab.ask_price(job)
     assert len(service.asked("GET", "file-0000")) > 400
+
+
+def test_an_upload_that_broke_off_before_the_file_was_looked_into_goes_on(service, job):
+    service.misbehave("POST", "/preprocess", Fault(status=400))
+    with pytest.raises(ServiceError, match="400"):
+        ftlab.ask_price(job)
+    assert ftlab.ask_price(job).price.low > 0
+    assert len(service.asked("PUT")) == 1
+    assert len(service.asked("POST", "/preprocess")) == 2
+    ftlab.ask_price(job)
+    assert len(service.asked("POST", "/preprocess")) == 2  # it has looked into it by now
+
+
+def test_what_the_price_is_for_is_told(service, job, tmp_path):
+    report = ftlab.scan(job["training_file"])
+    write_rows(tmp_path / "train.jsonl", chat_rows(60))
+    found = ftlab.ask_price(job, report=report)
+    now = hashlib.sha256((tmp_path / "train.jsonl").read_bytes()).hexdigest()
+    assert found.checksums == {"training_file": now} != {"training_file": report.sha256}
+
+
+def test_that_packing_is_off_is_said_not_to_be_in_the_price(service, job):
+    found = ftlab.ask_price({**job, "packing": False})
+    assert [issue.where for issue in found.issues] == ["packing"]
+    assert "does not know that packing is off" in found.issues[0].message
+    assert ftlab.ask_price({**job, "packing": True}).issues == ()
+
+
+@pytest.mark.parametrize("name", ["adapter", "adapter/missing", "20260101-abc", "20260101-abc:5"])
+def test_what_is_on_this_machine_is_nothing_to_go_on_from_there(
+    service, job, tmp_path, monkeypatch, name
+):
+    monkeypatch.setenv("FTLAB_RUNS", str(tmp_path / "runs"))
+    (tmp_path / "adapter").mkdir()
+    spec = JobSpec(model="m")
+    run = Run.create(Job(spec=spec, provider="local"), tmp_path / "runs")
+    given = name.replace("20260101-abc", run.id)
+    if "adapter" in name:
+        given = str(tmp_path / name)
+    with pytest.raises(InvalidSpec, match="which is on this machine") as caught:
+        ftlab.ask_price({"training_file": job["training_file"], "from_checkpoint": given})
+    (issue,) = caught.value.issues
+    assert (issue.where, issue.blocks) == ("from_checkpoint", ("together",))
+    assert service.requests == []
+
+
+def test_a_job_of_the_service_is_something_to_go_on_from(service, job):
+    values = {"training_file": job["training_file"], "from_checkpoint": "ft-1234:20"}
+    assert ftlab.ask_price(values).price.low > 0
+    (limits,) = service.asked("GET", "/limits")
+    assert limits.query == {"model_name": "ft-1234"}
+
+
+def test_a_page_that_is_not_the_api_is_not_said_to_know_no_model(service, job):
+    page = Fault(status=404, body=b"<html>Not found</html>", headers=())
+    service.misbehave("GET", "/limits", page)
+    with pytest.raises(ServiceError, match=r"can't be understood.*TOGETHER_BASE_URL"):
+        ftlab.ask_price(job)
+
+
+def test_the_name_that_was_refused_is_not_offered(service, job):
+    service.models = {"another/model": REPLY}
+    with pytest.raises(ServiceError) as caught:
+        ftlab.ask_price(job)
+    assert f"such as {MODEL}." not in str(caught.value)
+
+
+def test_a_storage_that_refuses_is_told_with_its_own_advice(service, job):
+    service.misbehave("PUT", "file-0000", Fault(status=403, body=b"<Error>key?s=s3cret</Error>"))
+    with pytest.raises(ServiceError, match=r"The storage refused it \(403\)") as caught:
+        ftlab.ask_price(job)
+    assert "Scan the file and ask again" in str(caught.value)
+    assert "TOGETHER_API_KEY" not in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+
+
+def test_a_file_that_can_not_be_read_any_more_is_told(service, tmp_path):
+    client = Client(secret("k"), service.address)
+    with client, pytest.raises(FtlabError, match=r"gone\.jsonl can't be read any more \(No such"):
+        files.upload(client, tmp_path / "gone.jsonl", "", lambda _: None)
+    assert service.requests == []
+
+
+def test_a_file_here_that_is_called_like_an_id_is_told(service, job, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_rows(tmp_path / "file-train", chat_rows(3))
+    with pytest.raises(ServiceError, match=r"a file of that name lies here: \./file-train"):
+        ftlab.ask_price({**job, "training_file": "file-train"})
+
+
+def test_what_is_wrong_with_the_kind_of_file_is_said_alone(service, job, tmp_path):
+    write_rows(tmp_path / "a.txt", chat_rows(3))
+    with pytest.raises(InvalidSpec, match=r"a\.txt ends in \.txt; the service takes") as caught:
+        ftlab.ask_price({**job, "training_file": str(tmp_path / "a.txt")})
+    assert "Correct those rows" not in str(caught.value)
+
+
+def test_what_the_service_says_of_a_file_is_shown_without_secrets_and_cut(service, job):
+    said = f"Line 2: bearer tgp_canary-123456 \x1b[31m {'x' * 5000}"
+    report = {"processing_status": "INVALID_FORMAT", "validation_report": {"error": said}}
+    service.misbehave("GET", "file-0000", Fault(status=200, body=json.dumps(report).encode()))
+    with pytest.raises(InvalidSpec) as caught:
+        ftlab.ask_price(job)
+    (issue,) = caught.value.issues
+    assert issue.lines == (2,)
+    assert issue.message.isprintable()
+    assert "canary" not in issue.message
+    assert len(issue.message) < 600
+
+
+def test_why_there_is_no_estimate_is_shown_without_secrets_and_cut(service, job):
+    reason = f"tgp_canary-123456 \x1b {'x' * 5000}"
+    reply = {"estimation_available": False, "unavailable_reason": reason}
+    service.misbehave("POST", ESTIMATE, Fault(status=200, body=json.dumps(reply).encode()))
+    (basis,) = ftlab.ask_price(job).price.basis
+    assert basis.isprintable()
+    assert "canary" not in basis
+    assert len(basis) < 500
+
+
+def test_an_answer_says_itself(service, job):
+    found = ftlab.ask_price(job)
+    assert str(found).startswith("Together: under $0.01 for ")
+    assert "The account may spend $25.00. The file stays in the account as file-0000." in str(found)
+    assert "stays in the account" in found._repr_html_()
 
 
 def test_no_estimate_is_told_and_no_error(service, job):

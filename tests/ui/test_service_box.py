@@ -14,7 +14,7 @@ from ftlab.prices import Price
 from ftlab.providers.together.client import Client
 from ftlab.providers.together.price import PriceQuestion
 from ftlab.ui.form import JobPanel
-from ftlab.ui.service_box import CANCELLED, CHANGED, NO_KEY
+from ftlab.ui.service_box import CANCELLED, CANCELLING, CHANGED, NO_KEY
 from tests.fakes.together import REPLY, Fault, Service
 from tests.small import chat_rows, write_rows
 from tests.ui.test_form_boxes import until
@@ -118,9 +118,88 @@ def test_the_services_limits_are_those_of_the_form_from_then_on(box, state, serv
     assert state.info.hosted.max_lora_r == 48
     assert state.info.hosted.source.startswith("the service's own limits")
     state.set("lora_r", 50)
+    assert not box.ask.disabled  # they may be others by now
+    assert "lora_r is 50" in asked(box)
+    assert "the service's own limits" in html.unescape(box.task.said.value)
+    service.models = {MODEL: REPLY}
+    assert "Together: " in asked(box)
+    assert state.info.hosted.max_lora_r == 64
+
+
+def test_limits_of_one_job_that_goes_on_are_not_those_of_another(box, state, service, job):
+    few = {**REPLY, "max_num_epochs": 2}
+    service.models = {"ft-few": few, "ft-many": REPLY}
+    state.update({"model": None, "from_checkpoint": "ft-few:5", "n_epochs": 1})
+    scan(state)
+    until(lambda: not box.ask.disabled)
+    asked(box)
+    assert state.info.hosted.max_n_epochs == 2
+    state.set("from_checkpoint", "ft-many")
+    assert state.info.hosted is None or state.info.hosted.max_n_epochs != 2
+
+
+def test_a_price_of_what_the_file_holds_by_now_is_not_taken_for_one_of_what_was_scanned(
+    box, state, job, tmp_path
+):
+    write_rows(tmp_path / "t.jsonl", chat_rows(400))
+    assert "t.jsonl: changed since the scan" in asked(box)
+    assert state.answer is None
+    state.set("learning_rate", 1e-4)
+    assert "t.jsonl: changed since the scan" in box.task.said.value
+    scan(state)
+    until(lambda: not box.ask.disabled)
+    assert "Together: " in asked(box)
+    write_rows(tmp_path / "t.jsonl", chat_rows(40))
+    scan(state)
+    assert state.answer is None
+
+
+def test_what_would_be_refused_is_that_of_the_job_as_it_stands(box, state):
+    state.set("batch_size", 512)
+    assert "batch_size is 512" in asked(box)
+    state.set("batch_size", 16)
+    assert "Together: " in box.task.said.value
+    assert "batch_size" not in box.task.said.value
+    state.set("batch_size", 900)
+    assert "batch_size is 900" in box.task.said.value
+
+
+def test_a_price_that_does_not_know_that_packing_is_off_leaves_the_tables(box, state):
+    asked(box)
+    by_service = state.estimate.price
+    state.update({"packing": False, "max_seq_length": 4096})
+    assert state.estimate.price == (state.table_price.low, state.table_price.high) != by_service
+    assert "does not know that packing is off" in html.unescape(box.task.said.value)
+    assert "does not know that packing is off" in state.estimate.basis[0]
+
+
+def test_an_adapter_of_this_machine_is_not_asked_about(box, state, service, tmp_path):
+    state.update({"model": None, "from_checkpoint": str(tmp_path)})
     assert box.ask.disabled
-    assert "lora_r is 50" in box.about.value
-    assert "the service's own limits" in html.unescape(box.about.value)
+    assert "which is on this machine" in box.about.value
+
+
+def test_words_about_one_job_do_not_stand_under_another(box, state, service):
+    service.misbehave("GET", "/limits", Fault(status=402))
+    assert "402" in asked(box)
+    state.set("learning_rate", 1e-4)
+    assert "402" in box.task.said.value  # the question is the same
+    state.set("n_epochs", 5)
+    assert box.task.said.value == ""
+
+
+def test_a_refusal_after_an_answer_is_seen(box, state, service):
+    answer = asked(box)
+    service.misbehave("GET", "/limits", Fault(status=402))
+    assert "402" in asked(box)
+    state.set("n_epochs", 5)
+    assert box.task.said.value == ""
+    state.set("n_epochs", 3)
+    assert box.task.said.value == answer
+
+
+def test_the_file_that_stays_in_the_account_is_named(box):
+    assert "The file stays in the account as file-0000." in asked(box)
 
 
 def test_a_file_at_the_service_is_not_said_to_be_uploaded(box, state):
@@ -139,6 +218,19 @@ def test_without_a_key_one_line_says_how_to_give_it(state, job, monkeypatch):
     assert not seen(box.ask)
     assert escaped(NO_KEY) in box.about.value
     assert "TOGETHER_API_KEY" in NO_KEY
+
+
+def test_without_a_key_what_is_missing_is_said_first(state, job, monkeypatch):
+    monkeypatch.delenv("TOGETHER_API_KEY", raising=False)
+    box = JobPanel(state).service
+    state.set("model", MODEL)
+    assert "training_file" in box.about.value or "training file" in box.about.value
+
+
+def test_a_wrong_value_that_the_price_does_not_hang_on_hinders_nothing(box, state):
+    state.set("learning_rate", -1)
+    assert not box.ask.disabled
+    assert "Together: " in asked(box)
 
 
 def test_a_model_of_this_machine_is_not_asked_about(state, service, files):
@@ -193,11 +285,13 @@ def test_cancel_ends_the_question(box, state, monkeypatch):
         assert over.wait(20)
 
     monkeypatch.setattr(PriceQuestion, "ask", ask)
-    monkeypatch.setattr(PriceQuestion, "cancel", lambda _: over.set())
     box.ask.click()
     until(lambda: "uploading t.jsonl" in box.task.said.value)
     assert (seen(box.cancel), seen(box.ask), box.about.value) == (True, False, "")
+    monkeypatch.setattr(PriceQuestion, "cancel", lambda _: None)
     box.cancel.click()
+    assert box.task.said.value == CANCELLING
+    over.set()
     until(lambda: not box.task.is_busy)
     assert box.task.said.value == CANCELLED
     assert state.answer is None

@@ -59,8 +59,15 @@ def is_loopback(host: str) -> bool:
 
 
 def secret(key: str | SecretStr | None) -> SecretStr | None:
-    """A key that no repr, log or traceback shows."""
-    return SecretStr(key) if isinstance(key, str) else key
+    """A key that no repr, log or traceback shows. Raises FtlabError for what is no text."""
+    if key is None or isinstance(key, SecretStr):
+        return key
+    if isinstance(key, str):
+        return SecretStr(key)
+    raise FtlabError(
+        f"The key of Together is given as {type(key).__name__}; a key is text, a str. "
+        f"Give it so, or {HOW_TO_GIVE_A_KEY}."
+    )
 
 
 def find_key(given: SecretStr | None = None) -> SecretStr | None:

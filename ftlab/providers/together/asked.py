@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ftlab.data.report import DataReport
 from ftlab.errors import InvalidSpec
 from ftlab.exchange.code import UPLOADED
 from ftlab.exchange.together import DPO, DPO_SWITCHES, LORA, to_price_body
 from ftlab.files import existing
-from ftlab.issues import Issue, errors_for
+from ftlab.issues import Issue, errors_for, shown
 from ftlab.limits import Limits
-from ftlab.model_files import ModelInfo
+from ftlab.origin import is_here
+from ftlab.providers import model_of
 from ftlab.providers.together.files import problem
 from ftlab.rules import check, resolve
-from ftlab.spec import JobSpec
+from ftlab.spec import JobSpec, parse
 
 FILES = ("training_file", "validation_file")
 PRICED = {
@@ -24,6 +26,10 @@ PRICED = {
     *("training_method", "train_on_inputs", "lora", *LORA, *DPO, *DPO_SWITCHES),
 }
 """Fields without which, or with a wrong value of which, there is no price."""
+UNPACKED = (
+    "Together's estimate does not know that packing is off; without it each row is billed as "
+    "max_seq_length tokens. Go by the table of rates, or leave packing on."
+)
 
 Reports = Mapping[str, DataReport]
 """Field of a data file → its scan."""
@@ -35,34 +41,69 @@ def to_upload(spec: JobSpec) -> dict[str, Path]:
     return {n: existing(f) or Path(f) for n, f in given.items() if not UPLOADED.fullmatch(f)}
 
 
-def question(spec: JobSpec, info: ModelInfo, reports: Reports) -> str:
+def tuned(spec: JobSpec) -> str:
+    """By which name the service has the limits of what is tuned."""
+    return spec.model or (spec.from_checkpoint or "").partition(":")[0]
+
+
+def question(spec: JobSpec, reports: Reports) -> str:
     """The same text for jobs with the same price: what is asked, and what is in the files."""
-    scans = _of_files_here(spec, reports)
-    asked = to_price_body(resolve(spec, scans.get("training_file"), info, "together").spec)
-    contents = {name: report.sha256 for name, report in scans.items()}
-    return json.dumps([asked, contents], sort_keys=True)
+    training, info = _of_files_here(spec, reports).get("training_file"), model_of(spec)[0]
+    asked = to_price_body(resolve(spec, training, info, "together").spec)
+    return json.dumps([asked, checksums(spec, reports)], sort_keys=True)
+
+
+def checksums(spec: JobSpec, reports: Reports) -> dict[str, str]:
+    """Field → SHA-256 of each data file that is not at the service yet, as it was scanned."""
+    return {name: report.sha256 for name, report in _of_files_here(spec, reports).items()}
 
 
 def no_price(spec: JobSpec, limits: Limits | None, reports: Reports) -> list[Issue]:
     """Why the service can give no price; what else it would refuse the job for is not here."""
-    return [issue for issue in _refusals(spec, limits, reports) if issue.where in PRICED]
+    return [issue for issue in refusals(spec, limits, reports) if issue.where in PRICED]
 
 
-def require_price(spec: JobSpec, limits: Limits | None, reports: Reports) -> tuple[Issue, ...]:
-    """What the job itself would be refused for. Raises InvalidSpec where there can be no price."""
-    found = _refusals(spec, limits, reports)
-    if missing := [issue for issue in found if issue.where in PRICED]:
+def require_price(spec: JobSpec, limits: Limits | None, reports: Reports) -> list[Issue]:
+    """What is to be said beside the price. Raises InvalidSpec where there can be none."""
+    if missing := no_price(spec, limits, reports):
         raise InvalidSpec(missing)
-    return tuple(found)
+    return beside_the_price(spec, limits, reports)
 
 
-def _refusals(spec: JobSpec, limits: Limits | None, reports: Reports) -> list[Issue]:
-    scans = _of_files_here(spec, reports)
+def beside_the_price(spec: JobSpec, limits: Limits | None, reports: Reports) -> list[Issue]:
+    """What the job itself would be refused for, and what the service's price leaves out."""
+    unpacked = Issue("warning", UNPACKED, "packing_is_off", "packing")
+    return refusals(spec, limits, reports) + [unpacked] * (spec.packing is False)
+
+
+def refusals(spec: JobSpec, limits: Limits | None, reports: Reports) -> list[Issue]:
+    """Why the service would refuse a job, as far as ftlab knows."""
+    return errors_for(examined(spec, limits, reports), "together")
+
+
+def examined(
+    values: JobSpec | Mapping[str, Any], limits: Limits | None, reports: Reports
+) -> list[Issue]:
+    """All that is to be said about a job at the service before it is asked."""
+    spec, _ = parse(values)
+    scans, files = _of_files_here(spec, reports), to_upload(spec)
     training, validation = (scans.get(name) for name in FILES)
-    found = errors_for(check(spec, limits, training, validation=validation), "together")
-    wrong = {issue.where for issue in found}
-    problems = {n: problem(path, n) for n, path in to_upload(spec).items() if n not in wrong}
-    return found + [issue for issue in problems.values() if issue is not None]
+    found = check(values, limits, training, validation=validation)
+    problems = {name: issue for name, path in files.items() if (issue := problem(path, name))}
+    found = [i for i in found if i.where not in problems or "together" not in i.blocks]
+    return [*found, *problems.values(), *_from_here(spec)]
+
+
+def _from_here(spec: JobSpec) -> list[Issue]:
+    """The service has nothing of this machine, and need not hear how it is called here."""
+    name = spec.from_checkpoint
+    if not name or not is_here(name):
+        return []
+    text = (
+        f"from_checkpoint is {shown(name)}, which is on this machine; the hosted service goes on "
+        "from jobs of its own. Name such a job (“ft-…”), or leave it out and name a model."
+    )
+    return [Issue("error", text, "goes_on", "from_checkpoint", blocks=("together",))]
 
 
 def _of_files_here(spec: JobSpec, reports: Reports) -> Reports:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Callable, Collection, Generator, Iterator
@@ -13,23 +14,28 @@ import httpx
 from pydantic import SecretStr
 
 import ftlab
-from ftlab.errors import FtlabError, ServiceError
+from ftlab.errors import ServiceError
 from ftlab.providers.together import refusals
 from ftlab.providers.together.account import address, is_private, require_key
-from ftlab.providers.together.quiet import unlogged
+from ftlab.providers.together.wire import (
+    LONGEST_REPLY,
+    Found,
+    connected,
+    reply_of,
+    wait,
+)
+from ftlab.providers.together.wire import (
+    Cancelled as Cancelled,
+)
 
 TRIES = 3
 PASSING = (408, 429, 500, 502, 503, 504)
 """Statuses after which the same request may well succeed."""
 FIRST_WAIT = 0.5  # seconds before the second try; each later one waits twice as long
 LONGEST_WAIT = 60.0  # seconds that the service may ask for; the official SDK obeys as many
-TIMEOUT = httpx.Timeout(20.0, connect=5.0)
+TIMEOUT = httpx.Timeout(60.0, connect=5.0)  # those of the official SDK
 STORAGE_TIMEOUT = httpx.Timeout(60.0, connect=10.0)
 HOPS = 5  # redirects of a storage
-
-
-class Cancelled(FtlabError):
-    """The person who asked wants no answer any more."""
 
 
 class _Bearer(httpx.Auth):
@@ -46,8 +52,8 @@ class _Bearer(httpx.Auth):
 class Client:
     """One account at the service; a context that closes its connections.
 
-    `stop` ends all waiting: the call that goes on raises Cancelled, after its request at the
-    latest. `told` hears why it waits.
+    `stop` ends all waiting: the call that goes on raises Cancelled at once. `told` hears why it
+    waits.
     """
 
     def __init__(
@@ -61,13 +67,16 @@ class Client:
         self.address = address(base_url)
         self._key = require_key(key)
         self._stop, self._told = stop or Event(), told
-        self._service = httpx.Client(
+        # A proxy would read what goes to this machine in clear text, the key too.
+        is_far = self.address.startswith("https:")
+        self._service = connected(
+            trust_env=is_far,
             base_url=self.address,
             auth=_Bearer(self._key),
             headers={"User-Agent": f"ftlab/{ftlab.__version__}", "Accept": "application/json"},
             timeout=TIMEOUT,
         )
-        self._storage = httpx.Client(timeout=STORAGE_TIMEOUT)  # knows no key
+        self._storage = connected(trust_env=is_far, timeout=STORAGE_TIMEOUT)  # knows no key
 
     def __enter__(self) -> Client:
         return self
@@ -121,73 +130,80 @@ class Client:
             raise refusals.refused(found, doing, self._key)
         raise refusals.unreachable(found, doing, self.address)
 
-    def put(self, url: str, content: Callable[[], Iterator[bytes]], size: int, doing: str) -> None:
-        """Send bytes to a storage, without the key. Raises ServiceError."""
-        where, found = self._storage_at(httpx.URL(self.address), url, doing), None
+    def put(
+        self, url: SecretStr, content: Callable[[], Iterator[bytes]], size: int, doing: str
+    ) -> None:
+        """Send bytes to a storage, without the key; its address holds a signature. Raises
+        ServiceError."""
+        where, status = self._storage_at(SecretStr(self.address), url, doing), 0
         for _ in range(HOPS):
             found = self._put(where, content, size)
             if not isinstance(found, httpx.Response):
-                raise refusals.unreachable(found, doing, where.host)
+                host = httpx.URL(where.get_secret_value()).host
+                raise refusals.unreachable(found, doing, host)
+            status = found.status_code
             if not found.has_redirect_location:
                 break
-            where = self._storage_at(where, found.headers["location"], doing)
-        if found is not None and not found.is_success:
-            raise refusals.refused(found, doing, self._key)
+            where = self._storage_at(where, SecretStr(found.headers["location"]), doing)
+        if not 200 <= status < 300:
+            raise refusals.not_stored(status, doing)
+
+    def cleaned(self, text: object) -> str:
+        """What the service said, as it may be shown: one line, cut, without secrets."""
+        return refusals.without_secrets(str(text), self._key)
 
     def pause(self, seconds: float) -> None:
         """Wait. Raises Cancelled as soon as nobody wants an answer."""
-        if self._stop.wait(seconds):
-            raise Cancelled("Cancelled; nothing was started. Ask again when you like.")
+        wait(self._stop, seconds)
 
-    def _try(
-        self, method: str, path: str, content: dict[str, Any]
-    ) -> httpx.Response | httpx.HTTPError:
-        try:
-            with unlogged():
-                return self._service.request(method, path, **content)
-        except httpx.HTTPError as exc:  # told outside, so that no traceback leads to the headers
-            return exc.with_traceback(None)
+    def _try(self, method: str, path: str, content: dict[str, Any]) -> Found:
+        return reply_of(
+            lambda: self._service.stream(method, path, **content), self._stop, LONGEST_REPLY
+        )
 
-    def _put(
-        self, url: httpx.URL, content: Callable[[], Iterator[bytes]], size: int
-    ) -> httpx.Response | httpx.HTTPError:
+    def _put(self, where: SecretStr, content: Callable[[], Iterator[bytes]], size: int) -> Found:
         headers = {"Content-Length": str(size)}  # another one could spoil the signature
-        try:
-            with unlogged():
-                return self._storage.put(url, content=content(), headers=headers)
-        except httpx.HTTPError as exc:
-            return exc.with_traceback(None)
+        return reply_of(
+            lambda: self._storage.stream(
+                "PUT", where.get_secret_value(), content=content(), headers=headers
+            ),
+            self._stop,
+        )
 
-    def _storage_at(self, base: httpx.URL, text: str, doing: str) -> httpx.URL:
+    def _storage_at(self, base: SecretStr, text: SecretStr, doing: str) -> SecretStr:
         """Where data may go: over https, or on this machine for a service on this machine."""
-        try:
-            url = base.join(text)
-        except httpx.InvalidURL:
-            url = httpx.URL()
-        is_near = httpx.URL(self.address).scheme == "http"
-        if not is_private(url.scheme, url.host) or (url.scheme == "http" and not is_near):
+        scheme, host, where = _joined(base, text)
+        is_near = self.address.startswith("http:")
+        if not is_private(scheme, host) or (scheme == "http" and not is_near):
             raise ServiceError(
-                f"When {doing}, Together named a storage at {url.scheme}://{url.host}; data goes "
+                f"When {doing}, Together named a storage at {scheme}://{host}; data goes "
                 "over https only. Nothing was sent there; ask again later."
             )
-        return url
+        return where
 
 
-def _is_accepted(
-    found: httpx.Response | httpx.HTTPError, accepted: Collection[int]
-) -> TypeGuard[httpx.Response]:
+def _joined(base: SecretStr, text: SecretStr) -> tuple[str, str, SecretStr]:
+    """Scheme, host and the whole of an address; empty ones where it is none."""
+    try:
+        url = httpx.URL(base.get_secret_value()).join(text.get_secret_value())
+    except httpx.InvalidURL:
+        return "", "", SecretStr("")
+    return url.scheme, url.host, SecretStr(str(url))
+
+
+def _is_accepted(found: Found, accepted: Collection[int]) -> TypeGuard[httpx.Response]:
     is_reply = isinstance(found, httpx.Response)
     return is_reply and (found.is_success or found.status_code in accepted)
 
 
-def _is_undone(found: httpx.Response | httpx.HTTPError) -> bool:
+def _is_undone(found: Found) -> bool:
     """Whether it is certain that the service has done nothing."""
     if isinstance(found, httpx.Response):
         return found.status_code == 429
     return isinstance(found, httpx.ConnectError | httpx.ConnectTimeout)
 
 
-def _seconds(found: httpx.Response | httpx.HTTPError, tries: int) -> float | None:
+def _seconds(found: Found, tries: int) -> float | None:
     """How long to wait before the next try; None where another one would be of no use."""
     backoff = FIRST_WAIT * 2 ** (tries - 1) * random.uniform(0.75, 1.0)
     if not isinstance(found, httpx.Response):
@@ -205,7 +221,8 @@ def _retry_after(reply: httpx.Response) -> float | None:
     """Seconds that the service asks to wait, which it gives as a number or as a date."""
     text = reply.headers.get("retry-after", "")
     try:
-        return max(float(text), 0.0)
+        seconds = float(text)
+        return max(seconds, 0.0) if math.isfinite(seconds) else None
     except ValueError:
         pass
     try:
@@ -214,7 +231,7 @@ def _retry_after(reply: httpx.Response) -> float | None:
         return None
 
 
-def _why(found: httpx.Response | httpx.HTTPError) -> str:
+def _why(found: Found) -> str:
     if isinstance(found, httpx.Response):
         return f"the service is busy ({found.status_code})"
     return "the service does not answer"

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from pydantic import SecretStr
+
 from ftlab.errors import FtlabError, InvalidSpec, ServiceError
 from ftlab.files import existing
 from ftlab.issues import LINES_KEPT, Issue
@@ -57,7 +59,7 @@ def upload(client: Client, file: Path, checksum: str, told: Told) -> str:
     `checksum` is the file's SHA-256 in hexadecimal; the service takes no other content.
     """
     doing = f"{file.name} was uploaded"
-    with file.open("rb") as content:
+    with _opened(file) as content:
         size = os.fstat(content.fileno()).st_size
         kind = file.suffix.removeprefix(".")
         fields = ("purpose", "file_name", "file_type", "checksum")
@@ -67,13 +69,37 @@ def upload(client: Client, file: Path, checksum: str, told: Told) -> str:
             "POST", "/v1/files", doing, once=True, accepted={302, 409}, files=form
         )
         if reply.status_code == 409:
-            return _file_id(client.parsed(reply, doing).get("file_id"), doing)
-        where = reply.headers.get("location")
+            known = _file_id(client.parsed(reply, doing).get("file_id"), doing)
+            return _looked_into(client, known, doing)
+        where = SecretStr(reply.headers.get("location", ""))
         file_id = _file_id(reply.headers.get("x-together-file-id") if where else None, doing)
         client.put(where, lambda: _chunks(client, content, size, told), size, doing)
     # It buys nothing, and a file of which the service does not know that it is whole is of no use.
     client.request("POST", f"/v1/files/{file_id}/preprocess", doing)
     return file_id
+
+
+def _opened(file: Path) -> IO[bytes]:
+    try:
+        return file.open("rb")
+    except OSError as exc:
+        raise FtlabError(
+            f"{file} can't be read any more ({exc.strerror}); it is uploaded as it was scanned. "
+            "Look after its place and its rights, then ask again."
+        ) from None
+
+
+def _looked_into(client: Client, file_id: str, doing: str) -> str:
+    """The same id; an upload that broke off before the service was told to look into the file
+    is told of it now."""
+    if _status(client.json("GET", f"/v1/files/{file_id}", doing)) not in ("COMPLETED", *REFUSED):
+        path = f"/v1/files/{file_id}/preprocess"
+        client.request("POST", path, doing, accepted={409})  # it may have been told by now
+    return file_id
+
+
+def _status(found: dict[str, Any]) -> str:
+    return str(found.get("processing_status") or "COMPLETED").upper()
 
 
 def _file_id(found: object, doing: str) -> str:
@@ -107,11 +133,11 @@ def wait_until_checked(client: Client, file_id: str, name: str, field: str) -> N
     waited, pauses = 0.0, iter(PAUSES)
     while waited <= PATIENCE:
         found = client.json("GET", f"/v1/files/{file_id}", f"{name} was looked up")
-        status = str(found.get("processing_status") or "COMPLETED").upper()
+        status = _status(found)
         if status == "COMPLETED":
             return
         if status in REFUSED:
-            raise InvalidSpec([_refusal(found, name, field, status)])
+            raise InvalidSpec([_refusal(client, found, name, field)])
         seconds = next(pauses, PAUSES[-1])
         client.pause(seconds)
         waited += seconds
@@ -121,11 +147,11 @@ def wait_until_checked(client: Client, file_id: str, name: str, field: str) -> N
     )
 
 
-def _refusal(found: dict[str, Any], name: str, field: str, status: str) -> Issue:
+def _refusal(client: Client, found: dict[str, Any], name: str, field: str) -> Issue:
     """The service's report on a file that it does not take."""
     report = found.get("validation_report")
-    said = report.get("error") if isinstance(report, dict) else None
-    text = " ".join(str(said or "").split()).rstrip(".") or f"its state is {status}"
+    said = client.cleaned((report.get("error") if isinstance(report, dict) else None) or "")
+    text = said.rstrip(".") or f"its state is {_status(found)}"
     lines = tuple(int(n) for n in re.findall(r"\bline (\d{1,12})\b", text, re.IGNORECASE))
     return Issue(
         "error",

@@ -14,21 +14,30 @@ from pydantic import SecretStr
 from ftlab.data.report import DataReport, scan
 from ftlab.errors import InvalidSpec, ServiceError
 from ftlab.exchange.together import to_price_body
+from ftlab.files import existing
 from ftlab.limits import Limits
 from ftlab.model_files import ModelInfo
 from ftlab.providers import model_of
 from ftlab.providers.together.account import secret
-from ftlab.providers.together.asked import FILES, Reports, require_price, to_upload
+from ftlab.providers.together.asked import (
+    FILES,
+    Reports,
+    checksums,
+    require_price,
+    to_upload,
+    tuned,
+)
 from ftlab.providers.together.files import upload, wait_until_checked
 from ftlab.rules import resolve
 from ftlab.service_estimate import ServiceEstimate
-from ftlab.spec import JobSpec, filled, parse
+from ftlab.spec import JobSpec, parse
 
 if TYPE_CHECKING:
     from ftlab.providers.together.client import Client
 
-EXAMPLE = "Qwen/Qwen3-8B"
-UPLOADING = 0.8  # the share of all that is done when the files are there
+EXAMPLES = ("Qwen/Qwen3-8B", "Qwen/Qwen3-14B")
+UPLOADING, UPLOADED = 0.8, 0.95
+"""The share of all that is done when the files are there, and when they were looked into."""
 
 Told = Callable[[float, str], Any]
 """Called with the share that is done (0 to 1) and what is being done."""
@@ -46,10 +55,10 @@ def ask_price(
     """What the hosted service of Together would charge for a job, by its own word.
 
     The data files are uploaded to the account, unless they are there or named by their ids
-    ("file-…"); nothing is started and nothing is billed. The key is that of TOGETHER_API_KEY or of
-    the keyring, if none is given. Raises InvalidSpec with every issue because of which there can
-    be no price, or with the service's own report on a file that it refuses, and ServiceError when
-    it does not answer.
+    ("file-…"), and stay there; nothing is started and nothing is billed. The key is that of
+    TOGETHER_API_KEY or of the keyring, if none is given. Raises InvalidSpec with every issue
+    because of which there can be no price, or with the service's own report on a file that it
+    refuses, and ServiceError when it does not answer.
     """
     key = secret(key)  # so that no traceback shows it
     scans = {"training_file": report, "validation_file": validation}
@@ -88,7 +97,7 @@ class PriceQuestion:
             return None
 
     def cancel(self) -> None:
-        """Give up as soon as the request that goes on is over, 20 seconds later at most."""
+        """Give up; the request that goes on is not waited for."""
         self._stop.set()
 
     def _ask(self, client: Client) -> ServiceEstimate:
@@ -103,13 +112,13 @@ class PriceQuestion:
         issues = require_price(spec, limits, reports)
         resolved = resolve(spec, reports.get("training_file"), info, "together").spec
         ids = self._upload(client, resolved, reports)
-        self._share = 1.0
+        self._share = UPLOADED
         self._say("asking for the price")
-        body = to_price_body(resolved.changed(**ids), limits)
-        path = "/v1/fine-tunes/estimate-price"
-        reply = client.json("POST", path, "asked for the price", json=body)
-        found = ServiceEstimate.from_reply(reply)
-        return replace(found, limits=limits, files=ids, issues=issues)
+        found = _price_of(client, to_price_body(resolved.changed(**ids), limits))
+        self._share = 1.0
+        self._say("answered")
+        sums = checksums(spec, reports)
+        return replace(found, limits=limits, files=ids, checksums=sums, issues=tuple(issues))
 
     def _upload(self, client: Client, spec: JobSpec, reports: Reports) -> dict[str, str]:
         """The id of each data file, once the service has looked into it."""
@@ -123,7 +132,7 @@ class PriceQuestion:
             ids[name] = upload(client, path, reports[name].sha256, told)
             before += part
         for name, file_id in ids.items():
-            title = paths[name].name if name in paths else file_id
+            title = paths[name].name if name in paths else _as_id(file_id)
             self._say(f"the service checks {title}")
             wait_until_checked(client, file_id, title, name)
         return ids
@@ -136,21 +145,36 @@ class PriceQuestion:
         self._told(self._share, what)
 
 
+def _as_id(file_id: str) -> str:
+    """How a file at the service is called in a message."""
+    if existing(file_id) is None:
+        return file_id
+    return f"{file_id} (taken for an id; a file of that name lies here: ./{file_id})"
+
+
+def _price_of(client: Client, body: dict[str, Any]) -> ServiceEstimate:
+    path = "/v1/fine-tunes/estimate-price"
+    reply = client.json("POST", path, "asked for the price", json=body)
+    if reason := reply.get("unavailable_reason"):
+        reply["unavailable_reason"] = client.cleaned(reason)
+    return ServiceEstimate.from_reply(reply)
+
+
 def limits_of(client: Client, spec: JobSpec, info: ModelInfo) -> Limits:
     """What the service takes for the model of a job. Raises ServiceError where it has none."""
-    name = spec.model or filled(spec.from_checkpoint, "model").partition(":")[0]
-    path = "/v1/fine-tunes/models/limits"
-    try:
-        reply = client.json("GET", path, "asked for the limits", params={"model_name": name})
-    except ServiceError as exc:
-        if exc.status != 404:
-            raise
-        raise ServiceError(
-            f"Together knows no model or job {name!r} to tune; it tunes the models of its list. "
-            f"Choose one of those, such as {info.hosted_name or EXAMPLE}.",
-            404,
-        ) from None
-    return Limits.from_reply(reply)
+    name, doing = tuned(spec), "asked for the limits"
+    path, asked = "/v1/fine-tunes/models/limits", {"model_name": name}
+    reply = client.request("GET", path, doing, accepted={404}, params=asked)
+    found = client.parsed(reply, doing)  # else the address is that of something else
+    if reply.status_code != 404:
+        return Limits.from_reply(found)
+    known = (info.hosted_name, *EXAMPLES)
+    other = next(n for n in known if n and n != name)
+    raise ServiceError(
+        f"Together knows no model or job {name!r} to tune; it tunes the models of its list. "
+        f"Choose one of those, such as {other}.",
+        404,
+    )
 
 
 def _scans(spec: JobSpec, known: Reports) -> dict[str, DataReport]:

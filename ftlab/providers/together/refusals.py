@@ -45,6 +45,16 @@ def refused(reply: httpx.Response, doing: str, key: SecretStr) -> ServiceError:
     return ServiceError(f"Together answered {status} when {doing}{said}; {advice}", status)
 
 
+def not_stored(status: int, doing: str) -> ServiceError:
+    """The error for content that a storage did not take; its words may hold its signature."""
+    return ServiceError(
+        f"The storage refused it ({status}) when {doing}; it takes what was announced to Together, "
+        "for a short time. The file may have changed, or the address expired. Scan the file and "
+        "ask again.",
+        status,
+    )
+
+
 def unreachable(why: httpx.HTTPError, doing: str, address: str) -> ServiceError:
     """The error for no reply at all. What httpx says may hold an address with a signature."""
     kind = (
@@ -69,10 +79,8 @@ def unreadable(reply: httpx.Response, doing: str, key: SecretStr) -> ServiceErro
 
 def told(reply: httpx.Response, key: SecretStr) -> str:
     """What the service said, in brackets, without secrets; empty where it said nothing."""
-    text = _message(reply)
-    if not text:
-        return ""
-    return f" (“{without_secrets(text, key)}”)"
+    text = without_secrets(_message(reply), key)
+    return f" (“{text}”)" if text else ""
 
 
 def _message(reply: httpx.Response) -> str:
@@ -92,10 +100,11 @@ def message_in(body: Any) -> str:
 
 
 def without_secrets(text: str, key: SecretStr) -> str:
-    """One line, cut where it is long, with every key and every signature taken out."""
+    """One line, cut where it is long, with every key and every signature taken out, and what
+    could steer a terminal or turn the text around."""
+    text = "".join(c for c in " ".join(text.split()) if c.isprintable())
     text = text.replace(key.get_secret_value(), "[key]")
     text = KEYS.sub("[key]", SIGNED.sub(r"\1", text))
-    text = " ".join(text.split())
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
