@@ -231,8 +231,8 @@ def saved(decoder: Decoder, setup: Setup, piece: Piece) -> float:
 
 
 def _attended(setup: Setup) -> int:
-    """Bytes per value in attention: a CPU attends in float32, but for mixed formats."""
-    return FLOAT if setup.kind == "cpu" and not setup.is_mixed else setup.value_bytes
+    """Bytes per value in attention: a CPU attends in float32."""
+    return FLOAT if setup.kind == "cpu" else setup.value_bytes
 
 
 def saved_per_token(decoder: Decoder, setup: Setup) -> float:
