@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import re
 import secrets
-import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -105,6 +103,11 @@ class Run:
     def request_file(self) -> Path:
         """What people ask of it."""
         return self.path / "requests.jsonl"
+
+    @property
+    def commit_file(self) -> Path:
+        """The commit of its model on the hub that its first process found."""
+        return self.path / "commit.txt"
 
     @property
     def lock_file(self) -> Path:
@@ -277,13 +280,8 @@ class Run:
 
     def cancel(self) -> None:
         """Ask the run to end after the present step and keep nothing."""
-        if not self.is_paused:
+        if not (self.is_paused and attempts.cancel(self)):
             self._ask("cancel")
-            return
-        handle = attempts.lock(self, attempts.PROCESS_PATIENCE)
-        self.say("cancelled", "cancelled while it was paused")
-        shutil.rmtree(self.checkpoints, ignore_errors=True)
-        os.close(handle)
 
     def resume(self) -> Run:
         """Go on in a new process from the newest whole checkpoint, or from the beginning where
