@@ -20,7 +20,7 @@ from ftlab.train.model import trainable
 from ftlab.train.position import is_enough, judged
 from ftlab.train.reading import all_steps, sequences_per_step
 from ftlab.train.references import Referred
-from ftlab.train.saving import Saving
+from ftlab.train.saving import Saving, rows_cut, warnings
 from ftlab.train.states import load_references, load_state
 from ftlab.train.trainer import Told, Trainer, rounded
 
@@ -56,8 +56,7 @@ class Training:
 
     def began(self) -> Iterator[Event | RowLosses]:
         """All that comes before the first step of this process."""
-        for text in (*self.problems, *self.ready.warnings):
-            yield Log(level="warning", text=text)
+        yield from warnings((*self.problems, *self.ready.warnings))
         yield _described(self.trainer)
         if self.resumed is None:
             yield from self._evaluated()
@@ -67,6 +66,7 @@ class Training:
         if self.resumed is not None:
             load_state(self.resumed, self.trainer)
             yield Log(text=f"Going on from the checkpoint of step {self.position.step:,}.")
+            yield from self.saving.told(self.position.step, self._wanted)
             yield from self._evaluated()
 
     def steps(self) -> Iterator[Event | RowLosses]:
@@ -216,24 +216,17 @@ class Training:
 
     def _kept(self, adapter: Path, detail: str) -> Iterator[Event]:
         """Save what was tuned: as it is now, or as it was where early stopping found it best."""
-        verdicts, best = self.position.verdicts, self.saving.best(self.spec, self.position)
-        step, loss = self.position.step, verdicts.best_loss
-        if best is None:
+        best = self.saving.best(self.spec, self.position)
+        if best.folder is None:
             save_tuned(self.trainer.model, adapter, self.ready.base)
         else:
-            copy_tuned(best, adapter)
-            step = verdicts.best_step or 0
-            of = f"step {step:,}, where the validation loss was lowest ({loss:.4g})"
-            detail = f"{detail or 'done'}; the result is that of {of}"
-        yield Checkpoint(step=step, ref=adapter.name)
+            copy_tuned(best.folder, adapter)
+        yield Checkpoint(step=best.step, ref=adapter.name)
         keep_only(self.saving.folder, self._wanted)
-        if n_cut := self._n_cut:
-            least = "At least " if self.resumed else ""  # rows of steps before it were not read
-            yield Log(
-                level="warning",
-                text=f"{least}{n_cut:,} of {len(self.training):,} rows were cut at "
-                f"{self.spec.max_seq_length:,} tokens.",
-            )
+        # Of a run that was resumed, the rows of the steps before were not read again.
+        said = (best.problem, rows_cut(self._n_cut, self.spec, at_least=self.resumed is not None))
+        yield from warnings(text for text in said if text)
+        detail = f"{detail or 'done'}{best.in_words}" if best.in_words else detail
         yield Status(status="completed", detail=detail)
 
     def _rows_looked_at(self) -> Iterator[Log]:
