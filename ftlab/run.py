@@ -20,12 +20,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ftlab import attempts, upkeep
 from ftlab.about import About, change_about, read_about
+from ftlab.adapter_files import keep_adapter
 from ftlab.asking import Request, ask, asked
 from ftlab.endings import how_it_ended
 from ftlab.errors import RunError
 from ftlab.eventlog import EventReader, EventWriter, History
 from ftlab.events import ENDED, Event, Log, RowLosses, RunStatus, Status
-from ftlab.files import bytes_in
+from ftlab.files import bytes_in, existing
 from ftlab.job import Job
 from ftlab.processes import is_locked
 from ftlab.row_losses import counted, frame, newest_first
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 POLL = 0.1  # seconds
 LAST_WORDS = 400  # characters of the log that a dead run shows
+ORIGIN = "origin"
 CHECKPOINT = "step-{:08}"
 """The folder of the state after so many steps."""
 
@@ -74,6 +76,8 @@ class Run:
         stamp = job.created_at.astimezone().strftime("%Y%m%d-%H%M%S")
         path = folder / f"{stamp}-{name[:32]}-{secrets.token_hex(2)}"
         path.mkdir(mode=0o700)
+        if source := job.spec.from_checkpoint:
+            keep_adapter(source, path / ORIGIN)
         staged = path / "job.json.new"
         staged.write_text(job.model_dump_json(indent=1, exclude_unset=False), encoding="utf-8")
         staged.rename(path / "job.json")
@@ -108,6 +112,17 @@ class Run:
     def commit_file(self) -> Path:
         """The commit of its model on the hub that its first process found."""
         return self.path / "commit.txt"
+
+    @property
+    def commit(self) -> str | None:
+        """What that file says; None before."""
+        file = existing(self.commit_file)
+        return None if file is None else file.read_text(encoding="utf-8")
+
+    @property
+    def origin(self) -> Path:
+        """Its own copy of the adapter that it goes on from, where there is one."""
+        return self.path / ORIGIN
 
     @property
     def lock_file(self) -> Path:

@@ -21,7 +21,7 @@ from ftlab.endings import note_birth, note_words
 from ftlab.errors import FtlabError
 from ftlab.eventlog import EventWriter
 from ftlab.events import Checkpoint, Event, Log, RowLosses, Status
-from ftlab.job import LocalOptions
+from ftlab.job import Job, LocalOptions
 from ftlab.processes import loading
 from ftlab.run import Run
 from ftlab.train.base_files import with_base
@@ -74,7 +74,7 @@ def _events(
     if asked() is not None:  # to stop a paused run takes neither its model nor the network
         yield from _ended_waiting(run, asked())
         return
-    job = with_base(run.job, run.commit_file, writer.append, asked)
+    job = with_base(run, writer.append, asked)
     if job is None:
         yield from _ended_waiting(run, asked())
         return
@@ -96,7 +96,17 @@ def _events(
         if problem:
             yield Log(level="warning", text=problem)
         saving = Saving(run.checkpoints, pace, {saved.ref for saved in run.history.checkpoints})
-        yield from train(job, run.adapter, device, asked, saving, run.history.attempt)
+        yield from train(
+            _with_origin(job, run), run.adapter, device, asked, saving, run.history.attempt
+        )
+
+
+def _with_origin(job: Job, run: Run) -> Job:
+    """The job, which goes on from the run's own copy of an adapter."""
+    if not run.origin.is_dir():
+        return job
+    spec = job.spec.changed(from_checkpoint=str(run.origin))
+    return job.model_copy(update={"spec": spec})
 
 
 def _ended_waiting(run: Run, request: str | None) -> Iterator[Event]:

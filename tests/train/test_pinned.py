@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import pytest
+import shutil
 
+import pytest
+from peft import AutoPeftModelForCausalLM
+from safetensors.torch import load_file
+
+from ftlab.adapter_files import WEIGHTS, read_adapter
 from ftlab.job import Job, LocalOptions
 from ftlab.rules import resolve
 from ftlab.run import Run
 from tests.fake_hub import own_cache
-from tests.small import chat_rows, save_model, write_rows
+from tests.small import chat_rows, preference_rows, save_model, write_rows
 from tests.train.warm import KILLED, Warm, outcome
 
 pytestmark = [
@@ -82,7 +87,7 @@ def test_a_paused_run_is_stopped_without_its_model(warm, branch, new_run, cache)
     finally:
         (cache / "away").rename(cache / "models--somebody--small")
     assert run.state == ("completed", "stopped at step 2")
-    assert (run.adapter / "adapter_model.safetensors").exists()
+    assert (run.adapter / WEIGHTS).exists()
 
 
 def test_a_run_stopped_where_it_paused_tells_of_damage_and_of_no_later_step(warm, branch, new_run):
@@ -106,3 +111,37 @@ def test_a_run_killed_between_a_state_and_its_event_tells_of_it_later(warm, bran
     carry_out(warm, run := new_run(n_checkpoints=3), pause=3)
     carry_out(warm, run)
     assert [saved.step for saved in run.history.checkpoints] == [2, 4, 6]
+
+
+def test_a_run_goes_on_from_its_own_copy_of_an_adapter(warm, branch, new_run, tmp_path):
+    source = tmp_path / "source"
+    shutil.copytree(carry_out(warm, new_run()).adapter, source)
+    rows = write_rows(tmp_path / "pairs.jsonl", preference_rows(12))
+    changes = {"training_method": "dpo", "training_file": str(rows), "n_epochs": 1}
+    whole, run = (new_run(from_checkpoint=str(source), **changes) for _ in range(2))
+    carry_out(warm, whole)
+    carry_out(warm, run, pause=2)
+    shutil.rmtree(source)
+    assert outcome(carry_out(warm, run)) == outcome(whole)
+
+
+@pytest.mark.parametrize("layer", ["embed_tokens", "lm_head"])
+def test_an_adapter_of_embeddings_goes_on(warm, branch, new_run, layer):
+    first = carry_out(warm, new_run(lora_trainable_modules=["q_proj", layer], learning_rate=5e-2))
+    names = load_file(first.adapter / WEIGHTS)
+    assert all("lora_" in name for name in names)
+    assert any(layer in name for name in names)
+    more = carry_out(warm, new_run(from_checkpoint=str(first.adapter), n_epochs=1), pause=2)
+    carry_out(warm, more)
+    before, after = (list(run.history.series["train_loss"].values()) for run in (first, more))
+    assert after[0] < (before[0] + before[-1]) / 2  # not as from the base again
+
+
+def test_what_peft_adds_to_an_adapter_of_embeddings_is_the_models_own(warm, branch, new_run):
+    folder = carry_out(warm, new_run(lora_trainable_modules=["embed_tokens"])).adapter
+    names = {*load_file(folder / WEIGHTS)}
+    model = AutoPeftModelForCausalLM.from_pretrained(folder)
+    model.save_pretrained(folder, save_embedding_layers=True)  # as peft does unless told
+    assert len(load_file(folder / WEIGHTS)) > len(names)
+    assert {*read_adapter(folder).shapes} == names
+    carry_out(warm, new_run(from_checkpoint=str(folder), n_epochs=1))
