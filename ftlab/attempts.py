@@ -46,7 +46,11 @@ def start(run: Run, *requests: Request) -> None:
         if not (module == TRAINER and SPARE.take_over(run.path, run.log_file, handle, ended)):
             spawn(module, [str(run.path)], run.log_file, handle, ended)
     except OSError as exc:
-        run.say("failed", f"The trainer could not be started ({exc}).")
+        run.say(
+            "failed",
+            f"The trainer could not be started ({exc}); a run needs a process of its own and a "
+            "log.txt in its folder. Make room for them, and resume it.",
+        )
         raise
     finally:
         os.close(handle)

@@ -240,7 +240,10 @@ class Run:
         end = None if timeout is None else time.monotonic() + timeout
         while not (state := self.state).ended and (state.status != "paused" or self.is_alive):
             if end is not None and time.monotonic() > end:
-                raise TimeoutError(f"Run {self.id} is still {state.status} after {timeout} s.")
+                raise TimeoutError(
+                    f"Run {self.id} is {state.status} after {timeout} s; wait() ends when it has "
+                    "ended or paused. It goes on: wait longer, or stop it."
+                )
             time.sleep(POLL)
         return state
 

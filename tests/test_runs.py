@@ -177,6 +177,12 @@ def test_waiting_ends_when_a_run_has_paused(run):
     assert run.resumes_from == "from step 3"
 
 
+def test_waiting_too_long_says_what_can_be_done(run, holder):
+    report(run, Status(status="running"))
+    with pytest.raises(TimeoutError, match=r"is running after 0 s; .* wait longer, or stop it"):
+        run.wait(0)
+
+
 def test_an_ended_run_takes_no_requests(run):
     report(run, Status(status="completed"))
     with pytest.raises(RunError, match="completed already"):

@@ -12,13 +12,12 @@ import torch
 from ftlab.course import course, rate_at
 from ftlab.errors import FtlabError
 from ftlab.events import Checkpoint, Event, Log, Metrics, RowLosses, Sample, Status
-from ftlab.schedule import total_steps
 from ftlab.spec import filled
 from ftlab.train.batches import Examples
 from ftlab.train.checkpoints import copy_tuned, keep_only, save_tuned
 from ftlab.train.model import trainable
 from ftlab.train.position import is_enough, judged
-from ftlab.train.reading import all_steps, sequences_per_step
+from ftlab.train.reading import all_steps, steps_of
 from ftlab.train.references import Referred
 from ftlab.train.saving import Saving, rows_cut, warnings
 from ftlab.train.states import load_references, load_state
@@ -41,10 +40,7 @@ class Training:
         self.position, self.resumed, self.problems = saving.newest()
         self.training: Any = self._with_references("training", ready.training)
         self.validation: Any = self._with_references("validation", ready.validation)
-        spec, per_step = self.spec, sequences_per_step(self.spec)
-        self.n_steps = total_steps(
-            self.training.n_sequences, per_step, spec.n_epochs, spec.max_steps
-        )
+        spec, self.n_steps = self.spec, steps_of(self.spec, ready.training)
         planned = course(spec, self.n_steps)
         self.evaluations = {*planned.evaluations} if self.validation else set[int]()
         self.checkpoints = {*planned.checkpoints}
