@@ -6,12 +6,14 @@ Nothing is loaded: the configuration is read, and of the weights their header.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ftlab.errors import UnreadableData
+from ftlab.files import existing
 from ftlab.issues import LARGEST, shown
 from ftlab.model_files import file_shapes
 
@@ -65,10 +67,35 @@ def read_adapter(folder: Path) -> Adapter:
             f"{folder} has no {WEIGHTS} (weights that are there: {there}); ftlab reads adapters "
             "in the safetensors format alone. Save it again with peft's save_pretrained."
         )
-    shapes = file_shapes(folder / WEIGHTS)  # beside it may lie what a resumed run needs
+    # Beside it may lie what a resumed run needs, and in it the model's own embeddings.
+    found = file_shapes(folder / WEIGHTS)
+    shapes = {name: shape for name, shape in found.items() if not is_of_base(name)}
     if problem := _problem(config, shapes):
         raise UnreadableData(f"{folder} can't go on training: {problem}")
     return Adapter(folder, config, shapes)
+
+
+def is_of_base(name: str) -> bool:
+    """Whether a tensor is the model's own; peft saves those of embeddings beside their adapter."""
+    return ".base_layer." in name
+
+
+def keep_adapter(name: str, folder: Path) -> None:
+    """Copy the adapter of a folder, if the name is one of a folder with an adapter. Raises
+    UnreadableData when that can't be done, and leaves nothing then."""
+    source = existing(name)
+    if source is None or not (source / CONFIG).is_file():
+        return
+    folder.mkdir()
+    try:
+        for file in (CONFIG, WEIGHTS):
+            shutil.copyfile(source / file, folder / file)
+    except OSError as exc:
+        shutil.rmtree(folder)
+        raise UnreadableData(
+            f"The adapter in {source} can't be copied into the run ({exc.strerror}); a run keeps "
+            "what it starts from. Make room on the disk, or name another adapter."
+        ) from exc
 
 
 def _problem(config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import time
 from functools import partial
 from typing import TYPE_CHECKING
@@ -45,7 +46,11 @@ def start(run: Run, *requests: Request) -> None:
         if not (module == TRAINER and SPARE.take_over(run.path, run.log_file, handle, ended)):
             spawn(module, [str(run.path)], run.log_file, handle, ended)
     except OSError as exc:
-        run.say("failed", f"The trainer could not be started ({exc}).")
+        run.say(
+            "failed",
+            f"The trainer could not be started ({exc}); a run needs a process of its own and a "
+            "log.txt in its folder. Make room for them, and resume it.",
+        )
         raise
     finally:
         os.close(handle)
@@ -83,6 +88,20 @@ def lock(run: Run, patience: float = LOCK_PATIENCE) -> int:
             "Wait for it, or stop it."
         )
     return handle
+
+
+def cancel(run: Run) -> bool:
+    """End a paused run and keep nothing; False when it is paused no more."""
+    handle = lock(run, PROCESS_PATIENCE)
+    try:
+        last = run.history.status  # who had the lock before may have gone on with it
+        if last is None or last.status != "paused":
+            return False
+        run.say("cancelled", "cancelled while it was paused")
+        shutil.rmtree(run.checkpoints, ignore_errors=True)
+        return True
+    finally:
+        os.close(handle)
 
 
 def why_not_resume(run: Run) -> str:

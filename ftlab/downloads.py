@@ -15,6 +15,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -143,7 +144,7 @@ def _process(arguments: list[str]) -> Iterator[subprocess.Popen[bytes]]:
     where = {"HF_HUB_CACHE": str(cache_folder()), "HF_ENDPOINT": constants.ENDPOINT}
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "ftlab.downloads", *arguments],
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,  # it closes when we die, and the process ends
         stdout=subprocess.PIPE,
         env={**environment(), **where, "HF_HUB_OFFLINE": "0"},  # the hub has just answered
         start_new_session=True,  # an interrupt reaches it once, by us
@@ -188,6 +189,7 @@ def _said(process: subprocess.Popen[bytes]) -> Iterator[list[int | str]]:
 def main() -> int:
     model, commit, *files = sys.argv[1:]
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have had it ignored
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     said, sys.stdout = sys.stdout, sys.stderr  # whatever a library prints is none of our lines
 
     def say(word: int | str) -> None:
@@ -201,6 +203,15 @@ def main() -> int:
     except Exception as exc:  # the hub's client raises a dozen unrelated kinds
         say(refusal(model, commit, exc))
     return 0
+
+
+def _end_with_parent() -> None:
+    """Interrupt this process when its standard input ends; nothing ever comes over it."""
+    while os.read(sys.stdin.fileno(), 1):
+        pass
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(FAREWELL)
+    os._exit(130)
 
 
 def _fetch_all(model: str, commit: str, files: list[str], say: Callable[[int], None]) -> None:

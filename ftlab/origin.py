@@ -6,6 +6,7 @@ trainer sees when it loads both.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,6 +49,8 @@ def started(spec: JobSpec) -> Start:
         )
         return Start(spec, [_issue("error", "lora", text, {"lora": True})], {})
     theirs = adapter.settings
+    if place.revision and model == place.model:
+        theirs["hf_model_revision"] = place.revision
     overruled = [n for n in theirs if n in spec.model_fields_set and _differs(spec, n, theirs[n])]
     own = {"model": model, "from_checkpoint": str(adapter.folder), **theirs}
     why = f"of the adapter in {adapter.folder}, which goes on"
@@ -84,6 +87,8 @@ class Place(NamedTuple):
     folder: Path
     model: str | None
     """What its run calls its model; None when no run is known."""
+    revision: str | None = None
+    """At which commit, branch or tag."""
 
 
 def find_adapter(name: str) -> Place:
@@ -97,7 +102,8 @@ def find_adapter(name: str) -> Place:
     if folder is not None and not (folder / "job.json").is_file():
         raise UnreadableData(_no_adapter(folder))
     run, step = _named_run(name)
-    return Place(_saved(run, step), run.job.spec.model)
+    spec = run.job.spec
+    return Place(_saved(run, step), spec.model, run.commit or spec.hf_model_revision)
 
 
 def is_here(name: str) -> bool:
@@ -162,7 +168,9 @@ def _no_adapter(folder: Path) -> str:
 def _base(model: str | None, adapter: Adapter, of_run: str | None) -> str:
     """The model to put it on: the one that was given, which must be the adapter's own."""
     base = of_run or adapter.base
-    if model is None and (base is None or not (locate(base) or _is_id(base))):
+    if base is not None and locate(base) is None:
+        base = _as_id(base) or base
+    if model is None and (base is None or not (locate(base) or _as_id(base))):
         found = f"its base model is {shown(base)}" if base else "it names no base model"
         raise UnreadableData(
             f"{adapter.folder}: {found}, which is not on this machine; an adapter goes on with "
@@ -177,14 +185,20 @@ def _base(model: str | None, adapter: Adapter, of_run: str | None) -> str:
 
 
 def _is_same(base: str, model: str) -> bool:
-    """By place, or by name where the adapter comes from another machine."""
-    if base == model:
-        return True
+    """By their names on the hub, by place, or where the adapter comes from another machine, by the
+    names of their folders."""
+    ids = (_as_id(base), _as_id(model))
+    if base == model or all(ids):
+        return ids[0] == ids[1]
     here, there = locate(model), locate(base)
     if here is not None and there is not None:
         return here.resolve() == there.resolve()
     return Path(base).name == Path(model).name
 
 
-def _is_id(name: str) -> bool:
-    return name.count("/") == 1 and not name.startswith((".", "/", "~"))
+def _as_id(name: str) -> str | None:
+    """A model's name on the hub: as it is, or as a folder of the hub's cache tells it."""
+    if name.count("/") == 1 and not name.startswith((".", "/", "~")):
+        return name
+    found = re.search(r"/models--([^/]+?)--([^/]+)/snapshots/", name)
+    return f"{found[1]}/{found[2]}" if found else None

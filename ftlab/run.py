@@ -7,30 +7,29 @@ from whether a process holds its lock, never from memory.
 # pyright: reportMissingTypeStubs=false
 from __future__ import annotations
 
-import contextlib
 import math
-import os
 import re
 import secrets
-import shutil
 import threading
 import time
 from collections.abc import Iterator
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ftlab import attempts, upkeep
 from ftlab.about import About, change_about, read_about
+from ftlab.adapter_files import keep_adapter
 from ftlab.asking import Request, ask, asked
 from ftlab.endings import how_it_ended
 from ftlab.errors import RunError
 from ftlab.eventlog import EventReader, EventWriter, History
 from ftlab.events import ENDED, Event, Log, RowLosses, RunStatus, Status
-from ftlab.files import bytes_in
 from ftlab.job import Job
 from ftlab.processes import is_locked
 from ftlab.row_losses import counted, frame, newest_first
+from ftlab.run_folder import CHECKPOINT as CHECKPOINT
+from ftlab.run_folder import ORIGIN, RunFolder
+from ftlab.run_folder import checkpoint_steps as checkpoint_steps
 from ftlab.run_html import run_html
 
 if TYPE_CHECKING:
@@ -38,8 +37,6 @@ if TYPE_CHECKING:
 
 POLL = 0.1  # seconds
 LAST_WORDS = 400  # characters of the log that a dead run shows
-CHECKPOINT = "step-{:08}"
-"""The folder of the state after so many steps."""
 
 
 class RunState(NamedTuple):
@@ -53,11 +50,11 @@ class RunState(NamedTuple):
         return self.status in ENDED
 
 
-class Run:
+class Run(RunFolder):
     """One run. Reading is safe from any thread and any process; only its process writes events."""
 
     def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
+        super().__init__(Path(path))
         if not self._job_file.is_file():
             raise RunError(
                 f"{self.path} is not a run; a run is a folder with a job.json. "
@@ -76,86 +73,12 @@ class Run:
         stamp = job.created_at.astimezone().strftime("%Y%m%d-%H%M%S")
         path = folder / f"{stamp}-{name[:32]}-{secrets.token_hex(2)}"
         path.mkdir(mode=0o700)
+        if source := job.spec.from_checkpoint:
+            keep_adapter(source, path / ORIGIN)
         staged = path / "job.json.new"
         staged.write_text(job.model_dump_json(indent=1, exclude_unset=False), encoding="utf-8")
         staged.rename(path / "job.json")
         return cls(path)
-
-    # --- the folder: only this class knows the names in it -----------------------------------
-
-    @property
-    def id(self) -> str:
-        return self.path.name
-
-    @property
-    def _job_file(self) -> Path:
-        return self.path / "job.json"
-
-    @property
-    def event_file(self) -> Path:
-        """What its process has reported."""
-        return self.path / "events.jsonl"
-
-    @property
-    def row_file(self) -> Path:
-        """The losses of its rows."""
-        return self.path / "rows.jsonl"
-
-    @property
-    def request_file(self) -> Path:
-        """What people ask of it."""
-        return self.path / "requests.jsonl"
-
-    @property
-    def lock_file(self) -> Path:
-        """Held by its process, and what is known of that one."""
-        return self.path / "lock"
-
-    @property
-    def checkpoints(self) -> Path:
-        """The folder of the states of its training."""
-        return self.path / "checkpoints"
-
-    def checkpoint(self, step: int) -> Path:
-        """The folder of the state after so many steps."""
-        return self.checkpoints / CHECKPOINT.format(step)
-
-    @property
-    def about_file(self) -> Path:
-        """What a person says about it."""
-        return self.path / "about.json"
-
-    @property
-    def log_file(self) -> Path:
-        """What the run's process printed."""
-        return self.path / "log.txt"
-
-    @property
-    def adapter(self) -> Path:
-        """What was tuned: the adapter in peft's format, or the whole model where all weights
-        train. It exists once the run has saved it."""
-        with contextlib.suppress(RunError):  # a damaged job is told of where it is read
-            if self.job.spec.lora is False:
-                return self.path / "model"
-        return self.path / "adapter"
-
-    @property
-    def tuned_in_words(self) -> str:
-        """What was tuned and where it lies, for a person."""
-        what = "The tuned model" if self.adapter.name == "model" else "The adapter"
-        return f"{what} is in {self.adapter}"
-
-    @cached_property
-    def job(self) -> Job:
-        """The job. Raises RunError when its file is damaged or of a newer ftlab."""
-        try:
-            return Job.model_validate_json(self._job_file.read_bytes())
-        except (OSError, ValueError) as exc:
-            raise RunError(
-                f"{self._job_file} can't be read ({_first_line(exc)}); it holds a job as "
-                "this ftlab or an older one writes it. Read it with the ftlab that wrote it, or "
-                "move the run's folder away."
-            ) from exc
 
     # --- reading -----------------------------------------------------------------------------
 
@@ -222,7 +145,10 @@ class Run:
         end = None if timeout is None else time.monotonic() + timeout
         while not (state := self.state).ended and (state.status != "paused" or self.is_alive):
             if end is not None and time.monotonic() > end:
-                raise TimeoutError(f"Run {self.id} is still {state.status} after {timeout} s.")
+                raise TimeoutError(
+                    f"Run {self.id} is {state.status} after {timeout} s; wait() ends when it has "
+                    "ended or paused. It goes on: wait longer, or stop it."
+                )
             time.sleep(POLL)
         return state
 
@@ -245,22 +171,6 @@ class Run:
             return "Such a run can't go on from here. Start a new one."
         return f"A run can go on {self.resumes_from}. Resume it, or start a new one."
 
-    @property
-    def has_checkpoint(self) -> bool:
-        """Whether a state of its training lies in its folder."""
-        return bool(self.steps_on_disk)
-
-    @property
-    def steps_on_disk(self) -> list[int]:
-        """The steps whose states lie in its folder, rising."""
-        return checkpoint_steps(self.checkpoints)
-
-    @property
-    def resumes_from(self) -> str:
-        """From where it would go on, as the end of a sentence."""
-        steps = self.steps_on_disk
-        return f"from step {steps[-1]:,}" if steps else "from its beginning"
-
     # --- asking ------------------------------------------------------------------------------
 
     def pause(self) -> None:
@@ -277,13 +187,8 @@ class Run:
 
     def cancel(self) -> None:
         """Ask the run to end after the present step and keep nothing."""
-        if not self.is_paused:
+        if not (self.is_paused and attempts.cancel(self)):
             self._ask("cancel")
-            return
-        handle = attempts.lock(self, attempts.PROCESS_PATIENCE)
-        self.say("cancelled", "cancelled while it was paused")
-        shutil.rmtree(self.checkpoints, ignore_errors=True)
-        os.close(handle)
 
     def resume(self) -> Run:
         """Go on in a new process from the newest whole checkpoint, or from the beginning where
@@ -346,11 +251,6 @@ class Run:
         """Replace its tags; without any, it has none."""
         change_about(self.about_file, tags=tags)
 
-    @property
-    def bytes_on_disk(self) -> int:
-        """What its folder takes."""
-        return bytes_in(self.path)
-
     def tidy(self, keep: upkeep.Keep = "best") -> int:
         """Keep only its best or its last checkpoint, or both where it can go on; the bytes that
         this freed. Raises RunError while it is live."""
@@ -410,13 +310,3 @@ class Run:
 
     def _repr_html_(self) -> str:
         return run_html(self)
-
-
-def checkpoint_steps(folder: Path) -> list[int]:
-    """The steps whose states lie in a folder, rising; whether they are whole is not looked at."""
-    found = (re.fullmatch(r"step-(\d+)", path.name) for path in folder.glob("step-*"))
-    return sorted(int(name[1]) for name in found if name)
-
-
-def _first_line(exc: Exception) -> str:
-    return next(iter(str(exc).splitlines()), type(exc).__name__)

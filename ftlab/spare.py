@@ -12,17 +12,22 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import NamedTuple
 
 from ftlab.processes import Ended, environment, reaped
 
 SWITCH = "FTLAB_SPARE"  # "0" turns it off
+PATIENCE = 2.0  # seconds that one may take to read what it is to do
+REST = 60.0  # seconds without one, after one that died by itself
 
 
 class _Waiting(NamedTuple):
     process: subprocess.Popen[bytes]
     line: socket.socket
+    environment: dict[str, str]
+    """What it was started with; libraries read theirs when they are imported."""
 
     @property
     def lives(self) -> bool:
@@ -35,18 +40,24 @@ class Spare:
     def __init__(self) -> None:
         self._mutex = threading.Lock()
         self._waiting: _Waiting | None = None
+        self._rests_until = 0.0
 
     def warm(self, model: Path | None = None) -> None:
         """Start one in the background where none waits; it imports what a model of that folder
-        needs too."""
+        needs too. After one that died by itself, not at once."""
         with self._mutex:
-            if os.environ.get(SWITCH) != "0" and not self.is_here:
+            if os.environ.get(SWITCH) == "0" or self.is_here:
+                return
+            if self._waiting is not None:
+                self._rests_until = time.monotonic() + REST
                 self._let_go()
+            if time.monotonic() >= self._rests_until:
                 self._waiting = _started(model)
 
     @property
     def is_here(self) -> bool:
-        return self._waiting is not None and self._waiting.lives
+        waiting = self._waiting
+        return waiting is not None and waiting.lives
 
     @property
     def memory_bytes(self) -> int | None:
@@ -62,26 +73,25 @@ class Spare:
             return None
 
     def take_over(self, run: Path, log: Path, lock: int, ended: Ended) -> bool:
-        """Let it carry the run out, whose lock is held by the handle; False where none waits."""
+        """Let it carry the run out, whose lock is held by the handle; False where none waits that
+        has the environment of now."""
         with self._mutex:
-            if not self.is_here:
+            waiting = self._waiting
+            if waiting is None:
                 return False
-            waiting, self._waiting = self._waiting, None
-        assert waiting is not None
-        message = {"run": str(run), "folder": os.getcwd(), "environment": environment()}
-        with waiting.line, log.open("ab") as output:
-            try:
-                data = json.dumps(message).encode() + b"\n"
-                sent = socket.send_fds(waiting.line, [data], [lock, output.fileno()])
-                waiting.line.sendall(data[sent:])
-            except OSError:  # it ended at this moment
+            fits = waiting.lives and waiting.environment == environment()
+            if not (fits and _is_told(waiting.line, run, log, lock)):
+                self._let_go()
                 return False
+            self._waiting = None
+        waiting.line.close()
         reaped(waiting.process, ended)
         return True
 
     def end(self) -> None:
         """Let it go; its memory is free at once."""
         with self._mutex:
+            self._rests_until = 0.0
             self._let_go()
 
     def _let_go(self) -> None:
@@ -92,8 +102,22 @@ class Spare:
             reaped(waiting.process, lambda *_: None)
 
 
+def _is_told(line: socket.socket, run: Path, log: Path, lock: int) -> bool:
+    """Send what is to be done; False where nobody takes it."""
+    data = json.dumps({"run": str(run), "folder": os.getcwd()}).encode() + b"\n"
+    line.settimeout(PATIENCE)
+    with log.open("ab") as output:
+        try:
+            sent = socket.send_fds(line, [data], [lock, output.fileno()])
+            line.sendall(data[sent:])
+        except OSError:  # it ended at this moment, or does not read
+            return False
+    return True
+
+
 def _started(model: Path | None) -> _Waiting:
     ours, theirs = socket.socketpair()
+    surroundings = environment()
     with theirs:
         process = subprocess.Popen(
             # -P: a script beside the notebook called peft.py must not be taken for the library.
@@ -106,9 +130,9 @@ def _started(model: Path | None) -> _Waiting:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
             pass_fds=(theirs.fileno(),),
-            env=environment(),
+            env=surroundings,
         )
-    return _Waiting(process, ours)
+    return _Waiting(process, ours, surroundings)
 
 
 SPARE = Spare()

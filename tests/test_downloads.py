@@ -5,7 +5,11 @@ from __future__ import annotations
 import errno
 import json
 import os
+import subprocess
+import sys
+import time
 
+import psutil
 import pytest
 
 from ftlab.downloads import Progress, Stopped
@@ -284,3 +288,26 @@ def test_a_gate_is_said_before_the_run_comes_to_it(hub, monkeypatch):
 def test_a_model_that_is_here_says_so(hub):
     fetch(NAME)
     assert place_of(read_info(NAME)) == "on this machine, 600 kB"
+
+
+FETCHING = "import sys; from ftlab.models import fetch; fetch(sys.argv[1])"
+
+
+@pytest.mark.slow
+def test_a_download_ends_with_the_process_that_wanted_it(hub):
+    hub.seconds_per_chunk = 60.0
+    parent = subprocess.Popen([sys.executable, "-c", FETCHING, NAME])
+    try:
+        wait_for(lambda: hub.sent)
+        (child,) = psutil.Process(parent.pid).children()
+    finally:
+        parent.kill()
+        parent.wait()
+    wait_for(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+
+
+def wait_for(holds):
+    end = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.05)

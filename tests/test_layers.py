@@ -50,7 +50,7 @@ LAYERS = (
     ("price_table", "prices", "service_estimate", "running_costs", "data_sizes"),
     (
         *("eventlog", "row_losses", "job", "asking", "endings", "attempts", "about", "upkeep"),
-        *("run_html", "run", "overview", "runs", "network_folders", "origin"),
+        *("run_folder", "run_html", "run", "overview", "runs", "network_folders", "origin"),
     ),
     ("memory", "timing", "measured", "local_plan", "fits", "estimated", "cost"),
     ("providers",),

@@ -10,7 +10,7 @@ from safetensors.numpy import save_file
 
 from ftlab.adapter_files import read_adapter
 from ftlab.cost import estimate
-from ftlab.errors import InvalidSpec
+from ftlab.errors import InvalidSpec, UnreadableData
 from ftlab.events import Checkpoint, Status
 from ftlab.job import Job
 from ftlab.origin import find_adapter, started
@@ -19,6 +19,7 @@ from ftlab.runs import Run
 from ftlab.spec import JobSpec
 from tests.small import chat_rows, write_rows
 
+IN_CACHE = f"/gone/hub/models--one--m-8B/snapshots/{'a' * 40}"
 CONFIG = {
     "peft_type": "LORA",
     "base_model_name_or_path": "demo",
@@ -125,6 +126,8 @@ def test_an_adapter_goes_on_as_an_adapter(run):
         ("/gone/Qwen3-8B", None, "which is not on this machine"),
         (None, None, "it names no base model"),
         ("/gone/Qwen3-8B", "org/Qwen3-8B-Base", "fits its own model alone"),
+        ("one/m-8B", "two/m-8B", "fits its own model alone"),
+        (IN_CACHE, "two/m-8B", "was trained on 'one/m-8B'"),
     ],
 )
 def test_the_model_must_be_its_own(tmp_path, base, model, told):
@@ -140,6 +143,43 @@ def test_a_model_of_another_machine_is_known_by_its_name(tmp_path, base, model):
     folder = save_adapter(tmp_path / "a", base_model_name_or_path=base)
     spec, issues, _ = started(JobSpec(from_checkpoint=str(folder), model=model))
     assert (spec.model, issues) == (model or base, [])
+
+
+@pytest.mark.parametrize("model", [None, "one/m-8B"])
+def test_a_model_in_the_cache_of_another_machine_is_known(tmp_path, model):
+    folder = save_adapter(tmp_path / "a", base_model_name_or_path=IN_CACHE)
+    spec, issues, _ = started(JobSpec(from_checkpoint=str(folder), model=model))
+    assert (spec.model, issues) == ("one/m-8B", [])
+
+
+def test_the_commit_of_the_run_that_goes_on_is_taken_over(tmp_path):
+    run = run_in(tmp_path / "runs", model="one/m-8B", hf_model_revision="v1")
+    config = {**CONFIG, "base_model_name_or_path": IN_CACHE}  # as a run writes it
+    (run.adapter / "adapter_config.json").write_text(json.dumps(config))
+    given = JobSpec(from_checkpoint=str(run.path))
+    spec, issues, reasons = started(given)
+    assert (spec.hf_model_revision, issues) == ("v1", [])
+    assert "hf_model_revision" in reasons
+    run.commit_file.write_text("c0ffee")
+    spec, _, _ = started(given)
+    assert spec.hf_model_revision == "c0ffee"
+    assert started(spec)[:2] == (spec, [])
+    (issue,) = started(given.changed(hf_model_revision="v2")).issues
+    assert issue.message.startswith("hf_model_revision is 'v2'; the adapter that goes on has")
+
+
+def test_a_run_keeps_the_adapter_that_it_goes_on_from(tmp_path, monkeypatch):
+    folder = save_adapter(tmp_path / "a")
+    (folder / "optimizer.safetensors").write_bytes(b"is not a part of it")
+    job = Job(spec=JobSpec(from_checkpoint=str(folder)), provider="local")
+    run = Run.create(job, tmp_path / "runs")
+    names = {"adapter_config.json", "adapter_model.safetensors"}
+    assert {file.name for file in run.origin.iterdir()} == names
+    assert read_adapter(run.origin).shapes == read_adapter(folder).shapes
+    (folder / "adapter_model.safetensors").unlink()
+    with pytest.raises(UnreadableData, match="can't be copied into the run"):
+        Run.create(job, tmp_path / "others")
+    assert not [*tmp_path.glob("others/*/*")]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ import sys
 
 import pytest
 
+from ftlab import attempts
 from ftlab.errors import RunError
 from ftlab.events import Metrics, Status
 from ftlab.job import Job
@@ -175,10 +177,47 @@ def test_waiting_ends_when_a_run_has_paused(run):
     assert run.resumes_from == "from step 3"
 
 
+def test_waiting_too_long_says_what_can_be_done(run, holder):
+    report(run, Status(status="running"))
+    with pytest.raises(TimeoutError, match=r"is running after 0 s; .* wait longer, or stop it"):
+        run.wait(0)
+
+
 def test_an_ended_run_takes_no_requests(run):
     report(run, Status(status="completed"))
     with pytest.raises(RunError, match="completed already"):
         run.stop()
+
+
+def test_a_run_that_can_not_be_cancelled_for_want_of_room_is_free_again(run, monkeypatch):
+    report(run, Status(status="paused"))
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Run, "say", full)
+    with pytest.raises(OSError, match="No space left"):
+        run.cancel()
+    assert run.status == "paused"
+    assert not run.is_alive
+
+
+def test_what_completes_while_it_is_being_cancelled_stays_completed(run, monkeypatch):
+    report(run, Status(status="paused"))
+    state = run.checkpoint(3)
+    state.mkdir(parents=True)
+    lock = attempts.lock
+
+    def late(run, *patience):
+        report(run, Status(status="completed"))
+        return lock(run, *patience)
+
+    monkeypatch.setattr(attempts, "lock", late)
+    with pytest.raises(RunError, match="is completed already"):
+        run.cancel()
+    assert run.status == "completed"
+    assert state.exists()
+    assert not run.is_alive
 
 
 def test_attach_finds_the_run_that_lives(tmp_path, run, holder):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -11,7 +12,8 @@ import time
 import psutil
 import pytest
 
-from ftlab import demo
+from ftlab import demo, spare
+from ftlab.processes import environment
 from ftlab.providers import submit
 from ftlab.spare import SPARE, SWITCH, Spare
 
@@ -108,6 +110,74 @@ def test_it_can_be_switched_off(monkeypatch):
     spare = Spare()
     spare.warm()
     assert not spare.is_here
+
+
+def test_one_whose_message_breaks_off_ends():
+    SPARE.warm()
+    waiting = SPARE._waiting
+    ours, theirs = socket.socketpair()  # stand for the lock and the log
+    with ours, theirs:
+        socket.send_fds(
+            waiting.line,
+            [
+                b'{"run": "x',
+            ],
+            [ours.fileno(), theirs.fileno()],
+        )
+    waiting.line.close()
+    assert waiting.process.wait(60) == 0
+
+
+@pytest.fixture
+def idle():
+    """One that takes what it is told and does nothing, and its end of the line."""
+    ours, theirs = socket.socketpair()
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    one = Spare()
+    one._waiting = spare._Waiting(process, ours, environment())
+    yield one, process
+    process.kill()
+    process.wait()
+    for end in (ours, theirs):
+        end.close()
+
+
+def take_over(one, folder):
+    with (folder / "lock").open("wb") as lock:
+        return one.take_over(folder, folder / "log", lock.fileno(), lambda *_: None)
+
+
+def test_one_that_was_started_otherwise_is_let_go(idle, tmp_path, monkeypatch):
+    one, process = idle
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    assert not take_over(one, tmp_path)
+    assert process.wait(10) == -signal.SIGKILL
+    assert not one.is_here
+
+
+def test_one_that_does_not_read_is_let_go(idle, tmp_path, monkeypatch):
+    one, process = idle
+    monkeypatch.setattr(spare, "PATIENCE", 0.1)
+    line = one._waiting.line
+    line.settimeout(0.1)
+    with pytest.raises(TimeoutError):
+        line.sendall(bytes(2**24))
+    assert not take_over(one, tmp_path)
+    assert process.wait(10) == -signal.SIGKILL
+
+
+def test_one_that_died_is_not_followed_by_another_at_once(idle, monkeypatch):
+    one, process = idle
+    started = []
+    monkeypatch.setattr(spare, "_started", lambda model: started.append(model))
+    process.kill()
+    process.wait()
+    one.warm()
+    one.warm()
+    assert started == []
+    one._rests_until = 0.0
+    one.warm()
+    assert started == [None]
 
 
 def test_a_run_killed_in_it_is_told_of_as_any_other(tmp_path):

@@ -21,13 +21,14 @@ from ftlab.endings import note_birth, note_words
 from ftlab.errors import FtlabError
 from ftlab.eventlog import EventWriter
 from ftlab.events import Checkpoint, Event, Log, RowLosses, Status
-from ftlab.job import LocalOptions
+from ftlab.job import Job, LocalOptions
 from ftlab.processes import loading
 from ftlab.run import Run
 from ftlab.train.base_files import with_base
 from ftlab.train.checkpoints import copy_tuned, keep_only
 from ftlab.train.device import OUT_OF_MEMORY, chosen_device, is_out_of_memory, usable
-from ftlab.train.saving import NO_ROOM, Pace, Saving
+from ftlab.train.position import Position
+from ftlab.train.saving import NO_ROOM, Pace, Saving, rows_cut, warnings
 
 
 def main() -> int:
@@ -70,7 +71,10 @@ def _events(
     run: Run, writer: EventWriter, asked: Callable[[], str | None], pace: Pace | None
 ) -> Iterator[Event | RowLosses]:
     """All that happens in this process; what it waits for is written at once."""
-    job = with_base(run.job, writer.append, asked)
+    if asked() is not None:  # to stop a paused run takes neither its model nor the network
+        yield from _ended_waiting(run, asked())
+        return
+    job = with_base(run, writer.append, asked)
     if job is None:
         yield from _ended_waiting(run, asked())
         return
@@ -79,9 +83,6 @@ def _events(
     def waiting(holder: str) -> None:
         writer.append(Status(status="queued", detail=f"waiting for {device}, used by {holder}"))
 
-    if asked() is not None:
-        yield from _ended_waiting(run, asked())
-        return
     with lease(device, run.id, waiting, lambda: asked() is not None) as granted:
         if not granted:
             yield from _ended_waiting(run, asked())
@@ -94,23 +95,43 @@ def _events(
         device, problem = usable(device)
         if problem:
             yield Log(level="warning", text=problem)
-        saving = Saving(run.checkpoints, pace)
-        yield from train(job, run.adapter, device, asked, saving, run.history.attempt)
+        saving = Saving(run.checkpoints, pace, {saved.ref for saved in run.history.checkpoints})
+        yield from train(
+            _with_origin(job, run), run.adapter, device, asked, saving, run.history.attempt
+        )
+
+
+def _with_origin(job: Job, run: Run) -> Job:
+    """The job, which goes on from the run's own copy of an adapter."""
+    if not run.origin.is_dir():
+        return job
+    spec = job.spec.changed(from_checkpoint=str(run.origin))
+    return job.model_copy(update={"spec": spec})
 
 
 def _ended_waiting(run: Run, request: str | None) -> Iterator[Event]:
     """What becomes of a run that was asked to end before it had its device: nothing is loaded."""
     saving = Saving(run.checkpoints)
-    position, newest, _ = saving.newest()
+    position, newest, problems = saving.newest()
+    yield from warnings(problems)
     if request == "pause":
         yield Status(status="paused", detail=f"paused at step {position.step:,}")
     elif request == "cancel" or newest is None:
         keep_only(saving.folder, ())
         yield Status(status="cancelled", detail="cancelled before it began")
     else:
-        copy_tuned(saving.best(run.job.spec, position) or newest, run.adapter)
-        yield Checkpoint(step=position.step, ref=run.adapter.name)
-        yield Status(status="completed", detail=f"stopped at step {position.step:,}")
+        yield from _kept(run, saving, position, newest)
+
+
+def _kept(run: Run, saving: Saving, position: Position, newest: Path) -> Iterator[Event]:
+    """The result of a run that is stopped where it had paused."""
+    best, detail = saving.best(run.job.spec, position), f"stopped at step {position.step:,}"
+    copy_tuned(best.folder or newest, run.adapter)
+    yield Checkpoint(step=best.step, ref=run.adapter.name)
+    said = (best.problem, rows_cut(position.n_cut, run.job.spec))
+    yield from warnings(text for text in said if text)
+    detail = f"{detail}{best.in_words}"
+    yield Status(status="completed", detail=detail, from_step=position.step)
 
 
 def _say_failed(run: Run, writer: EventWriter, text: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from ftlab.adapter_files import WEIGHTS, Adapter, read_adapter
+from ftlab.adapter_files import WEIGHTS, Adapter, is_of_base, read_adapter
 from ftlab.errors import FtlabError, UnreadableData
 from ftlab.spec import JobSpec, filled
 from ftlab.train.targets import Targets, names_in_files, targets, transposed
@@ -68,7 +68,8 @@ def old_adapter(model: Any, spec: JobSpec) -> Any:
         model = _adapted(model, config)
     except (ValueError, TypeError, RuntimeError) as exc:
         raise _misfit(adapter, str(exc)) from exc
-    wanted = {n: tuple(t.shape) for n, t in get_peft_model_state_dict(model).items()}
+    own = get_peft_model_state_dict(model, save_embedding_layers=False)
+    wanted = {name: tuple(values.shape) for name, values in own.items()}
     if difference := _difference(wanted, adapter):
         raise _misfit(adapter, difference)
     set_peft_model_state_dict(model, _values(adapter))
@@ -126,7 +127,8 @@ def _misfit(adapter: Adapter, what: str) -> UnreadableData:
 def _values(adapter: Adapter) -> dict[str, torch.Tensor]:
     from safetensors.torch import load_file
 
-    values = load_file(adapter.folder / WEIGHTS)
+    found = load_file(adapter.folder / WEIGHTS)
+    values = {name: value for name, value in found.items() if not is_of_base(name)}
     bad = [name for name, value in values.items() if not value.isfinite().all()]
     if bad:
         raise UnreadableData(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from ftlab.downloads import Progress, Stopped
 from ftlab.events import Event, Log, Status
 from ftlab.job import Job
 from ftlab.models import fetch
+from ftlab.run import Run
 from ftlab.spec import filled
 
 PACE = 1.0  # seconds between two events at first
@@ -18,19 +20,21 @@ SNAPSHOTS = "snapshots"  # the folder of the hub's cache that has a folder for e
 Tell = Callable[[Event], None]
 
 
-def with_base(job: Job, tell: Tell, asked: Callable[[], object]) -> Job | None:
-    """The job at the very commit of its model that is on this machine now, after telling how its
+def with_base(run: Run, tell: Tell, asked: Callable[[], object]) -> Job | None:
+    """The job at the very commit of its model that its first process found, after telling how the
     download went; None when the run was asked to end meanwhile.
+
+    The commit is kept with the run: a branch of the hub moves on, and a run that goes on does not.
 
     Raises UnreadableData when the model can't be had.
     """
-    spec = job.spec
+    job, spec = run.job, run.job.spec
     model = filled(spec.model, "model")
     paced = _Paced(tell)
     try:
         folder = fetch(
             model,
-            spec.hf_model_revision,
+            run.commit or spec.hf_model_revision,
             told=paced.told,
             stopped=lambda: asked() is not None,
         )
@@ -40,8 +44,17 @@ def with_base(job: Job, tell: Tell, asked: Callable[[], object]) -> Job | None:
         tell(Status(status="queued", detail="the model is here; starting"))
     if folder.parent.name != SNAPSHOTS:
         return job
+    if run.commit is None:
+        _write(run.commit_file, folder.name)
     tell(Log(text=f"{model} is used as it was at commit {folder.name}."))
     return job.model_copy(update={"spec": spec.changed(hf_model_revision=folder.name)})
+
+
+def _write(file: Path, text: str) -> None:
+    """Whole or not at all."""
+    staged = file.with_name(f"{file.name}.new")
+    staged.write_text(text, encoding="utf-8")
+    staged.replace(file)
 
 
 class _Paced:

@@ -65,7 +65,8 @@ def save_tuned(model: Any, folder: Path, base: Path) -> None:
 
 def write_tuned(model: Any, folder: Path, base: Path) -> None:
     """Write what `save_tuned` saves into a folder that is there."""
-    model.save_pretrained(folder, safe_serialization=True)
+    alone = {"save_embedding_layers": False} if hasattr(model, "peft_config") else {}
+    model.save_pretrained(folder, safe_serialization=True, **alone)
     for name in TOKENIZER_FILES:
         if (base / name).is_file():
             shutil.copyfile(base / name, folder / name)

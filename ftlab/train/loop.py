@@ -43,7 +43,9 @@ def train(
     yield Status(status="running", n_steps=run.n_steps, from_step=run.position.step)
     if attempt > 1 and run.resumed is None:
         yield Log(
-            level="warning", text="There is no whole checkpoint; training begins at step 0 again."
+            level="warning",
+            text="There is no whole checkpoint; a run goes on from whole ones alone, so training "
+            "begins at step 0 again. Let it run, or cancel it.",
         )
     yield from run.began()
     yield from run.steps()

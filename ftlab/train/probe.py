@@ -106,13 +106,10 @@ def _steps(
 
 def _own_steps(ready: Prepared, request: dict[str, Any]) -> Iterator[Any]:
     """The first steps of the run; returns how many there were and what one takes."""
-    from ftlab.schedule import total_steps
-    from ftlab.train.reading import all_steps, sequences_per_step
+    from ftlab.train.reading import all_steps, steps_of
 
     trainer, training, spec = ready.trainer, ready.training, ready.trainer.spec
-    n_steps = total_steps(
-        training.n_sequences, sequences_per_step(spec), spec.n_epochs, spec.max_steps
-    )
+    n_steps = steps_of(spec, training)
     steps, seconds, n_tokens = all_steps(spec, training, n_steps), list[float](), 0
     reference_seconds, cpu_seconds = 0.0, 0.0
     while not _is_enough(seconds, request):
@@ -172,11 +169,10 @@ def _largest(ready: Prepared, request: dict[str, Any]) -> list[Row]:
     rows, trainer = ready.training, ready.trainer
     if len(rows) > LOOKED_AT:
         return _drawn_out(rows, request["largest"], trainer.options.micro_batch_size)
-    from ftlab.schedule import total_steps
-    from ftlab.train.reading import all_steps, sequences_per_step
+    from ftlab.train.reading import all_steps, steps_of
 
     spec = trainer.spec
-    n_steps = total_steps(rows.n_sequences, sequences_per_step(spec), spec.n_epochs, spec.max_steps)
+    n_steps = steps_of(spec, rows)
     steps = all_steps(spec, rows, min(n_steps, STEPS_LOOKED_AT))
     return _largest_of(trainer, (piece for step in steps for piece in trainer.pieces(step)))
 

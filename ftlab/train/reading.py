@@ -14,6 +14,7 @@ from ftlab.data.tokens import Tokenizer
 from ftlab.errors import FtlabError
 from ftlab.files import existing, sha256_of
 from ftlab.job import Job
+from ftlab.schedule import total_steps
 from ftlab.spec import JobSpec, filled
 from ftlab.train.batches import Examples, Row, some_rows, steps_of_epoch
 from ftlab.train.methods import method_of
@@ -85,7 +86,10 @@ def fitting(spec: JobSpec, training: Examples) -> tuple[Examples, str]:
         )
     kept = training.without_too_long()
     if not len(kept):
-        raise FtlabError(f"{found}, so that none is left. Raise max_seq_length.")
+        raise FtlabError(
+            f"{found}, so that none is left; a run needs a row that fits. Raise max_seq_length, "
+            "shorten the rows, or set over_length to truncate."
+        )
     return kept, f"{found} and are left out, the first on line {lines[0]}."
 
 
@@ -100,6 +104,12 @@ def all_steps(
         first = max(start - epoch * per_epoch, 0)
         left = n_steps - epoch * per_epoch - first
         yield from islice(steps_of_epoch(training, per_step, seed, epoch, first), max(left, 0))
+
+
+def steps_of(spec: JobSpec, training: Examples) -> int:
+    """Optimizer steps of a run."""
+    per_step = sequences_per_step(spec)
+    return total_steps(training.n_sequences, per_step, spec.n_epochs, spec.max_steps)
 
 
 def sequences_per_step(spec: JobSpec) -> int:

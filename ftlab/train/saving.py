@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ftlab.events import Checkpoint, Event, Log
 from ftlab.run import CHECKPOINT
@@ -20,6 +20,22 @@ TRAINING_PER_SAVING = 100
 LEAST_SECONDS = 5.0  # however fast saving is
 FIRST_SECONDS = 30.0  # how long saving takes is not known yet
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def warnings(texts: Iterable[str]) -> Iterator[Log]:
+    """The texts as warnings in a run's log."""
+    yield from (Log(level="warning", text=text) for text in texts)
+
+
+def rows_cut(n_cut: int, spec: JobSpec, *, at_least: bool = True) -> str:
+    """What is to be said of rows that lost their end; empty where none has."""
+    if not n_cut:
+        return ""
+    least = "At least " if at_least else ""
+    return (
+        f"{least}{n_cut:,} rows were cut at {spec.max_seq_length:,} tokens; rows must fit in "
+        "max_seq_length to be trained on whole. Raise it, shorten them, or set over_length to drop."
+    )
 
 
 class Pace:
@@ -37,11 +53,24 @@ class Pace:
         self._since = time.monotonic()
 
 
+class Best(NamedTuple):
+    """What a run that is over keeps."""
+
+    folder: Path | None
+    """None: its present state."""
+    step: int
+    in_words: str = ""
+    """What is to be added to how the run ended."""
+    problem: str = ""
+    """Why it is not what early stopping found best."""
+
+
 class Saving:
     """The states of one run: those that were asked for, the best, and the newest."""
 
-    def __init__(self, folder: Path, pace: Pace | None = None) -> None:
-        self.folder, self._pace = folder, pace or Pace()
+    def __init__(self, folder: Path, pace: Pace | None = None, told: Collection[str] = ()) -> None:
+        """`told` are the checkpoints that the run's log names already."""
+        self.folder, self._pace, self._refs_told = folder, pace or Pace(), told
         self._on_disk: int | None = None
 
     def newest(self) -> Newest:
@@ -75,17 +104,29 @@ class Saving:
         self._on_disk = position.step
         keep_only(self.folder, {*kept, position.step})
         self._pace.took(time.monotonic() - began)
-        if position.step in kept:
-            yield Checkpoint(
-                step=position.step, ref=f"{self.folder.name}/{self.path(position.step).name}"
-            )
+        yield from self.told(position.step, kept)
 
-    def best(self, spec: JobSpec, position: Position) -> Path | None:
-        """The state that early stopping keeps, where it is whole and not the present one."""
-        step = position.verdicts.best_step
-        if not spec.early_stopping_enabled or step in (None, position.step):
-            return None
-        return None if damage(self.path(step)) else self.path(step)
+    def told(self, step: int, kept: set[int]) -> Iterator[Event]:
+        """That the state after a step is there, where it is kept and nobody was told: a process
+        may have been killed between the two."""
+        ref = f"{self.folder.name}/{self.path(step).name}"
+        if step in kept and ref not in self._refs_told:
+            yield Checkpoint(step=step, ref=ref)
+
+    def best(self, spec: JobSpec, position: Position) -> Best:
+        """The state that early stopping keeps, or the present one where that is not whole."""
+        step, loss = position.verdicts.best_step, position.verdicts.best_loss
+        if not spec.early_stopping_enabled or step is None or step == position.step:
+            return Best(None, position.step)
+        of = f"step {step:,}, where the validation loss was lowest ({loss:.4g})"
+        if not (problem := damage(self.path(step))):
+            return Best(self.path(step), step, f"; the result is that of {of}")
+        text = (
+            f"The checkpoint of {of}, is not whole ({problem}); only a whole one can be the "
+            f"result, which is that of step {position.step:,} now. Train again, with room on the "
+            "disk, to have the best."
+        )
+        return Best(None, position.step, problem=text)
 
     def put_off(self, problem: OSError) -> Log:
         """What is to be said where there is no room for a state. Raises it when it is something

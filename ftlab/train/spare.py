@@ -1,7 +1,7 @@
 """`python -m ftlab.train.spare SOCKET [MODEL]`: a trainer that imports everything and waits.
 
-One message comes over the socket: the run, the folder to work in, the environment, and with it the
-handles of the run's lock and its log. When the socket closes before, nobody needs it any more.
+One message comes over the socket: the run and the folder to work in, and with it the handles of
+the run's lock and its log. When the socket closes before its end, nobody needs it any more.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ def main() -> int:
         if not handles:
             return 0
         while not data.endswith(b"\n"):
-            data += line.recv(LONGEST)
+            if not (more := line.recv(LONGEST)):
+                return 0
+            data += more
     message, (_, log) = json.loads(data), handles
-    os.environ.clear()
-    os.environ.update(message["environment"])
     os.chdir(message["folder"])
     for output in (1, 2):
         os.dup2(log, output)

@@ -12,6 +12,7 @@ import numpy
 import torch
 from safetensors.torch import load_file, save_file
 
+from ftlab.adapter_files import WEIGHTS
 from ftlab.base import load_base
 from ftlab.train.checkpoints import (
     GENERATORS,
@@ -24,8 +25,6 @@ from ftlab.train.checkpoints import (
 )
 from ftlab.train.position import Position
 from ftlab.train.references import Reference
-
-ADAPTER = "adapter_model.safetensors"  # peft's name
 
 
 def save_state(
@@ -78,10 +77,10 @@ def _as_tensors(references: Mapping[str, Mapping[int, Reference]]) -> dict[str, 
 
 
 def _load_weights(model: Any, folder: Path) -> None:
-    if (folder / ADAPTER).exists():
+    if (folder / WEIGHTS).exists():
         from peft import set_peft_model_state_dict
 
-        set_peft_model_state_dict(model, load_file(folder / ADAPTER))
+        set_peft_model_state_dict(model, load_file(folder / WEIGHTS))
         return
     dtype = next(model.parameters()).dtype
     model.load_state_dict(load_base(folder, dtype, "cpu").state_dict())

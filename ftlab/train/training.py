@@ -12,15 +12,14 @@ import torch
 from ftlab.course import course, rate_at
 from ftlab.errors import FtlabError
 from ftlab.events import Checkpoint, Event, Log, Metrics, RowLosses, Sample, Status
-from ftlab.schedule import total_steps
 from ftlab.spec import filled
 from ftlab.train.batches import Examples
 from ftlab.train.checkpoints import copy_tuned, keep_only, save_tuned
 from ftlab.train.model import trainable
 from ftlab.train.position import is_enough, judged
-from ftlab.train.reading import all_steps, sequences_per_step
+from ftlab.train.reading import all_steps, steps_of
 from ftlab.train.references import Referred
-from ftlab.train.saving import Saving
+from ftlab.train.saving import Saving, rows_cut, warnings
 from ftlab.train.states import load_references, load_state
 from ftlab.train.trainer import Told, Trainer, rounded
 
@@ -41,10 +40,7 @@ class Training:
         self.position, self.resumed, self.problems = saving.newest()
         self.training: Any = self._with_references("training", ready.training)
         self.validation: Any = self._with_references("validation", ready.validation)
-        spec, per_step = self.spec, sequences_per_step(self.spec)
-        self.n_steps = total_steps(
-            self.training.n_sequences, per_step, spec.n_epochs, spec.max_steps
-        )
+        spec, self.n_steps = self.spec, steps_of(self.spec, ready.training)
         planned = course(spec, self.n_steps)
         self.evaluations = {*planned.evaluations} if self.validation else set[int]()
         self.checkpoints = {*planned.checkpoints}
@@ -56,8 +52,7 @@ class Training:
 
     def began(self) -> Iterator[Event | RowLosses]:
         """All that comes before the first step of this process."""
-        for text in (*self.problems, *self.ready.warnings):
-            yield Log(level="warning", text=text)
+        yield from warnings((*self.problems, *self.ready.warnings))
         yield _described(self.trainer)
         if self.resumed is None:
             yield from self._evaluated()
@@ -68,6 +63,7 @@ class Training:
             load_state(self.resumed, self.trainer)
             self.trainer.piece_tokens = self.position.piece_tokens or self.trainer.piece_tokens
             yield Log(text=f"Going on from the checkpoint of step {self.position.step:,}.")
+            yield from self.saving.told(self.position.step, self._wanted)
             yield from self._evaluated()
 
     def steps(self) -> Iterator[Event | RowLosses]:
@@ -222,24 +218,17 @@ class Training:
 
     def _kept(self, adapter: Path, detail: str) -> Iterator[Event]:
         """Save what was tuned: as it is now, or as it was where early stopping found it best."""
-        verdicts, best = self.position.verdicts, self.saving.best(self.spec, self.position)
-        step, loss = self.position.step, verdicts.best_loss
-        if best is None:
+        best = self.saving.best(self.spec, self.position)
+        if best.folder is None:
             save_tuned(self.trainer.model, adapter, self.ready.base)
         else:
-            copy_tuned(best, adapter)
-            step = verdicts.best_step or 0
-            of = f"step {step:,}, where the validation loss was lowest ({loss:.4g})"
-            detail = f"{detail or 'done'}; the result is that of {of}"
-        yield Checkpoint(step=step, ref=adapter.name)
+            copy_tuned(best.folder, adapter)
+        yield Checkpoint(step=best.step, ref=adapter.name)
         keep_only(self.saving.folder, self._wanted)
-        if n_cut := self._n_cut:
-            least = "At least " if self.resumed else ""  # rows of steps before it were not read
-            yield Log(
-                level="warning",
-                text=f"{least}{n_cut:,} of {len(self.training):,} rows were cut at "
-                f"{self.spec.max_seq_length:,} tokens.",
-            )
+        # Of a run that was resumed, the rows of the steps before were not read again.
+        said = (best.problem, rows_cut(self._n_cut, self.spec, at_least=self.resumed is not None))
+        yield from warnings(text for text in said if text)
+        detail = f"{detail or 'done'}{best.in_words}" if best.in_words else detail
         yield Status(status="completed", detail=detail)
 
     def _rows_looked_at(self) -> Iterator[Log]:

@@ -6,6 +6,9 @@ import errno
 
 import pytest
 
+from ftlab.spec import JobSpec
+from ftlab.train.checkpoints import written_whole
+from ftlab.train.position import Position, Verdicts
 from ftlab.train.saving import FIRST_SECONDS, LEAST_SECONDS, Pace, Saving
 
 
@@ -46,3 +49,19 @@ def test_a_full_disk_puts_a_state_off_and_nothing_else_does(tmp_path):
     assert "Make room" in log.text
     with pytest.raises(PermissionError):
         saving.put_off(PermissionError(errno.EACCES, "no"))
+
+
+def test_a_best_state_that_is_not_whole_is_told_of(tmp_path):
+    saving, spec = Saving(tmp_path), JobSpec(early_stopping_enabled=True)
+    verdicts = Verdicts(n_seen=5, n_worse=3, best_step=2, best_loss=0.5)
+    position = Position(step=5, verdicts=verdicts)
+    with written_whole(saving.path(2)) as staged:
+        (staged / "weights").write_text("as it was")
+    assert saving.best(spec, position)[:2] == (saving.path(2), 2)
+    assert saving.best(JobSpec(), position) == (None, 5, "", "")
+    (saving.path(2) / "weights").write_text("otherwise")
+    best = saving.best(spec, position)
+    assert best[:3] == (None, 5, "")
+    assert best.problem.startswith("The checkpoint of step 2, where the validation loss was lowest")
+    assert "its weights is not as it was written" in best.problem
+    assert "that of step 5 now" in best.problem

@@ -22,6 +22,7 @@ import traceback
 from hashlib import sha256
 from pathlib import Path
 
+from ftlab.asking import ask
 from ftlab.job import Job
 from ftlab.processes import environment
 from ftlab.runs import Run
@@ -49,7 +50,7 @@ class Warm:
 
         every: save a state after so many steps; pause: ask for it in that step of the process;
         kill: {"after": seconds}, or {"at": one of POINTS, "n": which time}; room: bytes that a file
-        may have; clock: seconds that it jumps by with every look; damage: see `damage_one`.
+        may have; clock: seconds that it jumps by with every look; ask: what is asked of it at once.
         """
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
@@ -127,7 +128,7 @@ class _Every:
 
 def _points() -> dict[str, tuple[object, str]]:
     from ftlab.eventlog import EventWriter
-    from ftlab.train import checkpoints, states
+    from ftlab.train import checkpoints, saving, states
     from ftlab.train.trainer import Trainer
 
     return {
@@ -140,6 +141,7 @@ def _points() -> dict[str, tuple[object, str]]:
         "optimizer": (states, "_save_optimizer"),
         "rename": (Path, "rename"),
         "removal": (checkpoints, "_remove"),
+        "saved": (saving, "keep_only"),
         "loading": (states, "_load_optimizer"),
         "reference": (Trainer, "refer"),
     }
@@ -171,6 +173,8 @@ def _prepare(run: Run, plan: dict) -> None:
         threading.Timer(kill["after"], _die).start()
     elif kill:
         _watch(kill["at"], kill["n"])
+    if "ask" in plan:
+        ask(run.request_file, plan["ask"])
     if "pause" in plan:
         _watch("step", plan["pause"], run.pause)
     if "signal" in plan:

@@ -1,0 +1,144 @@
+"""The folder of a run: what lies in it, and under which names."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from functools import cached_property
+from pathlib import Path
+
+from ftlab.errors import RunError
+from ftlab.files import bytes_in, existing
+from ftlab.job import Job
+
+ORIGIN = "origin"
+CHECKPOINT = "step-{:08}"
+"""The folder of the state after so many steps."""
+
+
+class RunFolder:
+    """A folder with a job. Only this class knows the names in it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def id(self) -> str:
+        return self.path.name
+
+    @property
+    def _job_file(self) -> Path:
+        return self.path / "job.json"
+
+    @property
+    def event_file(self) -> Path:
+        """What its process has reported."""
+        return self.path / "events.jsonl"
+
+    @property
+    def row_file(self) -> Path:
+        """The losses of its rows."""
+        return self.path / "rows.jsonl"
+
+    @property
+    def request_file(self) -> Path:
+        """What people ask of it."""
+        return self.path / "requests.jsonl"
+
+    @property
+    def commit_file(self) -> Path:
+        """The commit of its model on the hub that its first process found."""
+        return self.path / "commit.txt"
+
+    @property
+    def commit(self) -> str | None:
+        """What that file says; None before."""
+        file = existing(self.commit_file)
+        return None if file is None else file.read_text(encoding="utf-8")
+
+    @property
+    def origin(self) -> Path:
+        """Its own copy of the adapter that it goes on from, where there is one."""
+        return self.path / ORIGIN
+
+    @property
+    def lock_file(self) -> Path:
+        """Held by its process, and what is known of that one."""
+        return self.path / "lock"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of the states of its training."""
+        return self.path / "checkpoints"
+
+    def checkpoint(self, step: int) -> Path:
+        """The folder of the state after so many steps."""
+        return self.checkpoints / CHECKPOINT.format(step)
+
+    @property
+    def about_file(self) -> Path:
+        """What a person says about it."""
+        return self.path / "about.json"
+
+    @property
+    def log_file(self) -> Path:
+        """What the run's process printed."""
+        return self.path / "log.txt"
+
+    @property
+    def adapter(self) -> Path:
+        """What was tuned: the adapter in peft's format, or the whole model where all weights
+        train. It exists once the run has saved it."""
+        with contextlib.suppress(RunError):  # a damaged job is told of where it is read
+            if self.job.spec.lora is False:
+                return self.path / "model"
+        return self.path / "adapter"
+
+    @property
+    def tuned_in_words(self) -> str:
+        """What was tuned and where it lies, for a person."""
+        what = "The tuned model" if self.adapter.name == "model" else "The adapter"
+        return f"{what} is in {self.adapter}"
+
+    @cached_property
+    def job(self) -> Job:
+        """The job. Raises RunError when its file is damaged or of a newer ftlab."""
+        try:
+            return Job.model_validate_json(self._job_file.read_bytes())
+        except (OSError, ValueError) as exc:
+            raise RunError(
+                f"{self._job_file} can't be read ({_first_line(exc)}); it holds a job as "
+                "this ftlab or an older one writes it. Read it with the ftlab that wrote it, or "
+                "move the run's folder away."
+            ) from exc
+
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether a state of its training lies in its folder."""
+        return bool(self.steps_on_disk)
+
+    @property
+    def steps_on_disk(self) -> list[int]:
+        """The steps whose states lie in its folder, rising."""
+        return checkpoint_steps(self.checkpoints)
+
+    @property
+    def resumes_from(self) -> str:
+        """From where it would go on, as the end of a sentence."""
+        steps = self.steps_on_disk
+        return f"from step {steps[-1]:,}" if steps else "from its beginning"
+
+    @property
+    def bytes_on_disk(self) -> int:
+        """What its folder takes."""
+        return bytes_in(self.path)
+
+
+def checkpoint_steps(folder: Path) -> list[int]:
+    """The steps whose states lie in a folder, rising; whether they are whole is not looked at."""
+    found = (re.fullmatch(r"step-(\d+)", path.name) for path in folder.glob("step-*"))
+    return sorted(int(name[1]) for name in found if name)
+
+
+def _first_line(exc: Exception) -> str:
+    return next(iter(str(exc).splitlines()), type(exc).__name__)
