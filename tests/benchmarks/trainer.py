@@ -109,7 +109,7 @@ CASES = {
 GROUPS = {
     **{name: [name] for name in ("sft", "packed", "bf16", "dpo", "start")},
     "wide": ["wide", "wide bf16"],
-    "all": ["sft", "bf16", "dpo", "wide", "wide bf16", "start"],  # ftlab does not pack yet
+    "all": ["sft", "packed", "bf16", "dpo", "wide", "wide bf16", "start"],
 }
 
 
