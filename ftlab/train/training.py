@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -153,7 +154,7 @@ class Training:
         if not due or self.position.evaluated == step:
             return
         yield from self._told()
-        ends = lambda: self._is_asked_beside(request)  # noqa: E731
+        ends = partial(self._is_asked_beside, request)
         for found in self.trainer.evaluate(step, self.validation, ends):
             if isinstance(found, Metrics):
                 self._judge(found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import ipywidgets as widgets
@@ -127,8 +128,8 @@ class RunDetails(widgets.VBox):
         run = self.state.run
         if run is not None:
             text = f"{tidying(run, keep).in_words().capitalize()}. Removed ones do not come back."
-            tidy = lambda: run.tidy(keep)  # noqa: E731
-            self._ask(text, "Remove", lambda: self._start(f"Tidying {run.id}", tidy))
+            tidy = partial(run.tidy, keep)
+            self._ask(text, "Remove", partial(self._start, f"Tidying {run.id}", tidy))
 
     def _ask(self, text: str, verb: str, agreed: Callable[[], Any]) -> None:
         self._agreed = agreed
