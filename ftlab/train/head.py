@@ -61,16 +61,15 @@ class _Frozen(torch.autograd.Function):
         gradient = torch.empty_like(hidden) if wanted else None
         found = torch.empty(len(tokens), device=hidden.device)
         some = max(LOGITS // weight.shape[0], 1)
+        room = weight.new_empty(min(some, len(tokens)), weight.shape[0])
         for start in range(0, len(tokens), some):
             part = slice(start, start + some)
-            logits = torch.nn.functional.linear(hidden[part], weight, bias).float()
-            total = logits.logsumexp(-1, keepdim=True)
-            chosen = logits.gather(1, tokens[part, None])
-            found[part] = (total - chosen)[:, 0]
+            logits = torch.mm(hidden[part], weight.T, out=room[: len(tokens[part])])
+            if bias is not None:
+                logits += bias
+            found[part], shares, total = _cross_entropy(logits.float(), tokens[part, None])
             if gradient is not None:
-                shares = logits.sub_(total).exp_()
-                shares.scatter_add_(1, tokens[part, None], -torch.ones_like(chosen))
-                gradient[part] = shares.to(weight.dtype) @ weight
+                gradient[part] = _times(shares, total, weight)
         ctx.save_for_backward(gradient)
         return found
 
@@ -78,3 +77,25 @@ class _Frozen(torch.autograd.Function):
     def backward(ctx: Any, *incoming: torch.Tensor) -> tuple[Any, ...]:
         (gradient,) = ctx.saved_tensors
         return (incoming[0][:, None] * gradient).to(gradient.dtype), None, None, None
+
+
+def _cross_entropy(
+    logits: torch.Tensor, tokens: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """(places,) losses, and two tensors of which the first divided by the second is the gradient;
+    the first is made of the logits themselves: each pass over them takes as long as a tenth of
+    the product that they are."""
+    highest = logits.amax(-1, keepdim=True)
+    chosen = logits.gather(1, tokens) - highest
+    shares = logits.sub_(highest).exp_()
+    total = shares.sum(-1, keepdim=True)
+    losses = (total.log() - chosen)[:, 0]
+    return losses, shares.scatter_add_(1, tokens, -total), total
+
+
+def _times(shares: torch.Tensor, total: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """shares / total @ weight. In float32 the product is divided, which is smaller; in float16 it
+    might be too large for the format."""
+    if weight.dtype == torch.float32:
+        return (shares @ weight).div_(total)
+    return shares.div_(total).to(weight.dtype) @ weight
