@@ -289,14 +289,15 @@ def logit_bytes(decoder: Decoder, setup: Setup, piece: Piece) -> float:
     """Bytes of the head where it needs most: of the logits that are there at once, and of the
     hidden values of all trained places with their gradients.
 
-    A head that does not train makes logits, their exponentials for the sum, and the gradient in
-    the format of its weight. One that trains has log-probabilities and two gradients on the way
-    back.
+    A head that does not train makes logits, which become the gradient; in another format than
+    float32 these are three tensors. One that trains has log-probabilities and two gradients on the
+    way back, and the gradient of its weight before that is added to the others.
     """
     size, trained = setup.value_bytes, setup.trained_share * piece.tokens
-    each = 3 * FLOAT if setup.is_full else 2 * FLOAT + (size if size < FLOAT else 0)
+    each = 3 * FLOAT if setup.is_full else FLOAT + (2 * size if size < FLOAT else 0)
+    own = FLOAT * decoder.vocabulary * decoder.hidden if setup.is_full else 0
     at_once = min(trained, max(LOGITS // decoder.vocabulary, 1)) * decoder.vocabulary
-    return each * at_once + 2 * size * trained * decoder.hidden
+    return each * at_once + own + 2 * size * trained * decoder.hidden
 
 
 def two_digits(value: float) -> str:

@@ -157,8 +157,8 @@ def test_logits_are_made_some_at_a_time_and_of_trained_places_alone():
     setup = Setup(0, ALL, 8)
     few, many = (logit_bytes(wide, setup, Piece(n, n * n)) for n in (50, 5000))
     hidden = 2 * FLOAT * SHAPE.hidden
-    assert few == 2 * FLOAT * wide.vocabulary * 50 + 50 * hidden
-    assert many == 2 * FLOAT * wide.vocabulary * 100 + 5000 * hidden
+    assert few == FLOAT * wide.vocabulary * 50 + 50 * hidden
+    assert many == FLOAT * wide.vocabulary * 100 + 5000 * hidden
     half = replace(setup, trained_share=0.5)
     assert logit_bytes(wide, half, Piece(50, 2500)) == few / 2
     assert logit_bytes(wide, Setup(0), Piece(50, 2500)) > few  # all weights: a head that trains
