@@ -15,7 +15,7 @@ from ftlab.data.report import DataReport
 from ftlab.data_sizes import data_sizes
 from ftlab.devices import Device, detect
 from ftlab.estimated import Estimate
-from ftlab.fits import memory_advice
+from ftlab.fits import in_gib, memory_advice
 from ftlab.html import short
 from ftlab.job import LocalOptions
 from ftlab.local_plan import LocalPlan, local_plan, trained_params
@@ -38,6 +38,7 @@ from ftlab.timing import (
 )
 
 LOCAL_AMOUNTS = ("validation_split", "max_train_rows", "max_steps")
+FEWER = "gradient_checkpointing"
 LOOK_EVERY = 5  # seconds between two looks at the devices
 # Ends of a range as shares of the estimate. CPU: the runs of tests/benchmarks/estimates.py lie
 # within; GPU: not measured.
@@ -85,7 +86,7 @@ def estimate(
     )
     plan = local_plan(spec, info, where, chosen, report, validation)
     if plan is not None:
-        found = _with_memory(replace(found, measured=find(plan.settings)), plan)
+        plan, found = _fitting(plan, found, chosen)
         found = _with_duration(found, plan, sizes.reference_tokens)
     found = _with_price(found, given, spec, info, sizes.once, report, validation)
     return _with_running_costs(found, info, chosen)
@@ -132,7 +133,21 @@ def _adapter_basis(spec: JobSpec, trained: int | None) -> str:
 # --- memory, time and price ------------------------------------------------------------------
 
 
-def _with_memory(found: Estimate, plan: LocalPlan) -> Estimate:
+def _fitting(plan: LocalPlan, given: Estimate, chosen: LocalOptions) -> tuple[LocalPlan, Estimate]:
+    """The plan with its memory; with gradient checkpointing where that is left open and the job
+    does not fit by anything cheaper."""
+    found = _with_memory(given, plan)
+    is_open = chosen.gradient_checkpointing is None and found.advice is not None
+    if not (is_open and FEWER in (found.advice.fix or ())):
+        return plan, found
+    plan = plan.changed(gradient_checkpointing=True)
+    less = _with_memory(given, plan)
+    why = f"Memory: with gradient checkpointing; without, {in_gib(found.memory)}"
+    return plan, replace(less, basis=(*less.basis, why))
+
+
+def _with_memory(given: Estimate, plan: LocalPlan) -> Estimate:
+    found = replace(given, measured=find(plan.settings))
     parts, measured = plan.parts, found.measured
     what = f"{parts.in_words()}, for up to {plan.largest.tokens:,.0f} tokens at once"
     ranged = partial(_range_of, spread=_guess(MEMORY_SPREAD[plan.setup.kind], found))
@@ -145,6 +160,7 @@ def _with_memory(found: Estimate, plan: LocalPlan) -> Estimate:
         found,
         memory=ranged(parts),
         parts=parts,
+        gradient_checkpointing=plan.setup.checkpointing,
         advice=memory_advice(plan, ranged),
         basis=(*found.basis, f"Memory: {what}"),
     )

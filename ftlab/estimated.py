@@ -48,6 +48,9 @@ class Estimate:
     """What the figures rest on; a line about one figure begins with its name."""
     parts: Parts | None = None
     """Bytes at the peak by the formula, part by part."""
+    gradient_checkpointing: bool | None = None
+    """Whether the trainer computes activations twice: what was chosen, or what makes the job fit
+    where nothing was; None when the memory is unknown."""
     advice: Issue | None = None
     """What to change when the memory is tight or does not suffice; its fix may name options."""
     measured: Measurement | None = None

@@ -33,8 +33,11 @@ class LocalOptions(BaseModel):
         None, ge=1
     )
     """Rows that go through the model at once; by default as many as 4,096 tokens hold."""
-    gradient_checkpointing: Annotated[bool, Knob(WHERE, advanced=True, providers=LOCAL)] = False
-    """Compute activations twice and keep fewer: less memory, a third more time."""
+    gradient_checkpointing: Annotated[bool | None, Knob(WHERE, advanced=True, providers=LOCAL)] = (
+        None
+    )
+    """Compute activations twice and keep fewer: less memory, a third more time. Left out, it is on
+    where the job would not fit otherwise."""
     usd_per_hour: Annotated[float | None, Knob(WHERE, advanced=True, providers=LOCAL)] = Field(
         None, ge=0, allow_inf_nan=False
     )

@@ -106,7 +106,7 @@ def local_plan(
         dropout=spec.lora_dropout > 0,
         value_bytes=value_bytes(options, kind, info),
         kind=kind,
-        checkpointing=options.gradient_checkpointing,
+        checkpointing=bool(options.gradient_checkpointing),
         trained_share=_trained_share(spec, report),
         optimizer=spec.optimizer,
         quantization=spec.quantization,

@@ -218,15 +218,12 @@ def saved(decoder: Decoder, setup: Setup, piece: Piece) -> float:
     """Bytes that one layer keeps of a piece for its backward pass, without checkpointing.
 
     What stands behind a shared beginning has a copy of its keys and values, and on a CPU a mask in
-    numbers. DoRA multiplies its matrices with a unit matrix, which stays too.
+    numbers.
     """
     kept = piece.tokens * saved_per_token(decoder, setup)
     kept += 2 * _attended(setup) * decoder.keys * piece.behind
     if setup.kind == "cpu":
         kept += _attended(setup) * piece.masked
-    if setup.dora:
-        adapted = (decoder.linears[name] for name in setup.modules & decoder.linears.keys())
-        kept += FLOAT * sum(inputs * (inputs + setup.rank) for inputs, _ in adapted)
     return kept
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -13,6 +14,7 @@ from ftlab.data.guess import SPREAD
 from ftlab.data.report import DataReport, scan
 from ftlab.data.stats import TokenStats
 from ftlab.devices import Device
+from ftlab.estimated import Estimate
 from ftlab.memory import GIB
 from ftlab.models import ModelInfo
 from tests.small import save_model
@@ -238,3 +240,25 @@ def test_with_packing_a_step_takes_packs():
     assert "100 rows in 55 packs ÷ 5 per step" in found.basis[0]
     plain = estimate({**SPEC, "batch_size": 5}, REPORT, MODEL, device=CPU)
     assert plain.n_steps == 60
+
+
+def test_gradient_checkpointing_is_on_where_the_job_fits_only_so():
+    wide = replace(MODEL, hidden_size=2048, intermediate_size=8192, n_layers=16)
+
+    def found(device: Device, **options: bool) -> Estimate:
+        alone = {"micro_batch_size": 1, **options}  # nothing cheaper is left
+        return estimate(SPEC, REPORT, wide, device=device, options=alone)
+
+    on, off = (found(CPU, gradient_checkpointing=switch) for switch in (True, False))
+    assert on.memory is not None
+    assert off.memory is not None
+    assert on.memory[1] < off.memory[0]
+    assert found(CPU) == off
+    small = replace(CPU, memory_bytes=round(on.memory[1]) + 1)
+    left_open = found(small)
+    assert (left_open.gradient_checkpointing, left_open.fits) == (True, "fits")
+    assert left_open.memory == on.memory
+    assert any(line.startswith("Memory: with gradient checkpointing") for line in left_open.basis)
+    kept = found(small, gradient_checkpointing=False)  # what was chosen stays
+    assert kept.gradient_checkpointing is False
+    assert kept.advice is not None

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import weakref
 from array import array
+from collections.abc import Collection
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -70,20 +73,31 @@ def kept_by_torch(setup: Setup, bundles: Bundles, n_layers: int) -> int:
     weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
     # The bfloat16 copies of weights are counted with the weights; no activation is as large.
     copies = {2 * parameter.numel() for parameter in model.parameters()} if setup.is_mixed else {}
-    # A tensor is held, so that no other takes its place in memory and is mistaken for it.
-    kept: dict[int, torch.Tensor] = {}
+    kept = weakref.WeakSet[_Kept]()  # what a graph kept that is gone by the end is not in it
 
-    def keep(tensor: torch.Tensor) -> torch.Tensor:
-        place, size = tensor.untyped_storage().data_ptr(), tensor.untyped_storage().nbytes()
-        is_copy = tensor.dtype == torch.bfloat16 and size in copies
-        if place not in weights and not is_copy:
-            kept[place] = tensor
-        return tensor
+    def keep(tensor: torch.Tensor) -> _Kept:
+        found = _Kept(tensor)
+        kept.add(found)
+        return found
 
     mixed = torch.autocast("cpu", torch.bfloat16, enabled=setup.is_mixed)
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), mixed:
-        scorer.losses(bundles)
-    return sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda found: found.tensor), mixed:
+        losses = scorer.losses(bundles)
+    storages = {one.place: one.size for one in kept if not one.is_copy(copies)}
+    del losses
+    return sum(size for place, size in storages.items() if place not in weights)
+
+
+class _Kept:
+    """A tensor as autograd keeps it."""
+
+    def __init__(self, tensor: Any) -> None:
+        self.tensor = tensor
+        self.place = tensor.untyped_storage().data_ptr()
+        self.size = tensor.untyped_storage().nbytes()
+
+    def is_copy(self, sizes: Collection[int]) -> bool:
+        return str(self.tensor.dtype) == "torch.bfloat16" and self.size in sizes
 
 
 def _adapted(model, setup: Setup):

@@ -49,6 +49,16 @@ class Provider(Protocol):
         """Raise MissingExtra when something it needs is not installed here."""
         ...
 
+    def settled(
+        self,
+        options: Any,
+        spec: JobSpec,
+        report: DataReport | None,
+        validation: DataReport | None,
+    ) -> tuple[BaseModel, dict[str, str]]:
+        """Its options for a resolved spec with what was left open decided, and option → why."""
+        ...
+
     def start(self, run: Run) -> None:
         """Set a run going and come back at once; the run must not depend on this process."""
         ...
@@ -117,11 +127,12 @@ def prepare(
     if refused := errors_for(found, where.engine):
         raise InvalidSpec(refused)
     resolved = resolve(given, report, model_of(given)[0], where.engine)
+    chosen, why = where.settled(_options(where, options), resolved.spec, report, validation)
     job = Job(
         spec=_absolute(resolved.spec),
         provider=provider,
-        options=_options(where, options),
-        reasons={**resolved.reasons, **of_origin},
+        options=chosen.model_dump(),
+        reasons={**resolved.reasons, **of_origin, **why},
         data_sha256=report.sha256 if report else "",
         validation_sha256=validation.sha256 if validation else "",
         data_format=report.format if report else None,
@@ -185,9 +196,9 @@ def _scan(spec: JobSpec, file: str | None, known: DataReport | None) -> DataRepo
     )
 
 
-def _options(where: Provider, given: Mapping[str, Any]) -> dict[str, Any]:
+def _options(where: Provider, given: Mapping[str, Any]) -> BaseModel:
     try:
-        return where.options(**given).model_dump()
+        return where.options(**given)
     except ValidationError as error:
         raise InvalidSpec(from_validation(error, where.options, (where.engine,), {})) from None
 

@@ -6,12 +6,15 @@ import importlib.util
 from dataclasses import replace
 from functools import lru_cache
 
+from ftlab.cost import FEWER, estimate
+from ftlab.data.report import DataReport
 from ftlab.devices import detect
 from ftlab.errors import MissingExtra
+from ftlab.fits import in_gib
 from ftlab.job import LocalOptions
 from ftlab.models import Limits, ModelInfo
 from ftlab.run import Run
-from ftlab.spec import Engine
+from ftlab.spec import Engine, JobSpec
 
 NEEDED = ("torch", "transformers", "peft")
 
@@ -23,6 +26,22 @@ class Local:
     def limits(self, info: ModelInfo) -> Limits:
         """What the model's own files bound, and this machine."""
         return replace(info.local_limits(), no_low_bits=_no_low_bits())
+
+    def settled(
+        self,
+        options: LocalOptions,
+        spec: JobSpec,
+        report: DataReport | None,
+        validation: DataReport | None,
+    ) -> tuple[LocalOptions, dict[str, str]]:
+        """Gradient checkpointing is on where the job would not fit without it."""
+        if options.gradient_checkpointing is not None:
+            return options, {}
+        found = estimate(spec, report, validation=validation, options=options)
+        if not found.gradient_checkpointing or found.memory is None:
+            return options.model_copy(update={FEWER: False}), {}
+        why = f"on, since the job fits only so; it takes {in_gib(found.memory)}"
+        return options.model_copy(update={FEWER: True}), {FEWER: why}
 
     def require(self) -> None:
         """Raise MissingExtra when a package that the trainer needs is not installed."""
