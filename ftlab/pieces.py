@@ -111,18 +111,33 @@ def largest_piece(rows: StepRows, steps: int = 1) -> Piece:
     """The piece with most tokens, of so many steps: the longest row alone, or rows that happen to
     be long together.
 
-    Of n draws the largest is as far above the mean as a normal distribution has it at
-    (n − 3/8) / (n + 1/4) (Blom, 1958).
+    Of n draws the largest is where (n − 3/8) / (n + 1/4) of the distribution lie below (Blom,
+    1958), which for sums of rows is a normal one.
     """
-    each, longest = rows.sequences, max(rows.lengths, default=0)
+    each, longest = rows.sequences, _longest_drawn(rows, steps)
     most, mean = _most_rows(rows), rows.tokens
     spread = sum((each * length - mean) ** 2 * n for length, n in rows.lengths.items())
     deviation = math.sqrt(most * spread / max(sum(rows.lengths.values()), 1))
-    n = steps * max(rows.per_step / most, 1)
-    above = NormalDist().inv_cdf((n - 3 / 8) / (n + 1 / 4))
+    above = NormalDist().inv_cdf(_blom(steps * max(rows.per_step / most, 1)))
     drawn = most * mean + above * deviation
     tokens = max(min(drawn, _of_longest(rows, most), PIECE_TOKENS), each * longest)
     return rows.piece(tokens, tokens * longest)
+
+
+def _blom(n: float) -> float:
+    return (n - 3 / 8) / (n + 1 / 4)
+
+
+def _longest_drawn(rows: StepRows, steps: int) -> int:
+    """Length of the longest sequence in so many steps; of the file, once they see all of it."""
+    n, left = steps * rows.per_step, 0.0
+    if n < rows.n_rows:
+        left = (1 - _blom(n * rows.sequences)) * sum(rows.lengths.values())
+    for length in sorted(rows.lengths, reverse=True):
+        left -= rows.lengths[length]
+        if left <= 0:
+            return length
+    return 0
 
 
 def _most_rows(rows: StepRows) -> int:

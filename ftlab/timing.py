@@ -64,8 +64,8 @@ class Speed:
         )
 
 
-# Fitted on 2 cores of an AMD EPYC without AMX (2026-11) in float32; other processors are up to
-# slower or twice as fast.
+# Fitted on 2 cores of an AMD EPYC without AMX (2026-11) in float32; other processors are
+# up to three times slower or twice as fast.
 PER_CORE = Speed(71e9, 9.1e9, 0.5e-3, 0.005, 8.0, (0.5, 3.0))
 # 30 % of what makers give for bf16 on data-centre GPUs, and a third of their memory's speed; not
 # measured. Consumer cards have a fifth of it.

@@ -90,6 +90,12 @@ def test_the_largest_piece_is_about_the_largest_that_a_run_meets(max_rows, each)
     assert 0.95 < off[10] < off[-10] < 1.1
 
 
+def test_a_run_that_sees_few_rows_hardly_meets_the_longest():
+    rare = StepRows({100: 999, 3000: 1}, 2)
+    assert largest_piece(rare, 5).squares == largest_piece(rare, 5).tokens * 100
+    assert largest_piece(rare, 500).tokens >= 3000
+
+
 def test_one_long_row_goes_alone():
     assert largest_piece(StepRows({5000: 1}, 8)) == Piece(5000, 5000**2)
 
