@@ -116,10 +116,11 @@ def _tokenizer(run: Run) -> Tokenizer:
 
 
 def model_of(run: Run) -> str:
-    """The base model that a run tunes; its folder, where the job asks for a revision of it."""
-    spec = run.job.spec
-    model = filled(spec.model, "model")
-    return str(fetch(model, spec.hf_model_revision)) if spec.hf_model_revision else model
+    """The base model that a run tunes; its folder, where the job asks for a revision of it or the
+    run has noted the commit that it found."""
+    model = filled(run.job.spec.model, "model")
+    revision = run.commit or run.job.spec.hf_model_revision
+    return str(fetch(model, revision)) if revision else model
 
 
 # --- the process -----------------------------------------------------------------------------

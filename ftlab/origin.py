@@ -78,6 +78,14 @@ def _issue(level: Any, where: str, message: str, fix: Any = None) -> Issue:
     return Issue(level, message, "goes_on", where, blocks=blocks, fix=fix)
 
 
+def going_on(run: Run, method: str) -> dict[str, Any]:
+    """Values of a job that starts from what a run has tuned: its adapter, or its whole model."""
+    spec = run.job.spec
+    if spec.lora is False:
+        return {"model": str(run.adapter), "lora": False, "training_method": method}
+    return {"model": spec.model, "from_checkpoint": str(run.path), "training_method": method}
+
+
 # --- where it is -----------------------------------------------------------------------------
 
 

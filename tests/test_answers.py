@@ -203,3 +203,13 @@ def test_the_base_that_answers_is_the_revision_that_was_tuned(tmp_path, monkeypa
     spec = {"model": "org/whole", "hf_model_revision": COMMIT}
     run = ftlab.Run.create(Job(spec=ftlab.JobSpec(**spec), provider="local"), tmp_path)
     assert model_of(run) == str(cache / "models--org--whole" / "snapshots" / COMMIT)
+
+
+def test_a_branch_that_moved_since_the_run_does_not_change_the_base(tmp_path, monkeypatch):
+    cache = own_cache(tmp_path / "cache", monkeypatch)
+    put(cache, "models--org--whole")
+    spec = ftlab.JobSpec(model="org/whole")
+    run = ftlab.Run.create(Job(spec=spec, provider="local"), tmp_path)
+    assert model_of(run) == "org/whole"
+    run.commit_file.write_text(COMMIT)
+    assert model_of(run) == str(cache / "models--org--whole" / "snapshots" / COMMIT)

@@ -14,6 +14,7 @@ from ftlab.issues import SHAPES
 from ftlab.run import Run, RunState
 from ftlab.ui.guard import guarded
 from ftlab.ui.hard_rows_box import HardRowsBox
+from ftlab.ui.next_box import NextBox
 from ftlab.ui.queue_box import QueueBox
 from ftlab.ui.runs_box import RunsBox
 from ftlab.ui.samples_box import SamplesBox
@@ -62,7 +63,7 @@ class RunPanel(widgets.VBox):
         super().__init__(
             [
                 *(self.runs, self.queue, self.empty, self.choice, self.head, self.buttons),
-                *(self.plot, SamplesBox(state), HardRowsBox(state), self.log_view),
+                *(NextBox(state), self.plot, SamplesBox(state), HardRowsBox(state), self.log_view),
             ]
         )
         self.add_class("ft-panel")
