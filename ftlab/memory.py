@@ -26,8 +26,8 @@ STATE_BYTES = {"adamw": 8, "adamw_8bit": 2, "sgd": 0}
 # fitted (2026-11, torch 2.13, Linux); GPU: the driver's context and the libraries' workspaces, 1.4
 # GB in Unsloth's account.
 PROCESS_BYTES = {"cpu": 0.45 * GIB, "cuda": 1.4e9}
-# On a CPU torch draws dropout's mask by way of another tensor, whose place between two that stay
-# glibc can't fill again. Bytes per value that is dropped, fitted (2026-11, glibc 2.36).
+# On a CPU torch draws the mask of peft's dropout by way of another tensor, whose place between two
+# that stay glibc can't fill again. Bytes per value that is dropped, fitted (2026-11, glibc 2.36).
 DROPOUT_HELD = 1.7
 
 
@@ -119,7 +119,7 @@ class Setup:
     @property
     def is_fused(self) -> bool:
         """Whether a layer and its adapter are one step, as they are in the plain case."""
-        return not (self.is_full or self.dora or self.dropout)
+        return not (self.is_full or self.dora)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +205,7 @@ def _with_rows(
 
 
 def _held(decoder: Decoder, setup: Setup, piece: Piece) -> float:
-    if not setup.dropout or setup.checkpointing or setup.kind != "cpu":
+    if not setup.dropout or setup.is_fused or setup.checkpointing or setup.kind != "cpu":
         return 0.0
     widths = (decoder.linears[name][0] for name in setup.modules & decoder.linears.keys())
     return DROPOUT_HELD * decoder.n_layers * piece.tokens * sum(widths)
@@ -246,8 +246,9 @@ def saved_per_token(decoder: Decoder, setup: Setup) -> float:
 def _inputs(decoder: Decoder, setup: Setup) -> float:
     """Inputs of linear layers, which only weights that train ask for.
 
-    In one step with its layer, an adapter reads them as they are. Alone it reads them in float32: a
-    copy for each where that is not the format, and with dropout what is left of them and the mask.
+    In one step with its layer, an adapter reads them as they are, and each keeps a byte per value
+    of what it drops. Alone it reads them in float32: a copy for each where that is not the format,
+    and with dropout what is left of them and the mask.
     """
     own = decoder.queries if setup.kind == "cpu" else 0  # a GPU's attention keeps o_proj's itself
     if setup.is_full:
@@ -255,14 +256,14 @@ def _inputs(decoder: Decoder, setup: Setup) -> float:
         readers = 5 if setup.is_mixed else 2
         return setup.value_bytes * (readers * decoder.hidden + own + decoder.feed_forward)
     widths = {name: decoder.linears[name][0] for name in setup.modules & decoder.linears.keys()}
-    if setup.dropout:
+    if setup.dropout and not setup.is_fused:
         return 2 * FLOAT * sum(widths.values())
     if not setup.is_fused and setup.value_bytes < FLOAT:
         return FLOAT * sum(widths.values())
     once = {SHARING.get(name, name): width for name, width in widths.items()}
     if "o_proj" in once:
         once["o_proj"] = own
-    return setup.value_bytes * sum(once.values())
+    return setup.value_bytes * sum(once.values()) + setup.dropout * sum(widths.values())
 
 
 def _adapters(decoder: Decoder, setup: Setup) -> float:

@@ -43,6 +43,7 @@ VARIANTS = {
     "bfloat16": {"value_bytes": 2},
     "dropout": {"dropout": True},
     "dropout in bfloat16": {"dropout": True, "value_bytes": 2},
+    "dora with dropout": {"dora": True, "dropout": True},
     "dora": {"dora": True},
     "dora in bfloat16": {"dora": True, "value_bytes": 2},
     "two layers": {"modules": frozenset({"q_proj", "v_proj"})},
@@ -194,8 +195,8 @@ def test_all_weights_take_sixteen_bytes_each_and_two_more_for_their_copies():
     assert mixed.certain == 18 * SHAPE.n_params
 
 
-def test_dropout_leaves_holes_on_a_cpu():
-    piece, dropping = Piece(100, 100**2), Setup(0, ALL, 8, dropout=True)
+def test_pefts_dropout_leaves_holes_on_a_cpu():
+    piece, dropping = Piece(100, 100**2), Setup(0, ALL, 8, dropout=True, dora=True)
     widths = 6 * SHAPE.hidden + SHAPE.feed_forward
     held = DROPOUT_HELD * SHAPE.n_layers * 100 * widths
     cpu, gpu = (memory(SHAPE, replace(dropping, kind=kind), piece) for kind in ("cpu", "cuda"))

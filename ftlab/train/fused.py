@@ -1,5 +1,6 @@
 """A linear layer and its LoRA in one step, in place of peft's own forward pass where that is the
-same: half the memory traffic, and no copy of the input in float32 beside a bfloat16 base."""
+same: half the memory traffic, and no copy of the input in float32 beside a bfloat16 base. Of
+dropout it keeps one byte per value in place of eight."""
 
 from __future__ import annotations
 
@@ -38,18 +39,20 @@ def _forward(layer: Any, usual: Any, x: torch.Tensor, *args: Any, **kwargs: Any)
         len(names) == 1
         and names[0] in layer.lora_A
         and not (args or kwargs or layer.disable_adapters or layer.merged)
-        and isinstance(layer.lora_dropout[names[0]], torch.nn.Identity)
+        and type(layer.lora_dropout[names[0]]) in (torch.nn.Identity, torch.nn.Dropout)
         and not torch.is_autocast_enabled(x.device.type)
     )
     if not is_short:
         return usual(x, *args, **kwargs)
     base, name = layer.get_base_layer(), names[0]
     a, b = layer.lora_A[name].weight, layer.lora_B[name].weight
-    return _Fused.apply(x, base.weight, base.bias, a, b, layer.scaling[name])
+    dropout = layer.lora_dropout[name]
+    dropped = dropout.p if dropout.training and isinstance(dropout, torch.nn.Dropout) else 0.0
+    return _Fused.apply(x, base.weight, base.bias, a, b, layer.scaling[name], dropped)
 
 
 class _Fused(torch.autograd.Function):
-    """x Wᵀ + bias + s (x Aᵀ) Bᵀ. A and B are computed with in the format of x."""
+    """x Wᵀ + bias + s (dropout(x) Aᵀ) Bᵀ. A and B are computed with in the format of x."""
 
     @staticmethod
     def forward(
@@ -60,23 +63,36 @@ class _Fused(torch.autograd.Function):
         a: torch.Tensor,
         b: torch.Tensor,
         scaling: float,
+        dropped: float,
     ) -> torch.Tensor:
-        rows = x.flatten(0, -2)
-        inner = rows @ a.to(x.dtype).T
+        rows, kept = x.flatten(0, -2), None
+        if dropped:  # what is left is as much larger; all of that is in the factor
+            kept = torch.empty_like(rows, dtype=torch.bool).bernoulli_(1 - dropped)
+            scaling /= 1 - dropped
+        inner = _masked(rows, kept) @ a.to(x.dtype).T
         out = linear(rows, weight, bias)
         out.addmm_(inner, b.to(x.dtype).T, alpha=scaling)
-        ctx.save_for_backward(x, weight, a, b, inner)
+        ctx.save_for_backward(x, weight, a, b, inner, kept)
         ctx.scaling = scaling
         return out.unflatten(0, x.shape[:-1])
 
     @staticmethod
     def backward(ctx: Any, *incoming: torch.Tensor) -> tuple[Any, ...]:
-        x, weight, a, b, inner = ctx.saved_tensors
+        x, weight, a, b, inner, kept = ctx.saved_tensors
         out = incoming[0].flatten(0, -2)
         through = (out @ b.to(out.dtype)).mul_(ctx.scaling)
         into = None
         if ctx.needs_input_grad[0]:
-            into = (out @ weight).addmm_(through, a.to(out.dtype)).view_as(x)
-        into_a = (through.T @ x.flatten(0, -2)).to(a.dtype)
+            into = out @ weight
+            if kept is None:
+                into.addmm_(through, a.to(out.dtype))
+            else:
+                into += (through @ a.to(out.dtype)).mul_(kept)
+            into = into.view_as(x)
+        into_a = (through.T @ _masked(x.flatten(0, -2), kept)).to(a.dtype)
         into_b = (out.T @ inner).mul_(ctx.scaling).to(b.dtype)
-        return into, None, None, into_a, into_b, None
+        return into, None, None, into_a, into_b, None, None
+
+
+def _masked(values: torch.Tensor, kept: torch.Tensor | None) -> torch.Tensor:
+    return values if kept is None else values * kept

@@ -69,7 +69,11 @@ def test_beside_a_bfloat16_base_it_is_as_near_to_float32_as_pefts():
 
 @pytest.mark.parametrize(
     ("changes", "fused"),
-    [({"lora_dropout": 0.5}, 14), ({"use_dora": True}, 0), ({"bias": "lora_only"}, 6)],
+    [
+        ({"use_dora": True}, 0),
+        ({"use_dora": True, "lora_dropout": 0.5}, 0),
+        ({"bias": "lora_only"}, 6),
+    ],
 )
 def test_what_is_more_than_a_and_b_stays_pefts(changes, fused):
     plain = model_of(**changes)
@@ -78,10 +82,33 @@ def test_what_is_more_than_a_and_b_stays_pefts(changes, fused):
     same(said(other), said(plain))
 
 
-def test_dropout_that_only_training_has_stays_pefts():
-    model = model_of(lora_dropout=0.5)
-    fuse(model)
-    assert not torch.equal(said(model)[0], said(model.eval())[0])
+@pytest.mark.parametrize("dropout", [0.05, 0.5])
+def test_the_same_values_are_dropped(dropout):
+    plain = model_of(lora_dropout=dropout)
+    short = copy.deepcopy(plain)
+    assert fuse(short) == 14
+    assert not torch.equal(said(short)[0], said(model_of())[0])
+    same(said(short), said(plain))
+    same(said(short.eval()), said(plain.eval()))
+
+
+def test_of_what_is_dropped_a_byte_per_value_stays():
+    def kept(**changes):
+        model, sizes = model_of(**changes), dict[int, int]()
+        fuse(model)
+
+        def keep(tensor):
+            held.append(tensor)
+            sizes[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        held = list[torch.Tensor]()
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            model(input_ids=torch.arange(20).reshape(2, 10))
+        return sum(sizes.values())
+
+    inputs = 2 * (6 * 32 + 48)  # of all adapted layers
+    assert kept(lora_dropout=0.5) - kept() == 20 * inputs
 
 
 def test_an_adapter_that_is_off_merged_or_not_alone_is_pefts_business():
