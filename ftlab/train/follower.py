@@ -71,7 +71,7 @@ def _follow(store: Any, rank: int, size: int) -> int:
     import torch
     from torch.distributed import destroy_process_group
 
-    from ftlab.train.parallel import joined
+    from ftlab.train.joining import joined
 
     room = joined(store, rank, size)
     trainer = _made(room)

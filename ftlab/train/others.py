@@ -86,7 +86,8 @@ class Others:
         """All of them together, once they are there."""
         from torch.distributed import TCPStore  # pyright: ignore[reportPrivateImportUsage]
 
-        from ftlab.train.parallel import PATIENCE, joined
+        from ftlab.train.joining import joined
+        from ftlab.train.parallel import PATIENCE
 
         use_loopback()
         host, port = self._listener.getsockname()
@@ -170,7 +171,7 @@ def _alone() -> Room:
 
 
 def _of_environment(device: str) -> Room:
-    from ftlab.train.parallel import joined
+    from ftlab.train.joining import joined
 
     return joined(*meeting(), device)
 

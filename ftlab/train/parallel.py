@@ -26,10 +26,8 @@ from ftlab.train.sent import Shared, packed, unpacked
 
 PATIENCE = timedelta(minutes=30)
 """For the others in the middle of a step; the shares of one are about as long as each other."""
-BETWEEN_STEPS = timedelta(days=30)  # the first one may save, answer prompts, or wait for a disk
 AT_ONCE = 2**25  # gradients that are summed in one go, 128 MiB
 
-BACKEND = "backend"
 
 Answer = TypeVar("Answer")
 Kind = TypeVar("Kind", bound=Row)
@@ -186,23 +184,6 @@ def no_answer(problem: Exception) -> str:
         f"Another process of the run did not answer ({str(problem)[:300]}); a step takes all of "
         "them. Look into the run's log.txt, and resume the run."
     )
-
-
-def joined(
-    store: Any,
-    rank: int,
-    size: int,
-    device: str | None = None,
-    why_gone: Callable[[Exception], str] = no_answer,
-) -> Room:
-    """The room of these processes, once all of them are there. The first one says by its device
-    how they sum."""
-    if device is not None:
-        store.set(BACKEND, "cpu:gloo,cuda:nccl" if device.startswith("cuda") else "gloo")
-    backend = store.get(BACKEND).decode()
-    dist.init_process_group(backend, timeout=PATIENCE, world_size=size, rank=rank, store=store)
-    orders = dist.new_group(timeout=BETWEEN_STEPS, backend="gloo")
-    return Room(rank, size, why_gone, orders)
 
 
 def dealt(rows: Sequence[Kind], n: int) -> list[list[Kind]]:

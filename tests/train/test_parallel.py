@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import queue
+import random
 import subprocess
 import sys
 from array import array
@@ -184,6 +185,20 @@ def test_a_run_that_is_killed_and_paused_ends_bit_by_bit_as_one_that_never_was(
     assert ends == [KILLED, 1, KILLED, 0, KILLED, 0], run.log_file.read_text()
     assert warm.carry_out(run) == 0, run.log_file.read_text()
     assert outcome(run) == outcome(finished(kind, **changes))
+
+
+def test_kills_of_either_at_random_times(warm, job, finished, tmp_path):
+    draw = random.Random(5)
+    for trial in range(3):
+        run, n_kills = new_run(job(**DROPOUT), tmp_path, f"{trial}"), 0
+        while n_kills < 5 and run.status != "completed":
+            after = draw.uniform(0.1, 0.8)
+            plan = {"lose_after": after} if n_kills % 2 else {"kill": {"after": after}}
+            assert warm.carry_out(run, every=1, **plan) in (0, 1, KILLED)
+            n_kills += 1
+        if run.status != "completed":
+            assert warm.carry_out(run) == 0, run.log_file.read_text()
+        assert outcome(run) == outcome(finished(**DROPOUT))
 
 
 def test_dropout_differs_between_processes(finished):

@@ -51,8 +51,8 @@ class Warm:
     def carry_out(self, run: Run, **plan) -> int:
         """Carry out a run in a process of its own and return its exit status.
 
-        lose: in that step another process of the run is killed; spoil: its share of that step
-        is; room_elsewhere: rows that the others have room for at once;
+        lose: in that step another process of the run is killed, lose_after: after seconds;
+        spoil: its share of that step is; room_elsewhere: rows that the others have room for;
         every: save a state after so many steps; pause, stop, cancel: ask for it in that step of the
         process;
         kill: {"after": seconds}, or {"at": one of POINTS, "n": which time}; room: bytes that a file
@@ -243,6 +243,8 @@ def _prepare(run: Run, plan: dict) -> None:
         _watch("step", plan["signal"], lambda: os.kill(os.getpid(), signal.SIGTERM))
     if "lose" in plan:
         _watch("step", plan["lose"], lambda: _Forked.all[0].kill())
+    if "lose_after" in plan:
+        threading.Timer(plan["lose_after"], lambda: _Forked.all and _Forked.all[0].kill()).start()
     if "spoil" in plan:
         _watch("share", plan["spoil"], _spoil)
     if "room_elsewhere" in plan:
