@@ -41,8 +41,8 @@ LOCAL_AMOUNTS = ("validation_split", "max_train_rows", "max_steps")
 FEWER = "gradient_checkpointing"
 LOOK_EVERY = 5  # seconds between two looks at the devices
 # Ends of a range as shares of the estimate. CPU: the runs of tests/benchmarks/estimates.py lie
-# within; GPU: not measured.
-MEMORY_SPREAD: dict[str, Range] = {"cpu": (0.85, 1.18), "cuda": (0.75, 1.35)}
+# within; GPUs: not measured.
+MEMORY_SPREAD: dict[str, Range] = {"cpu": (0.85, 1.18), "cuda": (0.75, 1.35), "mps": (0.75, 1.5)}
 MEASURED_MEMORY: Range = (0.95, 1.07)  # a run's memory falls to pieces with its steps
 MEASURED_TIME: Range = (0.88, 1.15)
 SAME_MODEL_TIME: Range = (0.7, 1.45)
@@ -150,6 +150,8 @@ def _with_memory(given: Estimate, plan: LocalPlan) -> Estimate:
     found = replace(given, measured=find(plan.settings))
     parts, measured = plan.parts, found.measured
     what = f"{parts.in_words()}, for up to {plan.largest.tokens:,.0f} tokens at once"
+    if plan.n_devices > 1:
+        what = f"on each of {plan.n_devices} GPUs {what}"
     ranged = partial(_range_of, spread=_guess(MEMORY_SPREAD[plan.setup.kind], found))
     if measured is not None:
         seen = max(measured.peak_bytes - parts.certain, 0.0) / (parts.total - parts.certain)
@@ -175,11 +177,14 @@ def _range_of(parts: Parts, spread: Range) -> Range:
 def _with_duration(found: Estimate, plan: LocalPlan, reference_tokens: int) -> Estimate:
     if found.train_tokens is None or not found.n_steps or found.device is None:
         return found
-    passed = _forward_work(plan, plan.rows, reference_tokens)
-    seconds, spread, why = _duration(found, plan, found.train_tokens, found.n_steps, passed)
+    n = plan.n_devices
+    passed = _forward_work(plan, plan.rows, reference_tokens / n)
+    seconds, spread, why = _duration(found, plan, found.train_tokens / n, found.n_steps, passed)
     if found.measured is not None and reference_tokens:
         rate = found.measured.reference_tokens_per_second
-        seconds += reference_tokens / rate if rate else _by_formula(found, plan, passed)
+        seconds += reference_tokens / n / rate if rate else _by_formula(found, plan, passed)
+    if n > 1:
+        why = f"{n} GPUs, each with its share of the rows; {why}"
     low, high = _guess(spread, found)
     return replace(
         found, duration=(seconds * low, seconds * high), basis=(*found.basis, f"Time: {why}")
@@ -187,7 +192,7 @@ def _with_duration(found: Estimate, plan: LocalPlan, reference_tokens: int) -> E
 
 
 def _duration(
-    found: Estimate, plan: LocalPlan, train_tokens: int, n_steps: int, reference: Work
+    found: Estimate, plan: LocalPlan, train_tokens: float, n_steps: int, reference: Work
 ) -> tuple[float, Range, str]:
     """Seconds, the ends of the range as shares of them, and what they rest on.
 
@@ -196,14 +201,15 @@ def _duration(
     speed = speed_of(plan.setup.kind, plan.device.n_cores)
     training = training_work(plan.decoder, plan.setup, plan.rows) * train_tokens
     training += Work(steps=n_steps)
-    evaluating = _forward_work(plan, plan.validation, found.eval_tokens or 0)
+    eval_tokens = (found.eval_tokens or 0) / plan.n_devices
+    evaluating = _forward_work(plan, plan.validation, eval_tokens)
     measured = found.measured
     if measured is not None:
         total = measured.start_seconds + measured.end_seconds
         total += train_tokens * measured.step_seconds / measured.step_tokens
         rate = measured.eval_tokens_per_second
         by_formula = _by_formula(found, plan, evaluating)
-        total += (found.eval_tokens or 0) / rate if rate else by_formula
+        total += eval_tokens / rate if rate else by_formula
         return total, MEASURED_TIME, f"{_measured_on(measured)}, {_pace(measured)}"
     work = training + evaluating + reference
     seconds = speed.seconds(work)
@@ -224,7 +230,7 @@ def _by_formula(found: Estimate, plan: LocalPlan, work: Work) -> float:
     return (slowness or 1) * speed.seconds(work)
 
 
-def _forward_work(plan: LocalPlan, rows: StepRows | None, tokens: int) -> Work:
+def _forward_work(plan: LocalPlan, rows: StepRows | None, tokens: float) -> Work:
     """So many tokens of such rows, without training."""
     if not tokens or rows is None:
         return Work()

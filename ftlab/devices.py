@@ -13,9 +13,9 @@ import platform
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from pathlib import Path
 
 from ftlab import tickets
@@ -31,7 +31,7 @@ class Device:
     """A place to train on."""
 
     name: str
-    """"cpu", or "cuda:0" and so on, as torch names it."""
+    """"cpu", "mps", or "cuda:0" and so on, as torch names it."""
     title: str
     memory_bytes: int
     """Of the device; for a CPU of the whole machine, or of the container that this runs in."""
@@ -41,8 +41,17 @@ class Device:
 
 
 def detect() -> list[Device]:
-    """The devices of this machine, the best one first; a CPU is always among them."""
-    return [*_gpus(), _cpu()]
+    """The devices of this machine, the best one first; a CPU is always among them. The GPU of an
+    Apple chip comes last: it is taken where it is asked for."""
+    cpu = _cpu()
+    return [*_gpus(), cpu, *_apple_gpu(cpu)]
+
+
+def _apple_gpu(cpu: Device) -> list[Device]:
+    """It works in the same memory as the CPU."""
+    if (platform.system(), platform.machine()) != ("Darwin", "arm64"):
+        return []
+    return [replace(cpu, name="mps", title="Apple GPU", n_cores=0)]
 
 
 def _cpu() -> Device:
@@ -98,6 +107,32 @@ def _gpus() -> list[Device]:
         pynvml.nvmlShutdown()
 
 
+def number_of(device: str) -> int:
+    """Of a GPU among those of the machine; 0 for what there is once."""
+    return int(device.partition(":")[2] or 0)
+
+
+def side_by_side(first: str, n: int) -> list[str]:
+    """The devices of `n` processes from the first one on: GPUs in a row, or all the same."""
+    kind, numbered, _ = first.partition(":")
+    return [f"{kind}:{number_of(first) + i}" if numbered else first for i in range(n)]
+
+
+def missing_gpus(chosen: str, n: int) -> str:
+    """What is to be said where there are not `n` GPUs from the chosen device on, in three facts;
+    empty where they are there, or where the CPU is to do it."""
+    if n == 1 or chosen == "cpu":
+        return ""
+    gpus = [device.name for device in detect() if device.name.startswith("cuda")]
+    first = gpus[0] if chosen == "auto" and gpus else chosen
+    there = len([name for name in gpus if number_of(name) >= number_of(first)])
+    if first in gpus and there >= n:
+        return ""
+    has = f"{there} from {first} on" if first in gpus else f"no {first}"
+    found = f"n_gpus is {n}; this machine has {has if gpus else 'no NVIDIA GPU'}, and each process"
+    return f"{found} takes one of its own. Set n_gpus to {max(there, 1)}."
+
+
 # --- leases ----------------------------------------------------------------------------------
 
 
@@ -142,6 +177,22 @@ def lease(
         _write_name(lock, holder)
         tickets.drop(folder, ticket)
         yield True
+
+
+@contextlib.contextmanager
+def leases(
+    devices: Iterable[str],
+    holder: str = "",
+    waiting: Callable[[str, str], None] = lambda _device, _holder: None,
+    given_up: Callable[[], bool] = lambda: False,
+) -> Iterator[bool]:
+    """Hold several devices, one after another in the order of their numbers: whoever waits for one
+    has none that comes later."""
+    with contextlib.ExitStack() as held:
+        yield all(
+            held.enter_context(lease(device, holder, partial(waiting, device), given_up))
+            for device in sorted(set(devices), key=number_of)
+        )
 
 
 def holder_of(device: str) -> str:

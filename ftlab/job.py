@@ -20,9 +20,10 @@ class LocalOptions(BaseModel):
     _numbers = field_validator("*", mode="before")(classmethod(no_switch_for_a_number))
 
     device: Annotated[str, Knob(WHERE, providers=LOCAL)] = Field(
-        "auto", pattern=r"^(auto|cpu|cuda:\d+)$"
+        "auto", pattern=r"^(auto|cpu|mps|cuda:\d+)$"
     )
-    """"auto" takes the first GPU, or the CPU; otherwise "cpu" or "cuda:0"."""
+    """"auto" takes the first NVIDIA GPU, or the CPU; otherwise "cpu", "cuda:0", or "mps" for the
+    GPU of an Apple chip."""
     dtype: Annotated[
         Literal["auto", "float32", "bfloat16", "float16"],
         Knob(WHERE, advanced=True, providers=LOCAL),
@@ -33,6 +34,9 @@ class LocalOptions(BaseModel):
         None, ge=1
     )
     """Rows that go through the model at once; by default as many as 4,096 tokens hold."""
+    n_gpus: Annotated[int, Knob(WHERE, advanced=True, providers=LOCAL)] = Field(1, ge=1, le=64)
+    """GPUs that share the rows of each step, from `device` on; each holds the whole model. With
+    `device` cpu that many processes share the CPU, which gains no time."""
     gradient_checkpointing: Annotated[bool | None, Knob(WHERE, advanced=True, providers=LOCAL)] = (
         None
     )

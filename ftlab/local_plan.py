@@ -32,6 +32,8 @@ class LocalPlan:
     """None is unknown."""
     validation: StepRows | None = None
     """The rows of an evaluation, which takes all at once; None when nothing is evaluated."""
+    n_processes: int = 1
+    """That share the rows of a step; `rows` are those of one."""
 
     @cached_property
     def largest(self) -> Piece:
@@ -46,7 +48,14 @@ class LocalPlan:
     @cached_property
     def parts(self) -> Parts:
         """What is in memory when it is most."""
-        return memory(self.decoder, self.setup, self.largest, self.evaluated)
+        each = memory(self.decoder, self.setup, self.largest, self.evaluated)
+        on_one_device = self.n_processes if self.setup.kind == "cpu" else 1
+        return each.times(on_one_device)
+
+    @property
+    def n_devices(self) -> int:
+        """That work at the same time, each on its share; processes on a CPU gain nothing."""
+        return 1 if self.setup.kind == "cpu" else self.n_processes
 
     @cached_property
     def settings(self) -> dict[str, Any]:
@@ -112,9 +121,9 @@ def local_plan(
         quantization=spec.quantization,
     )
     sizes = data_sizes(spec, report, validation)
-    rows = _rows(spec, options, report, sizes.rows_per_step)
+    rows = _rows(spec, options, report, sizes.rows_per_step / options.n_gpus)
     held_out = _validation(spec, options, report, validation)
-    return LocalPlan(device, decoder, setup, rows, sizes.n_steps, held_out)
+    return LocalPlan(device, decoder, setup, rows, sizes.n_steps, held_out, options.n_gpus)
 
 
 def value_bytes(options: LocalOptions, kind: str, info: ModelInfo) -> int:
@@ -123,7 +132,7 @@ def value_bytes(options: LocalOptions, kind: str, info: ModelInfo) -> int:
     if options.dtype != "auto":
         return 4 if options.dtype == "float32" else 2
     shape = shape_of(info)
-    halves = kind != "cpu" or (shape is not None and is_faster(shape))
+    halves = kind == "cuda" or (kind == "cpu" and shape is not None and is_faster(shape))
     return 2 if halves else 4
 
 

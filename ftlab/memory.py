@@ -25,7 +25,7 @@ STATE_BYTES = {"adamw": 8, "adamw_8bit": 2, "sgd": 0}
 # The process with torch, transformers and peft loaded, and what its allocator holds back. CPU:
 # fitted (2026-11, torch 2.13, Linux); GPU: the driver's context and the libraries' workspaces, 1.4
 # GB in Unsloth's account.
-PROCESS_BYTES = {"cpu": 0.45 * GIB, "cuda": 1.4e9}
+PROCESS_BYTES = {"cpu": 0.45 * GIB, "cuda": 1.4e9, "mps": 1.4e9}
 # On a CPU torch draws the mask of peft's dropout by way of another tensor, whose place between two
 # that stay glibc can't fill again. Bytes per value that is dropped, fitted (2026-11, glibc 2.36).
 DROPOUT_HELD = 1.7
@@ -100,7 +100,7 @@ class Setup:
     value_bytes: int = FLOAT
     """Of a frozen weight and of an activation: 4, or 2 in bfloat16."""
     kind: str = "cpu"
-    """Of the device: cpu or cuda."""
+    """Of the device: cpu, cuda or mps."""
     checkpointing: bool = False
     trained_share: float = 1.0
     """Of the tokens of a piece, those that add to the loss, 0 to 1."""
@@ -137,6 +137,10 @@ class Parts:
     workspace: float = 0.0
     """Of one layer, where that is more than the logits; with dropout what the allocator holds."""
     process: float = 0.0
+
+    def times(self, n: int) -> Parts:
+        """Of so many processes."""
+        return Parts(*(n * getattr(self, field.name) for field in fields(self)))
 
     @property
     def total(self) -> float:

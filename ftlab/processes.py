@@ -24,7 +24,11 @@ WAIT_POLICY = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}
 # (glibc 2.36, 2 cores, 2026-11).
 MALLOC = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=0:glibc.malloc.mxfast=0"}
 QUIET = {"PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false"}
+# What torch can't do on Apple's GPUs is done on the CPU.
+APPLE = {"PYTORCH_ENABLE_MPS_FALLBACK": "1"}
 NOTEBOOK_VARIABLES = ("JPY_", "MPLBACKEND")
+# What torchrun says to a process: in a pod of a cluster a notebook may have it, too.
+LAUNCHER_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
 
 Ended = Callable[[int, int], None]
@@ -92,6 +96,8 @@ def loading() -> Iterator[None]:
 
 
 def environment() -> dict[str, str]:
-    """Of a process that loads torch: ours, without what belongs to the notebook's frontend."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(NOTEBOOK_VARIABLES)}
-    return {**WAIT_POLICY, **MALLOC, **QUIET, **kept}
+    """Of a process that loads torch: ours, without what belongs to the notebook's frontend or to
+    its launcher."""
+    others = (*NOTEBOOK_VARIABLES, *LAUNCHER_VARIABLES)
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(others)}
+    return {**WAIT_POLICY, **MALLOC, **QUIET, **APPLE, **kept}

@@ -70,12 +70,14 @@ PER_CORE = Speed(71e9, 9.1e9, 0.5e-3, 0.005, 8.0, (0.5, 3.0))
 # 30 % of what makers give for bf16 on data-centre GPUs, and a third of their memory's speed; not
 # measured. Consumer cards have a fifth of it.
 GPU = Speed(150e12, 1e12, 0.4e-3, 0.03, 12.0, (0.4, 6.0))
+# What a small Apple chip has on paper in float32, and half of its memory's speed; not measured.
+APPLE = Speed(2e12, 50e9, 1e-3, 0.03, 12.0, (0.2, 4.0))
 
 
 def speed_of(kind: str, n_cores: int) -> Speed:
     """What is assumed of a device that nothing was measured on."""
     if kind != "cpu":
-        return GPU
+        return APPLE if kind == "mps" else GPU
     cores = max(n_cores, 1)
     return Speed(
         PER_CORE.operations * cores,

@@ -134,6 +134,21 @@ def test_options_change_the_memory_and_wrong_ones_are_left_out():
     assert estimate(SPEC, REPORT, MODEL, device=CPU, options=wrong).parts == less.parts
 
 
+def test_several_gpus_take_less_time_and_no_more_memory_each():
+    gpu = Device("cuda:0", "GPU", 80 * GIB)
+    one, two = (estimate(SPEC, REPORT, MODEL, device=gpu, options={"n_gpus": n}) for n in (1, 2))
+    assert one.duration[1] / 2 < two.duration[1] < one.duration[1]
+    assert two.parts.total <= one.parts.total
+    assert two.n_steps == one.n_steps
+    assert any("on each of 2 GPUs" in line for line in two.basis)
+
+
+def test_several_processes_on_a_cpu_take_more_memory_and_no_less_time():
+    one, two = (estimate(SPEC, REPORT, MODEL, device=CPU, options={"n_gpus": n}) for n in (1, 2))
+    assert two.parts.weights == 2 * one.parts.weights
+    assert two.duration[1] >= one.duration[1]
+
+
 def test_the_parts_are_those_of_the_model_and_its_adapter():
     parts = estimate(SPEC, REPORT, MODEL, device=CPU).parts
     assert parts.weights == 4 * 1_000_000

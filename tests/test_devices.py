@@ -49,6 +49,58 @@ def test_a_cpu_is_always_there():
     assert cpu.memory_bytes > 2**28
 
 
+def machine(monkeypatch, *names):
+    monkeypatch.setattr(devices, "detect", lambda: [devices.Device(n, n, 1) for n in names])
+
+
+def test_several_devices_lie_side_by_side():
+    assert devices.side_by_side("cuda:1", 3) == ["cuda:1", "cuda:2", "cuda:3"]
+    assert devices.side_by_side("cpu", 2) == ["cpu", "cpu"]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "n", "has"),
+    [
+        ("auto", 3, "this machine has 2 from cuda:0 on"),
+        ("cuda:1", 2, "this machine has 1 from cuda:1 on"),
+        ("cuda:7", 2, "this machine has no cuda:7"),
+    ],
+)
+def test_gpus_that_are_not_there_are_named(monkeypatch, chosen, n, has):
+    machine(monkeypatch, "cuda:0", "cuda:1", "cpu")
+    assert has in devices.missing_gpus(chosen, n)
+
+
+def test_gpus_that_are_there_are_not_missing(monkeypatch):
+    machine(monkeypatch, "cuda:0", "cuda:1", "cpu")
+    assert devices.missing_gpus("auto", 2) == devices.missing_gpus("cuda:0", 2) == ""
+    machine(monkeypatch, "cpu")
+    assert devices.missing_gpus("cpu", 2) == devices.missing_gpus("auto", 1) == ""
+    assert "no NVIDIA GPU" in devices.missing_gpus("auto", 2)
+
+
+def test_the_gpu_of_an_apple_chip_is_the_last_one(monkeypatch):
+    monkeypatch.setattr(devices.platform, "system", lambda: "Darwin")
+    monkeypatch.setattr(devices.platform, "machine", lambda: "arm64")
+    *_, cpu, apple = devices.detect()
+    assert (cpu.name, apple.name) == ("cpu", "mps")
+    assert apple.memory_bytes == cpu.memory_bytes
+
+
+def test_several_are_held_together_or_not_at_all(holder):
+    told = []
+    looks = iter([False, True])
+    wanted = ["cuda:1", "cpu", "cuda:0", "cpu"]
+    held = lambda: [d for d in ("cuda:0", "cuda:1") if devices.holder_of(d)]  # noqa: E731
+    with devices.leases(wanted, "me", lambda *it: told.append(it), lambda: next(looks)) as granted:
+        assert not granted
+    assert told == [("cpu", "somebody")]
+    with devices.leases(["cuda:1", "cuda:0"], "me") as granted:
+        assert granted
+        assert held() == ["cuda:0", "cuda:1"]
+    assert held() == []
+
+
 def test_the_holder_is_named(holder):
     assert devices.holder_of("cpu") == "somebody"
     assert devices.holder_of("cuda:0") == ""

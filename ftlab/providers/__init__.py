@@ -49,6 +49,10 @@ class Provider(Protocol):
         """Raise MissingExtra when something it needs is not installed here."""
         ...
 
+    def missing(self, options: Any) -> list[Issue]:
+        """What the options ask for that is not there."""
+        ...
+
     def settled(
         self,
         options: Any,
@@ -123,11 +127,11 @@ def prepare(
     where.require()
     given, _, of_origin = _started(spec, where)
     report, validation = scan_data(given, report, validation)
-    found = examine(spec, where, report, validation)
+    found = [*examine(spec, where, report, validation), *option_issues(where, options)]
     if refused := errors_for(found, where.engine):
         raise InvalidSpec(refused)
     resolved = resolve(given, report, model_of(given)[0], where.engine)
-    chosen, why = where.settled(_options(where, options), resolved.spec, report, validation)
+    chosen, why = where.settled(where.options(**options), resolved.spec, report, validation)
     job = Job(
         spec=_absolute(resolved.spec),
         provider=provider,
@@ -158,6 +162,14 @@ def examine(
     elif report is not None:  # its tokenizer is a part of the model
         found += [issue for issue in report.issues if issue.where == "model" and issue.blocks]
     return by_gravity(found)
+
+
+def option_issues(where: Provider, given: Mapping[str, Any]) -> list[Issue]:
+    """What is to be said about the provider's own options."""
+    try:
+        return where.missing(where.options(**given))
+    except ValidationError as error:
+        return from_validation(error, where.options, (where.engine,), {})
 
 
 def _started(values: JobSpec | Mapping[str, Any], where: Provider) -> Start:
@@ -194,13 +206,6 @@ def _scan(spec: JobSpec, file: str | None, known: DataReport | None) -> DataRepo
         max_seq_length=spec.max_seq_length,
         train_on_inputs=spec.train_on_inputs or "auto",
     )
-
-
-def _options(where: Provider, given: Mapping[str, Any]) -> BaseModel:
-    try:
-        return where.options(**given)
-    except ValidationError as error:
-        raise InvalidSpec(from_validation(error, where.options, (where.engine,), {})) from None
 
 
 def _absolute(spec: JobSpec) -> JobSpec:

@@ -8,9 +8,10 @@ from functools import lru_cache
 
 from ftlab.cost import FEWER, estimate
 from ftlab.data.report import DataReport
-from ftlab.devices import detect
+from ftlab.devices import detect, missing_gpus
 from ftlab.errors import MissingExtra
 from ftlab.fits import in_gib
+from ftlab.issues import Issue
 from ftlab.job import LocalOptions
 from ftlab.models import Limits, ModelInfo
 from ftlab.run import Run
@@ -48,6 +49,12 @@ class Local:
         for package in NEEDED:
             if importlib.util.find_spec(package) is None:
                 raise MissingExtra(package, "local")
+
+    def missing(self, options: LocalOptions) -> list[Issue]:
+        """GPUs that the options ask for and this machine has not."""
+        text = missing_gpus(options.device, options.n_gpus)
+        issue = Issue("error", text, "gpus_are_here", "n_gpus", blocks=("local",))
+        return [issue] if text else []
 
     def start(self, run: Run) -> None:
         """Start `python -m ftlab.train`."""

@@ -14,9 +14,10 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
-from ftlab.devices import lease
+from ftlab.devices import leases
 from ftlab.endings import note_birth, note_words
 from ftlab.errors import FtlabError
 from ftlab.eventlog import EventWriter
@@ -26,7 +27,8 @@ from ftlab.processes import loading
 from ftlab.run import Run
 from ftlab.train.base_files import with_base
 from ftlab.train.checkpoints import copy_tuned, keep_only
-from ftlab.train.device import OUT_OF_MEMORY, chosen_device, is_out_of_memory, usable
+from ftlab.train.device import OUT_OF_MEMORY, chosen_devices, is_out_of_memory, usable
+from ftlab.train.others import around, gathered, own_rank
 from ftlab.train.position import Position
 from ftlab.train.saving import NO_ROOM, Pace, Saving, rows_cut, warnings
 
@@ -36,6 +38,10 @@ def main() -> int:
     parser.add_argument("run", type=Path)
     parser.add_argument("--lock", type=int, help="handle of the run's lock, held already")
     arguments = parser.parse_args()
+    if own_rank() > 0:
+        from ftlab.train.follower import follow
+
+        return follow()
     run = Run(arguments.run)
     if arguments.lock is None:
         try:
@@ -58,7 +64,7 @@ def carry_out(run: Run, pace: Pace | None = None) -> int:
     except FtlabError as exc:
         _say_failed(run, writer, str(exc))
     except Exception as exc:
-        _say_failed(run, writer, _in_words(exc))
+        _say_failed(run, writer, in_words(exc))
         with contextlib.suppress(OSError):  # the log may be on a full disk
             traceback.print_exc()
     finally:
@@ -78,27 +84,37 @@ def _events(
     if job is None:
         yield from _ended_waiting(run, asked())
         return
-    device = chosen_device(LocalOptions(**job.options))
+    devices = chosen_devices(LocalOptions(**job.options), around())
 
-    def waiting(holder: str) -> None:
+    def waiting(device: str, holder: str) -> None:
         writer.append(Status(status="queued", detail=f"waiting for {device}, used by {holder}"))
 
-    with lease(device, run.id, waiting, lambda: asked() is not None) as granted:
+    with leases(devices, run.id, waiting, lambda: asked() is not None) as granted:
         if not granted:
             yield from _ended_waiting(run, asked())
             return
-        with loading():
-            import peft  # noqa: F401
-            from transformers import AutoModelForCausalLM  # noqa: F401
+        with gathered(devices, partial(_end_at_once, run)) as room:
+            with loading():
+                import peft  # noqa: F401
+                from transformers import AutoModelForCausalLM  # noqa: F401
 
-            from ftlab.train.loop import train
-        device, problem = usable(device)
-        if problem:
-            yield Log(level="warning", text=problem)
-        saving = Saving(run.checkpoints, pace, {saved.ref for saved in run.history.checkpoints})
-        yield from train(
-            _with_origin(job, run), run.adapter, device, asked, saving, run.history.attempt
-        )
+                from ftlab.train.loop import train
+            device, problem = usable(devices)
+            if problem:
+                yield Log(level="warning", text=problem)
+            job, saving = _with_origin(job, run), _saving(run, pace)
+            yield from train(job, run.adapter, device, asked, saving, run.history.attempt, room())
+
+
+def _saving(run: Run, pace: Pace | None) -> Saving:
+    return Saving(run.checkpoints, pace, {saved.ref for saved in run.history.checkpoints})
+
+
+def _end_at_once(run: Run, text: str) -> None:
+    """End this process, which may wait for a GPU that never answers, with these last words."""
+    with contextlib.suppress(OSError):  # the folder may be gone
+        note_words(run.lock_file, text)
+    os._exit(1)
 
 
 def _with_origin(job: Job, run: Run) -> Job:
@@ -154,7 +170,8 @@ def _listen(run: Run) -> Callable[[], str | None]:
     return lambda: run.asked() or ("pause" if signalled.is_set() else None)
 
 
-def _in_words(exc: Exception) -> str:
+def in_words(exc: Exception) -> str:
+    """Why the trainer ends."""
     if is_out_of_memory(exc):
         return OUT_OF_MEMORY
     if isinstance(exc, OSError) and exc.errno in NO_ROOM:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from ftlab.devices import detect
+from ftlab.devices import detect, missing_gpus, side_by_side
+from ftlab.errors import FtlabError
 from ftlab.job import LocalOptions
 
 OUT_OF_MEMORY = (
@@ -21,17 +23,35 @@ def chosen_device(options: LocalOptions) -> str:
     return detect()[0].name if options.device == "auto" else options.device
 
 
-def usable(device: str) -> tuple[str, str]:
-    """The device if torch can use it, otherwise the CPU and why."""
+def chosen_devices(options: LocalOptions, n_processes: int = 1) -> list[str]:
+    """Those that share the steps, one for each process: as many as the options say, unless so many
+    were started already. Raises FtlabError where they are not there."""
+    n = n_processes if n_processes > 1 else options.n_gpus
+    if missing := missing_gpus(options.device, n):
+        raise FtlabError(missing)
+    return side_by_side(chosen_device(options), n)
+
+
+def usable(devices: Sequence[str]) -> tuple[str, str]:
+    """The first device if torch can use them, otherwise the CPU and why. Raises FtlabError where
+    several can't be used: the CPU is no place for their work."""
     import torch
 
-    if device.startswith("cuda") and not torch.cuda.is_available():
+    device = devices[0]
+    if device == "mps" and not torch.backends.mps.is_available():
         return "cpu", (
-            f"{device} is there, but the installed torch {torch.__version__} can't use it; it was "
-            "built for the CPU or for another driver. Training on the CPU; install a torch build "
-            "for CUDA to use the GPU."
+            f"{device} is there, but the installed torch {torch.__version__} can't use it; it "
+            "takes macOS 12.3 or newer. Training on the CPU; install a newer torch to use the GPU."
         )
-    return device, ""
+    if not device.startswith("cuda") or torch.cuda.is_available():
+        return device, ""
+    found = (
+        f"{device} is there, but the installed torch {torch.__version__} can't use it; it was "
+        "built for the CPU or for another driver."
+    )
+    if len(devices) > 1:
+        raise FtlabError(f"{found} Install a torch build for CUDA, or set n_gpus to 1.")
+    return "cpu", f"{found} Training on the CPU; install a torch build for CUDA to use the GPU."
 
 
 def is_out_of_memory(problem: BaseException) -> bool:
@@ -44,8 +64,8 @@ def random_state(device: str) -> list[Any]:
     """Of torch's generators that a step on the device draws from."""
     import torch
 
-    states = [torch.get_rng_state()]
-    return [*states, torch.cuda.get_rng_state(device)] if device.startswith("cuda") else states
+    own = generator_of(device)
+    return [torch.get_rng_state(), *([own.get_rng_state(device)] if own else [])]
 
 
 def set_random_state(states: list[Any], device: str) -> None:
@@ -53,5 +73,12 @@ def set_random_state(states: list[Any], device: str) -> None:
     import torch
 
     torch.set_rng_state(states[0])
-    if device.startswith("cuda"):
-        torch.cuda.set_rng_state(states[1], device)
+    if own := generator_of(device):
+        own.set_rng_state(states[1], device)
+
+
+def generator_of(device: str) -> Any:
+    """torch's module with the random generator of a device besides the CPU; None for that."""
+    import torch
+
+    return None if device == "cpu" else getattr(torch, device.partition(":")[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +16,14 @@ from ftlab.models import fetch
 from ftlab.spec import filled
 from ftlab.train.batches import Examples
 from ftlab.train.fused import fuse
-from ftlab.train.model import gradient_scaler, load_model, make_optimizer
+from ftlab.train.model import (
+    choose_dtype,
+    gradient_scaler,
+    load_model,
+    make_optimizer,
+    trainable,
+)
+from ftlab.train.parallel import Room
 from ftlab.train.reading import check_unchanged, fitting, nothing_held_back, read_examples
 from ftlab.train.samples import Sampler
 from ftlab.train.saving import Saving
@@ -31,6 +39,7 @@ def train(
     asked: Asked,
     saving: Saving | None = None,
     attempt: int = 1,
+    room: Room | None = None,
 ) -> Iterator[Event | RowLosses]:
     """Train the job's adapter on `device` and save it to `adapter`, telling what happens.
 
@@ -38,7 +47,8 @@ def train(
     when asked to stop, with what was learned until then), paused or cancelled. Raises FtlabError
     with the three facts when the job can't run.
     """
-    ready = prepared(job, device)
+    room = room or Room()
+    ready = prepared(job, device, room)
     run = Training(ready, asked, saving or Saving(adapter.with_name("checkpoints")))
     yield Status(status="running", n_steps=run.n_steps, from_step=run.position.step)
     if attempt > 1 and run.resumed is None:
@@ -50,6 +60,7 @@ def train(
     yield from run.began()
     yield from run.steps()
     yield from run.ended(adapter)
+    room.leave()
 
 
 class Prepared(NamedTuple):
@@ -64,9 +75,9 @@ class Prepared(NamedTuple):
     sampler: Sampler
 
 
-def prepared(job: Job, device: str) -> Prepared:
+def prepared(job: Job, device: str, room: Room | None = None) -> Prepared:
     """The rows and the model of a job. Raises FtlabError when it can't run."""
-    spec, options = job.spec, LocalOptions(**job.options)
+    spec, room = job.spec, room or Room()
     torch.manual_seed(filled(spec.random_seed, "random_seed"))
     check_unchanged(job)
     now = job.created_at.astimezone()
@@ -79,10 +90,29 @@ def prepared(job: Job, device: str) -> Prepared:
         training.pack(filled(spec.max_seq_length, "max_seq_length"))
     if spec.validation_split and validation is None:
         warnings.append(nothing_held_back(spec, len(training)))
+    if room.size > 1:
+        room.tell("make", text=_told(job, device, tokenizer.pad_id))
+    trainer = made(job, device, tokenizer.pad_id, room)
+    return Prepared(trainer, training, validation, tokenizer.folder, warnings, sampler)
+
+
+def _told(job: Job, device: str, pad_id: int) -> str:
+    """What the other processes need to make the same; they don't measure which format is best."""
+    dtype = str(choose_dtype(job.spec, LocalOptions(**job.options), device))
+    options = {**job.options, "dtype": dtype.removeprefix("torch.")}
+    same = job.model_copy(update={"options": options})
+    return json.dumps({"job": same.model_dump(mode="json"), "device": device, "pad_id": pad_id})
+
+
+def made(job: Job, device: str, pad_id: int, room: Room) -> Trainer:
+    """The model of a job and what trains it, the same in all processes of the room."""
+    spec, options = job.spec, LocalOptions(**job.options)
+    room.share_machine(device)
     model = load_model(spec, options, device)
     model.train()  # as it was loaded it answers: without dropout, and without checkpointing
     fuse(model)
-    scorer = scorer_for(model, tokenizer.pad_id, device)
-    trainer = Trainer(spec, options, scorer, make_optimizer(model, spec))
+    scorer = scorer_for(model, pad_id, device)
+    trainer = Trainer(spec, options, scorer, make_optimizer(model, spec), room)
     trainer.scaler = gradient_scaler(spec, options, device)
-    return Prepared(trainer, training, validation, tokenizer.folder, warnings, sampler)
+    room.make_equal(trainable(model))
+    return trainer

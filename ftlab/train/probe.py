@@ -73,7 +73,7 @@ def _probe(request: dict[str, Any]) -> Iterator[dict[str, Any]]:
             from transformers import AutoModelForCausalLM  # noqa: F401
 
             from ftlab.train import loop  # noqa: F401
-        device, _ = usable(device)
+        device, _ = usable([device])
         yield from _steps(job, device, began, request)
 
 
@@ -113,11 +113,12 @@ def _own_steps(ready: Prepared, request: dict[str, Any]) -> Iterator[Any]:
     steps, seconds, n_tokens = all_steps(spec, training, n_steps), list[float](), 0
     reference_seconds, cpu_seconds = 0.0, 0.0
     while not _is_enough(seconds, request):
-        yield {"progress": 0.4 + 0.4 * _share(seconds, request), "what": "steps of the job"}
+        yield {"progress": 0.4 + 0.4 * _part_done(seconds, request), "what": "steps of the job"}
         cpu_began, began = time.process_time(), time.perf_counter()
         rows = next(steps, None)  # rows are tokenised when they are first used
         if rows is None:
             break
+        rows = _share(rows, trainer)
         read = time.perf_counter()
         _forget(rows)
         trainer.refer(rows)  # once per row, however many epochs there are
@@ -127,7 +128,7 @@ def _own_steps(ready: Prepared, request: dict[str, Any]) -> Iterator[Any]:
         reference_seconds += referred
         cpu_seconds += time.process_time() - cpu_began
         n_tokens += sum(row.n_tokens for row in rows)
-    n, cores = len(seconds), detect()[-1].n_cores
+    n, cores = len(seconds), max(device.n_cores for device in detect())
     refers = trainer.method.needs_reference
     return {
         "n_steps": n,
@@ -155,7 +156,7 @@ def _is_enough(seconds: Sequence[float], request: dict[str, Any]) -> bool:
     return done or (len(seconds) >= 2 and sum(seconds) >= request["seconds"])
 
 
-def _share(seconds: Sequence[float], request: dict[str, Any]) -> float:
+def _part_done(seconds: Sequence[float], request: dict[str, Any]) -> float:
     needed = min(len(seconds) / request["steps"], sum(seconds) / ENOUGH_SECONDS)
     return min(max(needed, sum(seconds) / request["seconds"]), 1.0)
 
@@ -174,7 +175,15 @@ def _largest(ready: Prepared, request: dict[str, Any]) -> list[Row]:
     spec = trainer.spec
     n_steps = steps_of(spec, rows)
     steps = all_steps(spec, rows, min(n_steps, STEPS_LOOKED_AT))
-    return _largest_of(trainer, (piece for step in steps for piece in trainer.pieces(step)))
+    shares = (_share(step, trainer) for step in steps)
+    return _largest_of(trainer, (piece for share in shares for piece in trainer.pieces(share)))
+
+
+def _share(rows: list[Row], trainer: Trainer) -> list[Row]:
+    """What one of the run's processes takes of a step."""
+    from ftlab.train.parallel import dealt
+
+    return dealt(rows, trainer.options.n_gpus)[0]
 
 
 def _largest_of(trainer: Trainer, pieces: Iterable[list[Row]]) -> list[Row]:

@@ -23,6 +23,7 @@ from ftlab.train.checkpoints import (
     write_tuned,
     written_whole,
 )
+from ftlab.train.device import generator_of
 from ftlab.train.position import Position
 from ftlab.train.references import Reference
 
@@ -42,7 +43,7 @@ def save_state(
     with written_whole(folder) as staged:
         write_tuned(trainer.model, staged, base)
         _save_optimizer(trainer.optimizer, staged)
-        (staged / GENERATORS).write_text(json.dumps(_generators(trainer)), encoding="utf-8")
+        (staged / GENERATORS).write_text(json.dumps(_all_generators(trainer)), encoding="utf-8")
         (staged / POSITION).write_text(position.model_dump_json(indent=1), encoding="utf-8")
         if any(references.values()):
             save_file(_as_tensors(references), staged / REFERENCES)
@@ -52,7 +53,11 @@ def load_state(folder: Path, trainer: Any) -> None:
     """Bring weights, optimizer and random generators back to where `save_state` found them."""
     _load_weights(trainer.model, folder)
     _load_optimizer(trainer.optimizer, folder)
-    found = json.loads((folder / GENERATORS).read_text(encoding="utf-8"))
+    first = json.loads((folder / GENERATORS).read_text(encoding="utf-8"))
+    own = [first, *first.get("others", ())]
+    if trainer.room.rank >= len(own):  # more processes than there were
+        return
+    found = own[trainer.room.rank]
     _set_generators(found, trainer.device)
     if found["scaler"]:  # that of another number format has nothing to say
         trainer.scaler.load_state_dict(found["scaler"])
@@ -109,15 +114,21 @@ def _load_optimizer(optimizer: torch.optim.Optimizer, folder: Path) -> None:
     optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
-def _generators(trainer: Any) -> dict[str, Any]:
+def _all_generators(trainer: Any) -> dict[str, Any]:
+    """Those of all processes of the run, the first one's before the others."""
+    trainer.room.tell("generators")
+    return {**generators(trainer), "others": trainer.room.replies(dict[str, Any])}
+
+
+def generators(trainer: Any) -> dict[str, Any]:
     """The random generators of this process and of its device, and the scale of gradients in
     float16, as plain data."""
     name, words, *rest = numpy.random.get_state()
     device = trainer.device
-    on_gpu = device.startswith("cuda")
+    own = generator_of(device)
     return {
         "torch": torch.get_rng_state().tolist(),
-        "device": torch.cuda.get_rng_state(device).tolist() if on_gpu else None,
+        "device": own.get_rng_state(device).tolist() if own else None,
         "scaler": trainer.scaler.state_dict(),
         "python": random.getstate(),
         "numpy": [name, words.tolist(), *rest],  # pyright: ignore[reportAttributeAccessIssue]
@@ -126,8 +137,8 @@ def _generators(trainer: Any) -> dict[str, Any]:
 
 def _set_generators(found: Mapping[str, Any], device: str) -> None:
     torch.set_rng_state(_as_bytes(found["torch"]))
-    if found["device"] is not None and device.startswith("cuda"):
-        torch.cuda.set_rng_state(_as_bytes(found["device"]), device)
+    if found["device"] is not None and (own := generator_of(device)):
+        own.set_rng_state(_as_bytes(found["device"]), device)
     version, words, gauss = found["python"]
     random.setstate((version, tuple(words), gauss))
     name, keys, *rest = found["numpy"]

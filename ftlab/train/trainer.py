@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import psutil
 import torch
@@ -21,20 +21,14 @@ from ftlab.train.device import is_out_of_memory, random_state, set_random_state
 from ftlab.train.methods import Method, method_of
 from ftlab.train.methods.method import Loss, added
 from ftlab.train.model import autocast, trainable
+from ftlab.train.parallel import Room, dealt
 from ftlab.train.scoring import Scorer
+from ftlab.train.sent import Scores, as_loss
+from ftlab.train.steps import Step, Told, Values, batched, rounded
 
-Values = dict[str, float]
 Made = TypeVar("Made")
 GIB = 2**30
 HARDEST = 3  # rows of each step
-
-
-class Told(NamedTuple):
-    """What a step says of itself."""
-
-    values: Values
-    hardest: list[tuple[int, float]]
-    """(line, loss) of the rows with the highest losses, the highest first."""
 
 
 @dataclass
@@ -45,6 +39,7 @@ class Trainer:
     options: LocalOptions
     scorer: Scorer
     optimizer: torch.optim.Optimizer
+    room: Room = field(default_factory=Room)
     piece_tokens: int = PIECE_TOKENS
     """Most tokens that go through the model at once; fewer once the memory did not suffice."""
     notes: list[str] = field(default_factory=list)
@@ -88,9 +83,19 @@ class Trainer:
             unseen = [row for row in rows if isinstance(row, Pair) and row.reference is None]
             if not unseen:
                 return
-            self._in_memory(unseen, lambda: self._refer(unseen))
+            shares = dealt(unseen, self.room.size)
+            self.room.tell("refer", shares)
+            self.look(shares[0])
+            found = self.room.replies(list[tuple[float, float]])
+            for share, references in zip(shares[1:], found, strict=True):
+                for row, reference in zip(share, references, strict=True):
+                    row.reference = reference
 
-    def _refer(self, pairs: Sequence[Pair]) -> None:
+    def look(self, pairs: Sequence[Row]) -> None:
+        """Note what the model said of these before training."""
+        self._in_memory(pairs, lambda: self._refer(pairs))
+
+    def _refer(self, pairs: Sequence[Row]) -> None:
         with autocast(self.spec, self.options, self.device):
             self.method.refer(self.scorer, self.pieces(pairs))
 
@@ -102,16 +107,11 @@ class Trainer:
         """The same, without waiting for a GPU; what is returned waits, and says what happened."""
         began = time.perf_counter()
         self.refer(rows)
-        found = self._in_memory(rows, lambda: self._backward(rows))
-        self.scaler.unscale_(self.optimizer)
-        limit = self.spec.max_grad_norm or math.inf
-        norm = torch.nn.utils.clip_grad_norm_(trainable(self.model), limit)
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        self.optimizer.zero_grad(set_to_none=True)
-        lines = self._lines(rows)
+        shares = dealt(rows, self.room.size)
+        step = Step(max(self.method.divisor(rows), 1), learning_rate, len(rows))
+        self.room.tell("step", shares, **step._asdict())
+        found, norm = self.take(shares[0], step)
+        lines = [line for share in shares for line in self._lines(share)]
         k = min(HARDEST, len(lines))
         highest = found.rows.topk(k)
         figures = torch.stack([found.total, norm, *found.sums.values()])
@@ -134,6 +134,21 @@ class Trainer:
             return Told(values, [(lines[int(i)], x) for i, x in zip(places, losses, strict=True)])
 
         return told
+
+    def take(self, rows: Sequence[Row], step: Step, place: int = 0) -> tuple[Loss, torch.Tensor]:
+        """A step with these rows, which begin at `place` among all; the loss of all of them, and
+        the norm of the gradient."""
+        found = self._in_memory(rows, lambda: self._backward(rows, step.divisor))
+        self._agree_on_pieces(self.room.sum_gradients(trainable(self.model), self.piece_tokens))
+        self.scaler.unscale_(self.optimizer)
+        limit = self.spec.max_grad_norm or math.inf
+        norm = torch.nn.utils.clip_grad_norm_(trainable(self.model), limit)
+        for group in self.optimizer.param_groups:
+            group["lr"] = step.learning_rate
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        return self.room.added(found, place, step.n_rows), norm
 
     def _lines(self, rows: Sequence[Row]) -> list[int]:
         """Of the rows, in the order in which they go through the model."""
@@ -163,14 +178,17 @@ class Trainer:
             self.optimizer.zero_grad(set_to_none=True)
             set_random_state(before, self.device)
 
-    def _backward(self, rows: Sequence[Row]) -> Loss:
-        """The mean loss, with its gradients."""
-        divisor = max(self.method.divisor(rows), 1)
+    def _backward(self, rows: Sequence[Row], divisor: int) -> Loss:
+        """What the rows add to the mean loss of their step, with its gradients."""
         parts = list[Loss]()
         for piece in self.pieces(rows):
             found = self.loss(piece) / divisor
             self.scaler.scale(found.total).backward()
             parts.append(found._replace(total=found.total.detach()))
+        if not parts:  # fewer rows than processes
+            found = Loss.none(self.method.figures, self.device)
+            self.scaler.scale(found.total)  # without which it could not be asked for its scale
+            return found
         return added(parts)
 
     def _halve(self, rows: Sequence[Row]) -> bool:
@@ -181,12 +199,21 @@ class Trainer:
         tokens = self.piece_tokens
         while [len(piece) for piece in self.pieces(rows)] == before:
             self.piece_tokens //= 2
+        self._note_less(tokens)
+        return True
+
+    def _agree_on_pieces(self, tokens: int) -> None:
+        """Take as small pieces as the process whose memory had room for least."""
+        before, self.piece_tokens = self.piece_tokens, tokens
+        if tokens < before:
+            self._note_less(before)
+
+    def _note_less(self, before: int) -> None:
         self.notes.append(
-            f"The memory did not suffice for pieces of up to {tokens:,} tokens; a step is now cut "
+            f"The memory did not suffice for pieces of up to {before:,} tokens; a step is now cut "
             f"into pieces of at most {self.piece_tokens:,}, which changes nothing but its time. "
             "To begin so, lower micro_batch_size."
         )
-        return True
 
     def evaluate(
         self, step: int, rows: Examples | Sequence[Row], ends: Callable[[], bool]
@@ -198,11 +225,14 @@ class Trainer:
         parts = list[Loss]()
         self.model.eval()
         try:
-            for piece in self.pieces(everything):
+            for some in batched(self.pieces(everything), self.room.size):
                 if ends():
                     return
-                self.refer(piece)
-                parts += self._in_memory(piece, partial(self._scored, piece, divisor))
+                self.refer([row for piece in some for row in piece])
+                self.room.tell("score", some, divisor=divisor)
+                parts += self.scored(some[0], divisor)
+                for scores in self.room.replies(list[Scores]):
+                    parts += [as_loss(one, self.device) for one in scores]
         finally:
             self.model.train()
         found = added(parts)
@@ -211,11 +241,10 @@ class Trainer:
         lines, losses = self._lines(everything), map(rounded, found.rows.tolist())
         yield RowLosses(step=step, file="validation", lines=tuple(lines), losses=tuple(losses))
 
+    def scored(self, rows: Sequence[Row], divisor: int) -> list[Loss]:
+        """What the rows add to the mean loss of an evaluation, in pieces."""
+        return self._in_memory(rows, partial(self._scored, rows, divisor))
+
     @torch.no_grad()
     def _scored(self, rows: Sequence[Row], divisor: int) -> list[Loss]:
         return [self.loss(piece) / divisor for piece in self.pieces(rows)]
-
-
-def rounded(loss: float) -> float:
-    """To the digits that are worth their room in a file."""
-    return float(f"{loss:.5g}")

@@ -22,7 +22,8 @@ from ftlab.train.reading import all_steps, steps_of
 from ftlab.train.references import Referred
 from ftlab.train.saving import Saving, rows_cut, warnings
 from ftlab.train.states import load_references, load_state
-from ftlab.train.trainer import Told, Trainer, rounded
+from ftlab.train.steps import Told, rounded
+from ftlab.train.trainer import Trainer
 
 if TYPE_CHECKING:
     from ftlab.train.loop import Prepared
@@ -61,8 +62,11 @@ class Training:
         self.trainer.model.train()
         torch.manual_seed(filled(self.spec.random_seed, "random_seed"))  # dropout starts here
         if self.resumed is not None:
+            piece_tokens = self.position.piece_tokens or self.trainer.piece_tokens
+            folder = str(self.resumed.absolute())
+            self.trainer.room.tell("load", text=folder, piece_tokens=piece_tokens)
             load_state(self.resumed, self.trainer)
-            self.trainer.piece_tokens = self.position.piece_tokens or self.trainer.piece_tokens
+            self.trainer.piece_tokens = piece_tokens
             yield Log(text=f"Going on from the checkpoint of step {self.position.step:,}.")
             yield from self.saving.told(self.position.step, self._wanted)
             yield from self._evaluated()

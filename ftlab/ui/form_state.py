@@ -13,19 +13,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
 from traitlets import Any as AnyTrait
 from traitlets import Dict, HasTraits, Int, Tuple
 
 from ftlab.advice import recommend
 from ftlab.cost import estimate
 from ftlab.data.report import DataReport
-from ftlab.issues import Issue, errors_for, from_validation
+from ftlab.issues import Issue, errors_for
 from ftlab.model_files import ModelInfo
 from ftlab.model_hub import look_up
 from ftlab.models import MODEL_NOT_HERE
 from ftlab.prices import Price
-from ftlab.providers import examine, get_provider, model_of
+from ftlab.providers import examine, get_provider, model_of, option_issues
 from ftlab.rules import resolve
 from ftlab.runs import Runs
 from ftlab.service_estimate import ServiceEstimate
@@ -239,7 +238,7 @@ class FormState(HasTraits):
             self.info = info = self.answers.known(given, model_of(given)[0])
             validation = self.reports.get("validation_file")
             found = examine(self.values, self.where, self.report, validation)
-            found += self._option_issues()
+            found += option_issues(self.where, self.options)
             self.resolved = resolve(given, self.report, info, engine)
             self.recommended = recommend(given, self.report, info, engine)
             self.issues = tuple(i for i in found if not i.blocks or engine in i.blocks)
@@ -266,13 +265,6 @@ class FormState(HasTraits):
     def table_price(self) -> Price:
         """The hosted price by the table of rates, whatever the service said."""
         return Price(*(self.table.price or (None, None)))
-
-    def _option_issues(self) -> list[Issue]:
-        try:
-            self.where.options(**self.options)
-        except ValidationError as error:
-            return from_validation(error, self.where.options, (self.where.engine,), {})
-        return []
 
     def tell(self, level: str, text: str) -> None:
         """Show a message at the foot of the workbench."""

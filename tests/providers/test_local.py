@@ -365,6 +365,18 @@ def test_wrong_options_are_issues(files, tmp_path):
         submit(job(files), folder=tmp_path, micro_batch_size=0)
 
 
+def test_gpus_that_are_not_there_are_an_issue(files, tmp_path):
+    with pytest.raises(InvalidSpec, match=r"n_gpus is 65|n_gpus is 64; this machine has"):
+        submit(job(files), folder=tmp_path, n_gpus=64)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_starts_the_processes_that_share_its_steps(files, tmp_path):
+    run = submit(job(files, max_steps=2), folder=tmp_path, device="cpu", n_gpus=2)
+    assert run.wait(240).status == "completed", run.log_file.read_text()
+    assert list(run.history.series["train_loss"]) == [1, 2]
+
+
 def test_a_loss_that_is_no_number_ends_the_run(files, tmp_path):
     run = submit(
         job(

@@ -21,14 +21,17 @@ import time
 import traceback
 from hashlib import sha256
 from pathlib import Path
+from typing import ClassVar
 
 from ftlab.asking import ask
+from ftlab.errors import UnreadableData
 from ftlab.job import Job
 from ftlab.processes import environment
 from ftlab.runs import Run
 from ftlab.ui.samples_box import answers_of
 
 KILLED = -signal.SIGKILL
+SPOILED = "The rows were spoiled; they must be fresh. Take others."
 SERIES = ("train_loss", "grad_norm", "learning_rate", "eval_loss", "epoch")
 
 
@@ -48,7 +51,10 @@ class Warm:
     def carry_out(self, run: Run, **plan) -> int:
         """Carry out a run in a process of its own and return its exit status.
 
-        every: save a state after so many steps; pause: ask for it in that step of the process;
+        lose: in that step another process of the run is killed, lose_after: after seconds;
+        spoil: its share of that step is; room_elsewhere: rows that the others have room for;
+        every: save a state after so many steps; pause, stop, cancel: ask for it in that step of the
+        process;
         kill: {"after": seconds}, or {"at": one of POINTS, "n": which time}; room: bytes that a file
         may have; clock: seconds that it jumps by with every look; ask: what is asked of it at once.
         """
@@ -144,7 +150,14 @@ def _points() -> dict[str, tuple[object, str]]:
         "saved": (saving, "keep_only"),
         "loading": (states, "_load_optimizer"),
         "reference": (Trainer, "refer"),
+        "share": (Trainer, "take"),
     }
+
+
+COUNTED = {
+    "evaluation": lambda trainer, *_: not trainer.model.training,
+    "share": lambda trainer, *_: trainer.room.rank > 0,
+}
 
 
 def _die() -> None:
@@ -154,20 +167,69 @@ def _die() -> None:
 def _watch(at: str, n: int, then=_die) -> None:
     """Do something just before the nth call of a function."""
     owner, name = _points()[at]
+    is_counted = COUNTED.get(at, lambda *_: True)
     function, calls = getattr(owner, name), [0]
 
     @functools.wraps(function)
     def watched(*args, **kwargs):
-        is_counted = at != "evaluation" or not args[0].model.training
-        calls[0] += is_counted
-        if calls[0] == n and is_counted:
+        counts = is_counted(*args)
+        calls[0] += counts
+        if calls[0] == n and counts:
             then()
         return function(*args, **kwargs)
 
     setattr(owner, name, watched)
 
 
+class _Forked:
+    """Another process of a run, forked: it has loaded torch already."""
+
+    all: ClassVar[list[_Forked]] = []
+
+    def __init__(self, variables) -> None:
+        self._status, self._mutex = None, threading.Lock()
+        watched, self._open = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            os.environ.update(variables)
+            os.dup2(watched, 0)
+            os.closerange(3, 4096)  # the run's lock among them, and what the others watch
+            _exit(_follow)
+        os.close(watched)
+        self.all.append(self)
+
+    def poll(self):
+        with self._mutex:
+            if self._status is None:
+                pid, status = os.waitpid(self.pid, os.WNOHANG)
+                self._status = os.waitstatus_to_exitcode(status) if pid else None
+            return self._status
+
+    def wait(self, timeout=None):
+        end = time.monotonic() + (timeout or 3600)
+        while (status := self.poll()) is None:
+            if time.monotonic() > end:
+                raise subprocess.TimeoutExpired("forked", timeout or 3600)
+            time.sleep(0.01)
+        return status
+
+    def kill(self):
+        os.kill(self.pid, signal.SIGKILL)
+
+    def let_go(self):
+        os.close(self._open)
+
+
+def _follow() -> int:
+    from ftlab.train.follower import main
+
+    return main()
+
+
 def _prepare(run: Run, plan: dict) -> None:
+    from ftlab.train import others
+
+    others.start = _Forked
     kill = plan.get("kill") or {}
     if "after" in kill:
         threading.Timer(kill["after"], _die).start()
@@ -175,10 +237,18 @@ def _prepare(run: Run, plan: dict) -> None:
         _watch(kill["at"], kill["n"])
     if "ask" in plan:
         ask(run.request_file, plan["ask"])
-    if "pause" in plan:
-        _watch("step", plan["pause"], run.pause)
+    for request in {"pause", "stop", "cancel"} & plan.keys():
+        _watch("step", plan[request], getattr(run, request))
     if "signal" in plan:
         _watch("step", plan["signal"], lambda: os.kill(os.getpid(), signal.SIGTERM))
+    if "lose" in plan:
+        _watch("step", plan["lose"], lambda: _Forked.all[0].kill())
+    if "lose_after" in plan:
+        threading.Timer(plan["lose_after"], lambda: _Forked.all and _Forked.all[0].kill()).start()
+    if "spoil" in plan:
+        _watch("share", plan["spoil"], _spoil)
+    if "room_elsewhere" in plan:
+        _limit_elsewhere(plan["room_elsewhere"])
     if "remove" in plan:
         _watch("step", plan["remove"], lambda: _remove_all(run.path))
     if "room" in plan:
@@ -190,6 +260,26 @@ def _prepare(run: Run, plan: dict) -> None:
 
 def _limit(size: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+
+def _spoil() -> None:
+    raise UnreadableData(SPOILED)
+
+
+def _limit_elsewhere(rows: int) -> None:
+    """The other processes have room for so many rows at once."""
+    import torch
+
+    from ftlab.train.trainer import Trainer
+
+    loss = Trainer.loss
+
+    def limited(self, piece):
+        if self.room.rank > 0 and len(piece) > rows:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return loss(self, piece)
+
+    Trainer.loss = limited
 
 
 def _remove_all(folder: Path) -> None:
@@ -212,28 +302,33 @@ def _child(plan: dict) -> int:
     return status
 
 
+def _exit(work) -> None:
+    """End this process with the status that the work comes to."""
+    status = 70
+    try:
+        status = work()
+    except BaseException:
+        with contextlib.suppress(OSError):
+            traceback.print_exc()
+    finally:
+        with contextlib.suppress(OSError):  # on a full disk
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(status)
+
+
 def main() -> None:
     import peft  # noqa: F401
     import torch
     from transformers import AutoModelForCausalLM  # noqa: F401
 
-    from ftlab.train import loop  # noqa: F401
+    from ftlab.train import follower, loop  # noqa: F401
 
     torch.set_num_threads(1)
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
-            status = 70
-            try:
-                status = _child(json.loads(line))
-            except BaseException:
-                with contextlib.suppress(OSError):
-                    traceback.print_exc()
-            finally:
-                with contextlib.suppress(OSError):  # on a full disk
-                    sys.stdout.flush()
-                    sys.stderr.flush()
-                os._exit(status)
+            _exit(functools.partial(_child, json.loads(line)))
         _, status = os.waitpid(child, 0)
         print(os.waitstatus_to_exitcode(status), flush=True)
 

@@ -37,6 +37,8 @@ class _Scores(NamedTuple):
 class Dpo:
     """The loss is the mean over the pairs of a step, each by its row's weight."""
 
+    figures: tuple[str, ...] = ("rewards_chosen", "rewards_rejected", "rewards_accuracy")
+
     def __init__(self, spec: JobSpec) -> None:
         self.beta = spec.dpo_beta or BETA
         self.gamma = spec.simpo_gamma or 0.0
@@ -90,12 +92,10 @@ class Dpo:
         if self.gamma:  # what it trains on: there is no reference that a sum could be compared with
             chosen, rejected = means
         with torch.no_grad():
-            sums = {
-                "rewards_chosen": self.beta * chosen.sum(),
-                "rewards_rejected": self.beta * rejected.sum(),
-                "rewards_accuracy": (chosen > rejected).sum(),
-            }
-        return Loss((losses * weights).sum(), sums, losses.detach())
+            accurate = (chosen > rejected).sum()
+            sums = self.beta * chosen.sum(), self.beta * rejected.sum(), accurate
+        named = dict(zip(self.figures, sums, strict=True))
+        return Loss((losses * weights).sum(), named, losses.detach())
 
     def _references(self, pairs: Sequence[Pair], device: str) -> _Scores:
         if not self.needs_reference:

@@ -27,20 +27,33 @@ class Loss(NamedTuple):
 
     def __truediv__(self, divisor: float) -> Loss:
         """What is summed divided, in float64 where nothing is derived from it."""
-        sums = {n: v.double() / divisor for n, v in self.sums.items()}
+        sums = {n: _precise(v) / divisor for n, v in self.sums.items()}
         return Loss(self.total / divisor, sums, self.rows)
+
+    @classmethod
+    def none(cls, names: Sequence[str], device: str) -> Loss:
+        """Of no rows, with the same figures."""
+        zero = torch.zeros((), device=device)
+        return cls(zero, dict.fromkeys(names, zero), torch.zeros(0, device=device))
 
 
 def added(losses: Sequence[Loss]) -> Loss:
     """All pieces together, without the way back to the weights."""
-    totals = torch.stack([loss.total.detach() for loss in losses]).double()
+    totals = _precise(torch.stack([loss.total.detach() for loss in losses]))
     sums = {n: torch.stack([one.sums[n] for one in losses]).sum() for n in losses[0].sums}
     return Loss(totals.sum(), sums, torch.cat([one.rows for one in losses]))
+
+
+def _precise(values: torch.Tensor) -> torch.Tensor:
+    """In float64, which Apple's GPUs don't have."""
+    return values.float() if values.device.type == "mps" else values.double()
 
 
 class Method(Protocol):
     """One way to train."""
 
+    figures: tuple[str, ...]
+    """Names of the sums of its losses, in their order."""
     needs_reference: bool
     """Whether `refer` has to see every row before the weights that it starts from change."""
 

@@ -18,6 +18,7 @@ class Sft:
     """The loss is the sum over trained tokens of (row's weight × cross-entropy in nats), divided by
     the trained tokens of the whole step, so that cutting a step into pieces changes nothing."""
 
+    figures: tuple[str, ...] = ()
     needs_reference = False
 
     def __init__(self, spec: JobSpec) -> None:

@@ -1,0 +1,296 @@
+"""Several processes train what one does, and end together."""
+
+from __future__ import annotations
+
+import math
+import queue
+import random
+import subprocess
+import sys
+from array import array
+
+import pytest
+import torch
+from transformers import Gemma2Config, Gemma2ForCausalLM
+
+from ftlab.processes import environment
+from ftlab.providers import prepare
+from ftlab.train import others, parallel
+from ftlab.train.batches import Example
+from ftlab.train.methods.method import Loss
+from ftlab.train.parallel import dealt
+from tests.small import (
+    HEADS,
+    NARROW,
+    byte_level,
+    chat_rows,
+    preference_rows,
+    save_architecture,
+    save_model,
+    save_tokenizer,
+    write_rows,
+)
+from tests.train.warm import KILLED, SPOILED, Warm, new_run, outcome
+
+pytestmark = [
+    pytest.mark.slow,
+    # transformers 5.23 and peft 0.19 warn about each other's names.
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+]
+
+SFT = {"gradient_accumulation_steps": 2}
+DPO = {"training_method": "dpo"}
+WHOLE = {"lora": False, "learning_rate": 1e-3}
+KINDS = {
+    "sft": SFT,
+    "micro-batches": {**SFT, "batch_size": 5, "n_epochs": 10},
+    "packed": {**SFT, "packing": True, "max_seq_length": 96, "n_epochs": 8, "batch_size": 1},
+    "padded": {**SFT, "model": "gemma2"},  # its attention is capped
+    "padded dpo": {**DPO, "model": "gemma2"},
+    "experts": {**SFT, "model": "mixtral", "weight_decay": 0.1},
+    "dpo": DPO,
+    "dpo with rpo": {**DPO, "rpo_alpha": 0.3, "dpo_normalize_logratios_by_length": True},
+    "all weights": WHOLE,
+    "dpo of all weights": {**DPO, **WHOLE},
+    "nobody's share": {**SFT, "batch_size": 1, "n_epochs": 1, "gradient_accumulation_steps": 1},
+}
+OPTIONS = {"micro-batches": {"micro_batch_size": 2}, "padded": {"gradient_checkpointing": True}}
+CLOSE = 1e-5  # relative; sums in another order round otherwise
+
+
+@pytest.fixture(scope="module")
+def warm(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FTLAB_LEASES", str(tmp_path_factory.mktemp("leases")))
+        process = Warm()
+        yield process
+        process.close()
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("files")
+    save_model(folder / "llama")
+    save_architecture(folder / "mixtral", "mixtral")
+    save_tokenizer(folder / "gemma2", "generation_tags")
+    vocabulary = byte_level().get_vocab_size()
+    config = Gemma2Config(**NARROW, **HEADS, head_dim=8, vocab_size=vocabulary)
+    Gemma2ForCausalLM(config).save_pretrained(folder / "gemma2")
+    write_rows(folder / "sft.jsonl", chat_rows(20))
+    write_rows(folder / "sft-valid.jsonl", chat_rows(7, start=500))
+    write_rows(folder / "dpo.jsonl", preference_rows(12))
+    write_rows(folder / "dpo-valid.jsonl", preference_rows(5, start=500))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def job(files):
+    """A job of a kind for so many processes; the steps of an epoch don't come out even."""
+
+    def make(kind="sft", n=2, **changes):
+        values = {"model": "llama", **KINDS[kind], **changes}
+        data = values.get("training_method", "sft")
+        common = {
+            "training_file": str(files / f"{data}.jsonl"),
+            "validation_file": str(files / f"{data}-valid.jsonl"),
+            **{"batch_size": 3, "n_epochs": 5, "learning_rate": 1e-3, "n_evals": 3},
+            "lora_dropout": 0.0,
+        }
+        model = {"model": str(files / values.pop("model"))}
+        options = {"device": "cpu", "dtype": "float32", "n_gpus": n, **OPTIONS.get(kind, {})}
+        return prepare({**common, **values, **model}, **options).job
+
+    return make
+
+
+@pytest.fixture
+def finished(warm, job, tmp_path):
+    """A run of a kind that nobody disturbed."""
+
+    def run_of(kind="sft", n=2, **changes):
+        run = new_run(job(kind, n, **changes), tmp_path, f"{kind}-{n}")
+        assert warm.carry_out(run) == 0, run.log_file.read_text()
+        return run
+
+    return run_of
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_processes_train_as_one(finished, kind):
+    one, two = (finished(kind, n).history.series for n in (1, 2))
+    assert one.keys() == two.keys()
+    assert len(one["train_loss"]) >= 20
+    for name in one.keys() - {"tokens_per_second", "memory_gib"}:
+        assert one[name].keys() == two[name].keys()
+        for step, value in one[name].items():
+            small = 1e-5 if "rewards" in name else 1e-9  # differences of sums of about 50
+            assert math.isclose(two[name][step], value, rel_tol=CLOSE, abs_tol=small), (name, step)
+
+
+def test_three_processes_train_as_one(finished):
+    one, three = (finished("sft", n).history.series for n in (1, 3))
+    for name in ("train_loss", "grad_norm", "eval_loss"):
+        assert list(three[name].values()) == pytest.approx(list(one[name].values()), rel=CLOSE)
+
+
+@pytest.mark.parametrize("kind", ["sft", "dpo"])
+def test_the_losses_of_rows_are_told_with_their_lines(finished, kind):
+    one, two = (list(finished(kind, n).told_of_rows()) for n in (1, 2))
+    for ours, theirs in zip(one, two, strict=True):
+        assert (theirs.step, theirs.file) == (ours.step, ours.file)
+        expected = dict(zip(ours.lines, ours.losses, strict=True))
+        found = dict(zip(theirs.lines, theirs.losses, strict=True))
+        if ours.file == "validation":
+            assert list(theirs.lines) == list(ours.lines)
+        assert found == pytest.approx(expected, rel=1e-4)  # five digits are told
+
+
+def test_a_process_that_had_less_room_makes_all_pieces_smaller(warm, job, finished, tmp_path):
+    run = new_run(job(n=2), tmp_path, "short")
+    assert warm.carry_out(run, room_elsewhere=1) == 0, run.log_file.read_text()
+    found, expected = (r.history.series["train_loss"] for r in (run, finished(n=1)))
+    assert list(found.values()) == pytest.approx(list(expected.values()), rel=CLOSE)
+    assert any("The memory did not suffice" in log.text for log in run.history.logs)
+    again = new_run(job(n=2), tmp_path, "again")
+    assert warm.carry_out(again, every=1, kill={"at": "step", "n": 4}, room_elsewhere=1) == KILLED
+    assert warm.carry_out(again, room_elsewhere=9) == 0  # smaller pieces stay
+    assert outcome(again) == outcome(run)
+
+
+DROPOUT = {"lora_dropout": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [
+        ("sft", {**DROPOUT, "sample_prompts": ("Where is order 3?",)}),
+        ("dpo", DROPOUT),
+        ("dpo of all weights", {}),
+        ("packed", DROPOUT),
+    ],
+)
+def test_a_run_that_is_killed_and_paused_ends_bit_by_bit_as_one_that_never_was(
+    warm, job, finished, tmp_path, kind, changes
+):
+    run = new_run(job(kind, **changes), tmp_path, "killed")
+    plans = (
+        {"kill": {"at": "step", "n": 4}},
+        {"lose": 2},
+        {"kill": {"at": "loading", "n": 1}},
+        {"pause": 2},
+        {"kill": {"at": "manifest", "n": 2}},
+        {"signal": 2},
+    )
+    ends = [warm.carry_out(run, every=1, **plan) for plan in plans]
+    assert ends == [KILLED, 1, KILLED, 0, KILLED, 0], run.log_file.read_text()
+    assert warm.carry_out(run) == 0, run.log_file.read_text()
+    assert outcome(run) == outcome(finished(kind, **changes))
+
+
+def test_kills_of_either_at_random_times(warm, job, finished, tmp_path):
+    draw = random.Random(5)
+    for trial in range(3):
+        run, n_kills = new_run(job(**DROPOUT), tmp_path, f"{trial}"), 0
+        while n_kills < 5 and run.status != "completed":
+            after = draw.uniform(0.1, 0.8)
+            plan = {"lose_after": after} if n_kills % 2 else {"kill": {"after": after}}
+            assert warm.carry_out(run, every=1, **plan) in (0, 1, KILLED)
+            n_kills += 1
+        if run.status != "completed":
+            assert warm.carry_out(run) == 0, run.log_file.read_text()
+        assert outcome(run) == outcome(finished(**DROPOUT))
+
+
+def test_dropout_differs_between_processes(finished):
+    one, two = (finished(n=n, lora_dropout=0.5).history.series["train_loss"] for n in (1, 2))
+    assert list(one.values())[1:] != pytest.approx(list(two.values())[1:], rel=CLOSE)
+
+
+def test_a_process_that_is_killed_ends_the_run_which_says_so(warm, job, tmp_path):
+    run = new_run(job(), tmp_path, "lost")
+    assert warm.carry_out(run, lose=3) == 1
+    assert run.status == "failed"
+    assert run.state.detail == (
+        "The run's process 2 of 2, on cpu, was ended by SIGKILL; a step takes all of a run's "
+        "processes. Resume the run: it goes on from its newest checkpoint."
+    )
+    assert list(run.history.series["train_loss"]) == [1, 2]
+
+
+def test_what_another_process_says_at_its_end_is_told(warm, job, tmp_path):
+    run = new_run(job(), tmp_path, "spoiled")
+    assert warm.carry_out(run, spoil=3) == 1
+    assert run.state == ("failed", f"{SPOILED} (Said by process 2 of 2, on cpu.)")
+
+
+@pytest.mark.parametrize(
+    ("asked", "status"), [("stop", "completed"), ("cancel", "cancelled"), ("pause", "paused")]
+)
+def test_what_is_asked_is_done_by_all(warm, job, tmp_path, asked, status):
+    run = new_run(job(), tmp_path, "asked")
+    assert warm.carry_out(run, **{asked: 3}) == 0
+    done = {"completed": "stopped"}.get(status, status)
+    assert run.state == (status, f"{done} at step 3 of 20")
+
+
+def test_processes_that_a_launcher_started_are_those_of_the_run(job, tmp_path):
+    run = new_run(job(max_steps=2), tmp_path, "launched")
+    port = str(free_port())
+    where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2"}
+    command = [sys.executable, "-m", "ftlab.train", str(run.path)]
+    processes = [
+        subprocess.Popen(command, env={**environment(), **where, "RANK": str(rank)})
+        for rank in range(2)
+    ]
+    assert [process.wait(300) for process in processes] == [0, 0]
+    assert run.status == "completed"
+    assert len(run.history.series["train_loss"]) == 2
+
+
+def free_port() -> int:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+def test_one_process_says_and_sums_nothing(monkeypatch):
+    monkeypatch.setattr(parallel, "dist", None)
+    room, weight = parallel.Room(), torch.nn.Parameter(torch.ones(2))
+    loss = Loss.none(("rewards_chosen",), "cpu")
+    room.tell("step", [[]])
+    room.make_equal([weight])
+    room.leave()
+    assert room.replies(dict) == []
+    assert room.sum_gradients([weight], 4096) == 4096
+    assert weight.grad is None
+    assert room.added(loss, 0, 0) is loss
+
+
+class _Stuck:
+    """A process that is killed at once."""
+
+    def poll(self):
+        return KILLED
+
+    wait = kill = let_go = lambda self, *_: self.poll()
+
+
+def test_a_run_that_waits_for_a_process_that_is_gone_ends(monkeypatch):
+    monkeypatch.setattr(others, "start", lambda _: _Stuck())
+    said = queue.Queue()
+    with others.Others(["cuda:0", "cuda:1"], said.put):
+        text = said.get(timeout=30)
+    assert "process 2 of 2, on cuda:1, was ended by SIGKILL" in text
+
+
+def test_shares_are_as_long_as_each_other_and_hold_every_row_once():
+    rows = [
+        Example(array("i", range(n)), array("i", range(n)), 1.0, was_cut=False, line=n)
+        for n in (9, 1, 5, 4, 8, 3)
+    ]
+    shares = dealt(rows, 2)
+    assert [sum(row.n_tokens for row in share) for share in shares] == [16, 14]
+    assert sorted(row.line for share in shares for row in share) == [1, 3, 4, 5, 8, 9]
+    assert dealt(rows, 1) == [rows]
+    assert [len(share) for share in dealt(rows[:1], 3)] == [1, 0, 0]
