@@ -108,14 +108,19 @@ class Run(RunFolder):
             return RunState("queued") if alive else RunState("failed", self._last_words())
         if last.status in ENDED or last.status == "paused" or alive:
             return RunState(last.status, last.detail)
-        if attempts.is_hosted(self):
+        if self.is_hosted:
             return RunState(last.status, f"{last.detail}; {LEFT}" if last.detail else LEFT)
         return RunState("failed", self._last_words())
 
     @property
+    def is_hosted(self) -> bool:
+        """Whether its job is that of a service."""
+        return attempts.is_hosted(self)
+
+    @property
     def is_left(self) -> bool:
         """Whether its job at a service goes on, or may, and no process follows it."""
-        if not attempts.is_hosted(self) or self.is_alive:
+        if not self.is_hosted or self.is_alive:
             return False
         last = self.history.status
         return last is not None and last.status not in ENDED
@@ -194,7 +199,7 @@ class Run(RunFolder):
 
     def pause(self) -> None:
         """Ask the run to save its state after the present step and end its process."""
-        if attempts.is_hosted(self):
+        if self.is_hosted:
             raise RunError(
                 f"Run {self.id} runs at {self.job.provider}, which can't pause a job; there a job "
                 "can be stopped or cancelled. Leave it going, or stop it."

@@ -38,6 +38,11 @@ class RunFolder:
         return self.path.name
 
     @property
+    def exists(self) -> bool:
+        """Whether there is a job in it."""
+        return self._job_file.is_file()
+
+    @property
     def _job_file(self) -> Path:
         return self.path / "job.json"
 
@@ -159,6 +164,8 @@ class RunFolder:
     @property
     def resumes_from(self) -> str:
         """From where it would go on, as the end of a sentence."""
+        if self.hosted.job_id:
+            return f"with {self.hosted.job_id}, its job at the service"
         steps = self.steps_on_disk
         return f"from step {steps[-1]:,}" if steps else "from its beginning"
 
