@@ -18,6 +18,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
+from tests.fakes import together_artefacts
+from tests.fakes.together_artefacts import Artefacts
+
 # What it says of a model's limits.
 REPLY: dict[str, Any] = {
     "model_name": "m",
@@ -98,6 +101,7 @@ class Service:
     downloads: list[dict[str, str]] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
     address: str = ""
+    artefacts: Artefacts = field(default_factory=Artefacts)
 
     def __enter__(self) -> Service:
         service = self
@@ -291,6 +295,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_PUT(self) -> None:
         self._answer("PUT")
 
+    def do_DELETE(self) -> None:
+        self._answer("DELETE")
+
     def _answer(self, method: str) -> None:
         url = urlsplit(self.path)
         query = {name: values[0] for name, values in parse_qs(url.query).items()}
@@ -299,17 +306,26 @@ class _Handler(BaseHTTPRequestHandler):
         self.state.requests.append(request)
         if (fault := self.state.next_fault(method, url.path)) is not None:
             return self._fail(fault)
+        if together_artefacts.answered(self, request):
+            return None
         parts = url.path.strip("/").split("/")
         if parts[0] == "storage":
             return self._send(self.state.take_content(parts[-1], body), b"", {})
-        given = self.headers.get("Authorization", "")
-        if not given or given != f"Bearer {self.state.key or given.removeprefix('Bearer ')}":
+        if not self.is_allowed(request):
             return self._json({"error": {"message": "Invalid API key provided"}}, 401)
         return self._get(parts, request) if method == "GET" else self._post(parts, request)
+
+    def is_allowed(self, request: Request) -> bool:
+        given = request.headers.get("Authorization", "")
+        return given == f"Bearer {self.state.key or given.removeprefix('Bearer ')}"
 
     def _get(self, parts: list[str], request: Request) -> None:
         state = self.state
         match parts:
+            case ["v1", "fine-tunes"]:
+                found = state.jobs.values()
+                told = [{n: v for n, v in job.items() if n != "events"} for job in found]
+                self._json({"data": told})
             case ["v1", "files"]:
                 self._json({"data": [public(file) for file in state.files.values()]})
             case ["v1", "files", file_id] if file_id in state.files:

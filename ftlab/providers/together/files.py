@@ -73,7 +73,7 @@ def upload(client: Client, file: Path, checksum: str, told: Told) -> str:
             return _looked_into(client, known, doing)
         where = SecretStr(reply.headers.get("location", ""))
         file_id = _file_id(reply.headers.get("x-together-file-id") if where else None, doing)
-        client.put(where, lambda: _chunks(client, content, size, told), size, doing)
+        client.storage.put(where, lambda: _chunks(client, content, size, told), size, doing)
     # It buys nothing, and a file of which the service does not know that it is whole is of no use.
     client.request("POST", f"/v1/files/{file_id}/preprocess", doing)
     return file_id
