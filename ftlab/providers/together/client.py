@@ -138,6 +138,10 @@ class Client:
         """Wait. Raises Cancelled as soon as nobody wants an answer."""
         wait(self._stop, seconds)
 
+    def give_up(self) -> None:
+        """End all waiting: nobody wants an answer any more."""
+        self._stop.set()
+
     def attempt(self, method: str, path: str, taken: Taken | None = None, **content: Any) -> Found:
         """One try, however it ends. `taken` reads the body of a success, which may last."""
         patience = LONGEST_REPLY if taken is None else math.inf
