@@ -4,7 +4,8 @@
     ftlab.Workbench("train.jsonl", model="demo")
 
 The same verbs without a notebook: scan, convert, repair, split_file a file; check a spec,
-estimate, probe, ask_price, submit, attach, ask; list_models that are on this machine.
+estimate, probe, ask_price, submit, attach, ask; list_models that are on this machine, and what
+the account has at the hosted service.
 Importing ftlab loads nothing else; each name below is imported when it is first used.
 """
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from ftlab.model_cache import list_models as list_models
     from ftlab.probing import probe as probe
     from ftlab.providers import submit as submit
+    from ftlab.providers.together.holdings import account as account
     from ftlab.providers.together.price import ask_price as ask_price
     from ftlab.rules import check as check
     from ftlab.rules import resolve as resolve
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "account": "ftlab.providers.together.holdings",
     "ask": "ftlab.answers",
     "ask_price": "ftlab.providers.together.price",
     "attach": "ftlab.runs",

@@ -16,7 +16,7 @@ from ftlab.cli import (
     say_of_service,
 )
 
-VERBS = ("scan", "recommend", "estimate", "runs", "attach", "pause", "resume")
+VERBS = ("scan", "recommend", "estimate", "runs", "account", "attach", "pause", "resume")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -33,7 +33,7 @@ class FtlabMagics(Magics):
         """%ftlab shows the Workbench; other verbs show what they find.
 
         scan FILE [--model M], recommend MODEL [--data FILE] [--method dpo] [--full],
-        estimate SPEC.json [--probe] [--ask-service], runs, attach [RUN], pause [RUN],
+        estimate SPEC.json [--probe] [--ask-service], runs, account, attach [RUN], pause [RUN],
         resume [RUN].
         """
         options = _parser().parse_args(shlex.split(line))
@@ -56,6 +56,7 @@ def _parser() -> _Parser:
     add_estimate_arguments(estimate)
     estimate.set_defaults(show=_estimate)
     verbs.add_parser("runs", add_help=False).set_defaults(show=_runs)
+    verbs.add_parser("account", add_help=False).set_defaults(show=_account)
     for name, show in {"attach": _attach, "pause": _pause, "resume": _resume}.items():
         verb = verbs.add_parser(name, add_help=False)
         verb.add_argument("run", nargs="?")
@@ -99,6 +100,12 @@ def _runs(_: argparse.Namespace) -> Any:
     from ftlab.runs import Runs
 
     return Runs()
+
+
+def _account(_: argparse.Namespace) -> Any:
+    from ftlab.providers.together.holdings import account
+
+    return account()
 
 
 def _attach(options: argparse.Namespace) -> Any:

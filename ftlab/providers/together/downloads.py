@@ -80,16 +80,21 @@ def download_adapter(
 
 def download_file(client: Client, file_id: str, into: Path, told: Told = lambda _: None) -> None:
     """Fetch the content of a file of the account into a new file, whole or not at all. Raises as
-    `fetch` does, and FtlabError where something is there."""
-    if into.exists():
-        raise FtlabError(
-            f"{into} is there already; nothing is written over. Name another file, or move it away."
-        )
+    `fetch` does."""
     path = f"/v1/files/{quote(file_id, safe='')}/content"
     with tempfile.TemporaryDirectory(dir=into.parent, prefix=f".{into.name}-") as place:
         content = Path(place) / "content"
         fetch(client, path, {}, content, f"{file_id} was downloaded", told)
-        content.rename(into)
+        content.rename(new_place(into))
+
+
+def new_place(into: Path) -> Path:
+    """The same path. Raises FtlabError where something is there."""
+    if not into.exists():
+        return into
+    raise FtlabError(
+        f"{into} is there already; nothing is written over. Name another place, or move it away."
+    )
 
 
 def _asked(job: Mapping[str, Any], step: int | None) -> dict[str, str]:
