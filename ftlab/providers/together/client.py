@@ -143,7 +143,9 @@ class Client:
         self._stop.set()
 
     def attempt(self, method: str, path: str, taken: Taken | None = None, **content: Any) -> Found:
-        """One try, however it ends. `taken` reads the body of a success, which may last."""
+        """What one request brings that is not repeated: a reply of any status, or why there is
+        none. `taken` reads the body of a success, which may last."""
+        self.pause(0)
         patience = LONGEST_REPLY if taken is None else math.inf
         return reply_of(
             lambda: self._service.stream(method, path, **content), self._stop, patience, taken
