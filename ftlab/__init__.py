@@ -4,8 +4,8 @@
     ftlab.Workbench("train.jsonl", model="demo")
 
 The same verbs without a notebook: scan, convert, repair, split_file a file; check a spec,
-estimate, probe, ask_price, submit, attach, ask; list_models that are on this machine; check_template
-at the hosted service, and see what the account has there.
+estimate, probe, ask_price, submit, attach, ask; list_models that are on this machine;
+check_template at the hosted service, and see what the account has there.
 Importing ftlab loads nothing else; each name below is imported when it is first used.
 """
 

@@ -74,7 +74,7 @@ def download_adapter(
         archive, folder = Path(place) / "archive", Path(place) / "files"
         fetch(client, DOWNLOAD, _asked(job, step), archive, doing, told)
         names = unpack(archive, folder)
-        found = _model_in(folder, names) if _is_full(job) else _adapter_in(folder, names)
+        found = _model_in(folder, names) if is_full(job) else _adapter_in(folder, names)
         found.rename(into)
 
 
@@ -99,11 +99,12 @@ def new_place(into: Path) -> Path:
 
 def _asked(job: Mapping[str, Any], step: int | None) -> dict[str, str]:
     """Which of a job's artefacts; a step comes before the kind."""
-    kind = {"checkpoint": "model_output_path" if _is_full(job) else "adapter"}
+    kind = {"checkpoint": "model_output_path" if is_full(job) else "adapter"}
     return {"ft_id": str(job["id"]), **(kind if step is None else {"checkpoint_step": str(step)})}
 
 
-def _is_full(job: Mapping[str, Any]) -> bool:
+def is_full(job: Mapping[str, Any]) -> bool:
+    """Whether a job of the service trains all weights."""
     given = job.get("training_type")
     kind = given.get("type") if isinstance(given, dict) else given
     return str(kind).lower() == "full"

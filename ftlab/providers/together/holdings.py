@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -27,6 +27,7 @@ from ftlab.providers.together.listing import (
 
 if TYPE_CHECKING:
     from ftlab.providers.together.client import Client
+    from ftlab.providers.together.serving import Hardware
     from ftlab.runs import Run
 
 Told = Callable[[float], Any]
@@ -128,9 +129,38 @@ class Account:
             if self._job(one) is None:
                 download_file(client, one, place, told)
                 return place
-            job = client.json("GET", f"{JOBS}/{quote(one, safe='')}", f"{one} was looked up")
-            download_adapter(client, {**job, "id": one}, place, told, step=step)
+            download_adapter(client, _looked_up(client, one), place, told, step=step)
         return place
+
+    def chat(self, job_id: str, prompt: str | Sequence[Mapping[str, Any]], **options: Any) -> str:
+        """What the tuned model of a job answers at the service, to a question or to messages; it
+        is billed by its tokens. `options` are max_tokens, temperature, seed, and told, which
+        hears each piece."""
+        from ftlab.providers.together.chat import chat
+
+        self._require_job(job_id)
+        with self._client() as client:
+            job = _looked_up(client, job_id)
+            model = str(job.get("model_output_name") or job.get("output_name") or job_id)
+            return chat(client, model, prompt, **options)
+
+    def endpoint(self, job_id: str) -> str:
+        """The commands that start an endpoint for the model of a job, and end it. Such a one is
+        billed by the hour; ftlab starts none."""
+        from ftlab.providers.together.downloads import is_full
+        from ftlab.providers.together.serving import endpoint_commands
+
+        self._require_job(job_id)
+        with self._client() as client:
+            job = _looked_up(client, job_id)
+        return endpoint_commands(job, is_adapter=not is_full(job))
+
+    def hardware(self) -> list[Hardware]:
+        """What endpoints can run on, the cheapest first."""
+        from ftlab.providers.together.serving import hardware
+
+        with self._client() as client:
+            return hardware(client)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -185,3 +215,9 @@ class Account:
             f"The account has no {shown(one)}; {takes}. Take one that it lists, or look whether "
             "the key is that of the right account."
         )
+
+
+def _looked_up(client: Client, job_id: str) -> dict[str, Any]:
+    """All that the service says of a job."""
+    path = f"{JOBS}/{quote(job_id, safe='')}"
+    return {**client.json("GET", path, f"{job_id} was looked up"), "id": job_id}
