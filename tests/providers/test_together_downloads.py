@@ -8,6 +8,7 @@ import shutil
 from threading import Event
 
 import pytest
+from IPython.core.ultratb import VerboseTB
 
 from ftlab.adapter_files import read_adapter
 from ftlab.errors import FtlabError, ServiceError, UnreadableData
@@ -269,7 +270,9 @@ def test_a_storage_elsewhere_than_on_https_is_refused(service, tmp_path):
     service.misbehave("GET", DOWNLOAD, Fault(status=302, headers=to))
     with pytest.raises(ServiceError, match="https only") as caught:
         fetched(service, tmp_path / "adapter")
-    assert "s3cret" not in str(caught.value)
+    shown = VerboseTB().text(caught.type, caught.value, caught.tb.tb_next)
+    assert "fetching.py" in shown
+    assert "s3cret" not in shown + str(caught.value)
 
 
 # --- this machine ----------------------------------------------------------------------------

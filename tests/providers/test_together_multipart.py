@@ -7,6 +7,7 @@ import random
 from threading import Event
 
 import pytest
+from IPython.core.ultratb import VerboseTB
 
 from ftlab.errors import FtlabError, ServiceError
 from ftlab.providers.together import files, multipart
@@ -126,6 +127,19 @@ def test_a_part_that_is_refused_ends_the_upload(service, rows):
     assert "s3cret" not in str(caught.value)
     assert dropped(service)
     assert not service.contents
+
+
+@pytest.mark.parametrize("ending", ["/5", COMPLETE, "/initiate"])
+def test_no_signature_is_in_a_traceback(service, rows, ending):
+    service.artefacts.part_headers = {"x-signed": "s3cret"}
+    body = b'{"upload_id": "u", "file_id": "f", "parts": [{"URL": "https://x/?s=s3cret"}]}'
+    status = 200 if ending == "/initiate" else 403
+    service.misbehave("PUT" if ending == "/5" else "POST", ending, Fault(status=status, body=body))
+    with pytest.raises(ServiceError) as caught:
+        uploaded(service, rows)
+    shown = VerboseTB().text(caught.type, caught.value, caught.tb.tb_next)
+    assert "multipart.py" in shown
+    assert "s3cret" not in shown
 
 
 def test_a_part_without_a_tag_is_not_taken_for_stored(service, rows):

@@ -15,7 +15,7 @@ from ftlab.data.formats import LARGEST_FILE
 from ftlab.errors import FtlabError, InvalidSpec, ServiceError
 from ftlab.files import existing
 from ftlab.issues import LINES_KEPT, Issue
-from ftlab.providers.together.multipart import PATH, parts_of, send_parts
+from ftlab.providers.together.multipart import PATH, begun_by, parts_of, send_parts
 
 if TYPE_CHECKING:
     import httpx
@@ -72,8 +72,8 @@ def upload(client: Client, file: Path, checksum: str, told: Told) -> str:
             return _looked_into(client, known, doing)
         read = partial(_chunks, client, content)
         if size > IN_PARTS_ABOVE:
-            begun = client.parsed(reply, doing)
-            file_id = _file_id(begun.get("file_id"), doing)
+            begun = begun_by(client.parsed(reply, doing))
+            file_id = _file_id(begun.file_id, doing)
             send_parts(client, begun, size, read, told, doing)
             return file_id  # the service looks into it by itself
         where = SecretStr(reply.headers.get("location", ""))

@@ -39,58 +39,71 @@ def parts_of(size: int) -> tuple[int, int]:
     return math.ceil(size / each), each
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a part goes; the address and the headers hold signatures."""
+
+    number: int
+    url: SecretStr
+    headers: dict[str, SecretStr]
+
+
+@dataclass(frozen=True)
+class Begun:
+    """What the service said to an upload in parts, so that no traceback shows where they go."""
+
+    upload_id: object
+    file_id: object
+    places: list[Place]
+
+
+def begun_by(reply: Mapping[str, Any]) -> Begun:
+    """Of a reply; places that are none are left out. Raises nothing: it would show the reply."""
+    listed = reply.get("parts")
+    entries = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+    places = [place for place in map(_place, entries) if place is not None]
+    return Begun(reply.get("upload_id"), reply.get("file_id"), places)
+
+
+def _place(entry: Mapping[str, Any]) -> Place | None:
+    number = entry.get("PartNumber", entry.get("part_number"))
+    url = entry.get("URL") or entry.get("UploadURL")
+    given = entry.get("Headers") or {}
+    if type(number) is not int or not isinstance(url, str) or not isinstance(given, dict):
+        return None
+    return Place(number, SecretStr(url), {str(k): SecretStr(str(v)) for k, v in given.items()})
+
+
 def send_parts(
     client: Client,
-    begun: Mapping[str, Any],
+    begun: Begun,
     size: int,
     read: Read,
     told: Callable[[float], Any],
     doing: str,
 ) -> None:
-    """Send a file to where the service wants its parts, as it said in `begun`, and tell it when
-    all are there. Where that fails, the service is told to drop them. Raises ServiceError."""
-    known = {name: begun.get(name) for name in ("upload_id", "file_id")}
+    """Send a file to where the service wants its parts, and tell it when all are there. Where that
+    fails, the service is told to drop them. Raises ServiceError."""
+    known = {"upload_id": begun.upload_id, "file_id": begun.file_id}
     try:
-        places = _places(begun, parts_of(size)[0], doing)
-        sent = _sent(client, places, _Pieces(client, size, read, told, doing))
+        _require_places(begun, parts_of(size)[0], doing)
+        sent = _sent(client, begun.places, _Pieces(client, size, read, told, doing))
         client.request("POST", f"{PATH}/complete", doing, json={**known, "parts": sent})
     except BaseException:
         client.last_word("POST", f"{PATH}/abort", json=known)
         raise
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Where a part goes."""
-
-    number: int
-    url: SecretStr
-    headers: dict[str, str]
-
-
-def _places(begun: Mapping[str, Any], n_parts: int, doing: str) -> list[_Place]:
-    listed = begun.get("parts")
-    entries = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
-    found = [place for place in map(_place, entries) if place is not None]
-    numbers = sorted(place.number for place in found)
-    if not begun.get("upload_id") or numbers != list(range(1, n_parts + 1)):
+def _require_places(begun: Begun, n_parts: int, doing: str) -> None:
+    numbers = sorted(place.number for place in begun.places)
+    if not begun.upload_id or numbers != list(range(1, n_parts + 1)):
         raise ServiceError(
-            f"Together named places for {len(found)} parts when {doing}; the file has {n_parts}, "
+            f"Together named places for {len(numbers)} parts when {doing}; the file has {n_parts}, "
             "each with its own. Nothing was sent; ask again later."
         )
-    return found
 
 
-def _place(entry: Mapping[str, Any]) -> _Place | None:
-    number = entry.get("PartNumber", entry.get("part_number"))
-    url = entry.get("URL") or entry.get("UploadURL")
-    given = entry.get("Headers") or {}
-    if type(number) is not int or not isinstance(url, str) or not isinstance(given, dict):
-        return None
-    return _Place(number, SecretStr(url), {str(k): str(v) for k, v in given.items()})
-
-
-def _sent(client: Client, places: list[_Place], pieces: _Pieces) -> list[dict[str, Any]]:
+def _sent(client: Client, places: list[Place], pieces: _Pieces) -> list[dict[str, Any]]:
     """The tag of each part, by their numbers."""
     pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="upload")
     try:
@@ -124,7 +137,7 @@ class _Pieces:
     share: float = -1.0
     lock: Lock = field(default_factory=Lock)
 
-    def send(self, place: _Place) -> str:
+    def send(self, place: Place) -> str:
         """Send a part, again where it may well arrive then; its tag at the storage."""
         for seconds in WAITS:
             try:
@@ -135,7 +148,7 @@ class _Pieces:
             self.client.pause(seconds)
         return self._send(place)
 
-    def _send(self, place: _Place) -> str:
+    def _send(self, place: Place) -> str:
         each = parts_of(self.size)[1]
         start = (place.number - 1) * each
         size = min(each, self.size - start)

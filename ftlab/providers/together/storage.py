@@ -38,10 +38,12 @@ class Storage:
         content: Content,
         size: int,
         doing: str,
-        headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, SecretStr] | None = None,
     ) -> httpx.Headers:
-        """Send bytes; the headers of the reply come back. Raises ServiceError."""
-        more = {**(headers or {}), "Content-Length": str(size)}  # another could spoil the signature
+        """Send bytes, with more headers where a signature is of them; those of the reply come
+        back. Raises ServiceError."""
+        # Another length could spoil the signature.
+        more = {**(headers or {}), "Content-Length": SecretStr(str(size))}
         return self._stored(url, doing, lambda where: self._put(where, content, more))
 
     def get(self, url: SecretStr, doing: str, taken: Taken, headers: Mapping[str, str]) -> Found:
@@ -73,10 +75,13 @@ class Storage:
             found = send(where)
         return where, found
 
-    def _put(self, where: SecretStr, content: Content, headers: Mapping[str, str]) -> Found:
+    def _put(self, where: SecretStr, content: Content, headers: Mapping[str, SecretStr]) -> Found:
         return reply_of(
             lambda: self._client.stream(
-                "PUT", where.get_secret_value(), content=content(), headers=headers
+                "PUT",
+                where.get_secret_value(),
+                content=content(),
+                headers={name: value.get_secret_value() for name, value in headers.items()},
             ),
             self._stop,
         )
