@@ -8,6 +8,7 @@ import pytest
 
 from ftlab.cli import main
 from tests.fakes.together import Service
+from tests.fakes.together_artefacts import add_job_as
 from tests.providers.archive_makers import adapter_archive
 
 
@@ -17,8 +18,7 @@ def service(monkeypatch, tmp_path):
     with Service(key="tgp_canary") as service:
         monkeypatch.setenv("TOGETHER_BASE_URL", service.address)
         monkeypatch.setenv("TOGETHER_API_KEY", "tgp_canary")
-        job = service.add_job({"model": "Qwen/Qwen3-8B", "suffix": "mine"})
-        job["status"] = "completed"
+        add_job_as(service, "completed")
         service.take_content(service.add_file("rows.jsonl"), b'{"text": "a"}\n')
         yield service
 
@@ -30,7 +30,7 @@ def run(*arguments):
 def test_all_is_listed(service, capsys):
     assert run() == 0
     printed = capsys.readouterr()
-    for text in ("ft-0000", "completed", "me/mine", "file-0000", "rows.jsonl", "14 bytes"):
+    for text in ("ft-0000", "completed", "me/Qwen3-8B-mine", "file-0000", "rows.jsonl", "14 bytes"):
         assert text in printed.out
     assert "canary" not in printed.out + printed.err
 
@@ -59,16 +59,19 @@ def test_deleting_is_agreed_to_first(service, capsys):
 
 
 def test_what_runs_is_not_deleted(service, capsys):
-    service.jobs["ft-0000"]["status"] = "running"
+    service.ends_as = "running"
     assert run("delete", "ft-0000", "--yes") == 1
     assert "Cancel the job first" in capsys.readouterr().err
 
 
 def test_cancelling_is_agreed_to_first(service, capsys):
-    service.jobs["ft-0000"]["status"] = "running"
+    service.ends_as = "running"
     assert run("cancel", "ft-0000") == 1
     assert "What it has done so far is billed" in capsys.readouterr().err
     assert service.asked("POST") == []
+    service.jobs["ft-0000"]["looks"] = 1
+    assert run("cancel", "ft-0000", "--yes") == 0
+    assert capsys.readouterr().out == "ft-0000: cancel_requested\n"
 
 
 def test_an_adapter_and_a_file_are_fetched(service, capsys, tmp_path):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.together import Service
+from tests.fakes.together_artefacts import add_job_as
 from tests.providers.archive_makers import adapter_archive
 from tests.small import chat_rows, write_rows
 
@@ -48,7 +49,7 @@ def test_the_code_about_the_account_runs(monkeypatch, tmp_path):
         monkeypatch.setenv("TOGETHER_BASE_URL", service.address)
         monkeypatch.setenv("TOGETHER_API_KEY", "k")
         service.take_content(service.add_file("rows.jsonl"), b"rows")
-        service.add_job({"model": "Qwen/Qwen3-8B"})["status"] = "completed"
+        add_job_as(service, "completed")
         service.artefacts.archives["ft-0000"] = adapter_archive()
         exec("import ftlab\n" + code, {})
         assert service.jobs == service.files == {}

@@ -9,8 +9,10 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tests.fakes import together_jobs
+
 if TYPE_CHECKING:
-    from tests.fakes.together import Request, _Handler
+    from tests.fakes.together import Request, Service, _Handler
 
 JSON = {"Content-Type": "application/json"}
 GONE = {"error": {"message": "there is no such thing"}}
@@ -34,6 +36,7 @@ class Serving(NamedTuple):
 
 
 WHOLE = Serving()
+LONG_AGO = 99
 
 
 @dataclass
@@ -74,6 +77,14 @@ class Artefacts:
     broken_stream: bool = False
     serverless: bool = True
     hardware: list[dict[str, Any]] = field(default_factory=list)
+
+
+def add_job_as(service: Service, status: str, **body: Any) -> str:
+    """The id of a job that the service has, whatever it says that it is."""
+    service.ends_as = status
+    made = together_jobs.add_job(service, {"model": "Qwen/Qwen3-8B", "suffix": "mine", **body})
+    service.jobs[made["id"]]["looks"] = LONG_AGO
+    return made["id"]
 
 
 def answered(handler: _Handler, request: Request) -> bool:

@@ -15,6 +15,7 @@ from ftlab.providers.together.chat import chat
 from ftlab.providers.together.client import Cancelled, Client
 from ftlab.providers.together.serving import Hardware, endpoint_commands, hardware
 from tests.fakes.together import BUSY, DROP, HANG, Fault, Service
+from tests.fakes.together_artefacts import add_job_as
 
 CHAT = "/chat/completions"
 STREAM = (("Content-Type", "text/event-stream"),)
@@ -134,13 +135,8 @@ def test_an_answer_can_be_cancelled(service):
 # --- of a job --------------------------------------------------------------------------------
 
 
-def add_job(service, **more):
-    service.add_job({"model": "Qwen/Qwen3-8B", "suffix": "mine", **more})
-    return "ft-0000"
-
-
 def test_the_model_of_a_job_answers_by_its_name(service):
-    job = add_job(service)
+    job = add_job_as(service, "completed")
     assert ftlab.account().chat(job, "Hello?", max_tokens=5) == "Hello there"
     asked = json.loads(service.asked("POST", CHAT)[0].body)
     assert asked["model"] == service.jobs[job]["model_output_name"]
@@ -169,7 +165,7 @@ def test_the_commands_for_an_endpoint_name_what_was_tuned(job, is_adapter, comma
 
 
 def test_the_endpoint_of_a_job_is_described_and_not_started(service):
-    job = add_job(service, training_type={"type": "Lora"})
+    job = add_job_as(service, "completed", training_type={"type": "Lora"})
     assert "--merge" in ftlab.account().endpoint(job)
     assert service.asked("POST") == []
 

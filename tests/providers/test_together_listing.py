@@ -17,6 +17,7 @@ from ftlab.providers.together.account import secret
 from ftlab.providers.together.client import Client
 from ftlab.providers.together.listing import HostedFile, HostedJob, hosted_files, hosted_jobs
 from tests.fakes.together import BUSY, DROP, Fault, Service
+from tests.fakes.together_artefacts import add_job_as
 from tests.providers.archive_makers import ADAPTER, adapter_archive
 
 KEY = "tgp_v1_canary-0123456789"
@@ -34,9 +35,7 @@ def service(monkeypatch):
 
 
 def add_job(service, status="completed", **more):
-    job = service.add_job({"model": "Qwen/Qwen3-8B", "suffix": "mine", **more})
-    job["status"] = status
-    return job["id"]
+    return add_job_as(service, status, **more)
 
 
 def add_file(service, name="rows.jsonl", content=b"rows"):
@@ -212,7 +211,7 @@ def test_what_has_not_ended_is_not_deleted(service, status):
 def test_whether_a_job_has_ended_is_asked_anew(service):
     job = add_job(service)
     here = ftlab.account()
-    service.jobs[job]["status"] = "running"  # somebody restarted it
+    service.ends_as = "running"  # somebody restarted it
     with pytest.raises(FtlabError, match="only what has ended"):
         here.delete(job, for_good=True)
 
@@ -275,21 +274,22 @@ def test_the_content_of_a_file_is_downloaded(service, tmp_path, monkeypatch):
         here.download("file-0000")
 
 
-def test_cancelling_and_adopting_are_those_of_runs(service, monkeypatch):
-    """Whatever follows jobs is asked with this account's key and address."""
+def test_a_job_is_cancelled(service):
+    job = add_job(service, "running")
+    here = ftlab.account()
+    assert here.cancel(job) == "cancel_requested"
+    here.refresh()
+    assert here.jobs[0].status == "cancel_requested"
+
+
+def test_adopting_follows_with_the_accounts_key_and_address(service, monkeypatch):
     job, heard = add_job(service, "running"), []
-    sending = types.ModuleType("sending")
-    sending.cancel = lambda client, job_id: heard.append((client.address, job_id)) or "cancelled"
     following = types.ModuleType("following")
     following.adopt = lambda *given, **more: heard.append((*given, more)) or "a run"
-    for module in (sending, following):
-        name = f"ftlab.providers.together.{module.__name__}"
-        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setitem(sys.modules, "ftlab.providers.together.following", following)
     here = ftlab.account(KEY, f"{service.address}/v1")
-    assert here.cancel(job) == "cancelled"
     assert here.adopt(job, "runs") == "a run"
-    assert heard[0] == (service.address, job)
-    given, more = heard[1]
+    ((given, more),) = heard
     assert given == job
     assert more.pop("key").get_secret_value() == KEY
     assert more == {"folder": "runs", "base_url": f"{service.address}/v1"}

@@ -27,6 +27,7 @@ from ftlab.rules import resolve
 from ftlab.spec import JobSpec
 from tests.exchange.oracles import SDK, ask
 from tests.fakes.together import Service
+from tests.fakes.together_artefacts import add_job_as
 from tests.providers.archive_makers import adapter_archive
 from tests.small import chat_rows, preference_rows, save_tokenizer, write_rows
 
@@ -176,7 +177,7 @@ HARDWARE = {
 def stocked():
     """A service with a job that has ended, and all that it made."""
     with Service(key="k", file_status="COMPLETED", looks_before_a_file_is_ready=0) as service:
-        service.add_job({"model": MODEL})["status"] = "completed"
+        add_job_as(service, "completed")
         own = service.artefacts
         own.archives = {"ft-0000": adapter_archive(), "ft-0000:20": adapter_archive()}
         own.checkpoints["ft-0000"] = [

@@ -124,15 +124,19 @@ class Client:
             if _is_accepted(found, accepted):
                 return found
             wait = _seconds(found, tries)
-            if tries == TRIES or wait is None or (once and not _is_undone(found)):
+            if tries == TRIES or wait is None or (once and not is_undone(found)):
                 break
-            self._told(f"{_why(found)}; asking again in {wait:.0f} s")
+            self._told(f"{why(found)}; asking again in {wait:.0f} s")
             self.pause(wait)
         raise self.failure(found, doing)
 
     def cleaned(self, text: object) -> str:
         """What the service said, as it may be shown: one line, cut, without secrets."""
         return refusals.without_secrets(str(text), self._key)
+
+    def said(self, reply: httpx.Response) -> str:
+        """What the service said in a reply, in brackets, as it may be shown."""
+        return refusals.told(reply, self._key)
 
     def pause(self, seconds: float) -> None:
         """Wait. Raises Cancelled as soon as nobody wants an answer."""
@@ -167,7 +171,7 @@ def _is_accepted(found: Found, accepted: Collection[int]) -> TypeGuard[httpx.Res
     return is_reply and (found.is_success or found.status_code in accepted)
 
 
-def _is_undone(found: Found) -> bool:
+def is_undone(found: Found) -> bool:
     """Whether it is certain that the service has done nothing."""
     if isinstance(found, httpx.Response):
         return found.status_code == 429
@@ -182,13 +186,13 @@ def _seconds(found: Found, tries: int) -> float | None:
     wish = found.headers.get("x-should-retry")
     if wish == "false" or (wish != "true" and found.status_code not in PASSING):
         return None
-    asked = _retry_after(found)
+    asked = retry_after(found)
     if asked is None:
         return backoff
     return asked if asked <= LONGEST_WAIT else None
 
 
-def _retry_after(reply: httpx.Response) -> float | None:
+def retry_after(reply: httpx.Response) -> float | None:
     """Seconds that the service asks to wait, which it gives as a number or as a date."""
     text = reply.headers.get("retry-after", "")
     try:
@@ -202,7 +206,8 @@ def _retry_after(reply: httpx.Response) -> float | None:
         return None
 
 
-def _why(found: Found) -> str:
+def why(found: Found) -> str:
+    """Why there is no success, in a few words."""
     if isinstance(found, httpx.Response):
         return f"the service is busy ({found.status_code})"
     return "the service does not answer"

@@ -17,7 +17,7 @@ from ftlab.errors import FtlabError
 from ftlab.providers.together.quiet import unlogged
 
 LONGEST_REPLY = 120.0  # seconds from a request to the end of its reply
-LARGEST_REPLY = 2**26  # bytes; the rest is not read; 10,000 jobs in a list have a quarter of it
+LARGEST_REPLY = 2**26  # bytes; the rest is not read. A list has about 1,500 per job
 LOOK_EVERY = 0.1  # seconds between two looks at whether an answer is still wanted
 ABOUT_THE_WIRE = ("content-encoding", "content-length", "transfer-encoding")
 """Headers that hold no more once a body is read."""
