@@ -18,7 +18,7 @@ from ftlab.cli import (
     submitted,
 )
 
-VERBS = ("scan", "recommend", "estimate", "train", "runs", "attach", "pause", "resume")
+VERBS = ("scan", "recommend", "estimate", "train", "runs", "account", "attach", "pause", "resume")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -36,8 +36,8 @@ class FtlabMagics(Magics):
 
         scan FILE [--model M], recommend MODEL [--data FILE] [--method dpo] [--full],
         estimate SPEC.json [--probe] [--ask-service],
-        train SPEC.json [--on together] [--pay-up-to USD], runs, attach [RUN], pause [RUN],
-        resume [RUN].
+        train SPEC.json [--on together] [--pay-up-to USD], runs, account, attach [RUN],
+        pause [RUN], resume [RUN].
         """
         options = _parser().parse_args(shlex.split(line))
         return options.show(options)
@@ -62,6 +62,7 @@ def _parser() -> _Parser:
     add_train_arguments(train)
     train.set_defaults(show=_train)
     verbs.add_parser("runs", add_help=False).set_defaults(show=_runs)
+    verbs.add_parser("account", add_help=False).set_defaults(show=_account)
     for name, show in {"attach": _attach, "pause": _pause, "resume": _resume}.items():
         verb = verbs.add_parser(name, add_help=False)
         verb.add_argument("run", nargs="?")
@@ -109,6 +110,12 @@ def _runs(_: argparse.Namespace) -> Any:
     from ftlab.runs import Runs
 
     return Runs()
+
+
+def _account(_: argparse.Namespace) -> Any:
+    from ftlab.providers.together.holdings import account
+
+    return account()
 
 
 def _attach(options: argparse.Namespace) -> Any:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import ftlab
-from ftlab.cli import data, forms, keeping, models, runs, specs
+from ftlab.cli import account, data, forms, keeping, models, runs, specs
 from ftlab.cli.printing import visible
 from ftlab.issues import shown
 
@@ -64,6 +64,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_spec_verbs(add)
     _add_form_verbs(add)
     _add_run_verbs(add)
+    _add_account_verb(add)
     return whole
 
 
@@ -219,6 +220,16 @@ def _add_keeping_verbs(add: Add) -> None:
     queue.add_argument("do", nargs="?", choices=tuple(keeping.MOVES), metavar="up|down|cancel")
     queue.add_argument("run", nargs="?", help="id of a run that waits")
     queue.add_argument("--json", action="store_true")
+
+
+def _add_account_verb(add: Add) -> None:
+    verb = add("account", account.account)
+    verb.add_argument("do", nargs="?", choices=account.DEEDS, metavar="|".join(account.DEEDS))
+    verb.add_argument("ids", nargs="*", metavar="ID", help="of a job or a file there")
+    verb.add_argument("--to", type=Path, help="where a download goes; otherwise named by its id")
+    verb.add_argument("--step", type=_positive, help="download the checkpoint of this step")
+    verb.add_argument("--yes", action="store_true", help="don't ask")
+    verb.add_argument("--json", action="store_true")
 
 
 def _positive(text: str) -> int:

@@ -20,7 +20,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
-from tests.fakes import together_jobs
+from tests.fakes import together_artefacts, together_jobs
+from tests.fakes.together_artefacts import Artefacts
 
 # What it says of a model's limits.
 REPLY: dict[str, Any] = {
@@ -118,6 +119,7 @@ class Service:
     downloads: list[dict[str, str]] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
     address: str = ""
+    artefacts: Artefacts = field(default_factory=Artefacts)
 
     def __enter__(self) -> Service:
         service = self
@@ -279,6 +281,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_PUT(self) -> None:
         self._answer("PUT")
 
+    def do_DELETE(self) -> None:
+        self._answer("DELETE")
+
     def _answer(self, method: str) -> None:
         url = urlsplit(self.path)
         query = {name: values[0] for name, values in parse_qs(url.query).items()}
@@ -289,15 +294,20 @@ class _Handler(BaseHTTPRequestHandler):
             if fault.after:
                 together_jobs.add_job(self.state, json.loads(body))
             return self._fail(fault)
+        if together_artefacts.answered(self, request):
+            return None
         parts = url.path.strip("/").split("/")
         if parts[0] == "storage":
             return self._send(self.state.take_content(parts[-1], body), b"", {})
-        given = self.headers.get("Authorization", "")
-        if not given or given != f"Bearer {self.state.key or given.removeprefix('Bearer ')}":
+        if not self.is_allowed(request):
             return self._json({"error": {"message": "Invalid API key provided"}}, 401)
         if (reply := together_jobs.answer(self.state, method, parts, request)) is not None:
             return self._json(reply[1], reply[0])
         return self._get(parts, request) if method == "GET" else self._post(parts, request)
+
+    def is_allowed(self, request: Request) -> bool:
+        given = request.headers.get("Authorization", "")
+        return given == f"Bearer {self.state.key or given.removeprefix('Bearer ')}"
 
     def _get(self, parts: list[str], request: Request) -> None:
         state = self.state

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Callable, Collection, Generator, Iterator
+from collections.abc import Callable, Collection, Generator
 from email.utils import parsedate_to_datetime
 from threading import Event
 from typing import Any, TypeGuard
@@ -16,10 +16,12 @@ from pydantic import SecretStr
 import ftlab
 from ftlab.errors import ServiceError
 from ftlab.providers.together import refusals
-from ftlab.providers.together.account import address, is_private, require_key
+from ftlab.providers.together.account import address, require_key
+from ftlab.providers.together.storage import Storage
 from ftlab.providers.together.wire import (
     LONGEST_REPLY,
     Found,
+    Taken,
     connected,
     reply_of,
     wait,
@@ -34,8 +36,7 @@ PASSING = (408, 429, 500, 502, 503, 504)
 FIRST_WAIT = 0.5  # seconds before the second try; each later one waits twice as long
 LONGEST_WAIT = 60.0  # seconds that the service may ask for; the official SDK obeys as many
 TIMEOUT = httpx.Timeout(60.0, connect=5.0)  # those of the official SDK
-STORAGE_TIMEOUT = httpx.Timeout(60.0, connect=10.0)
-HOPS = 5  # redirects of a storage
+FAREWELL = 5.0  # seconds for a request that nobody waits for
 
 
 class _Bearer(httpx.Auth):
@@ -76,14 +77,14 @@ class Client:
             headers={"User-Agent": f"ftlab/{ftlab.__version__}", "Accept": "application/json"},
             timeout=TIMEOUT,
         )
-        self._storage = connected(trust_env=is_far, timeout=STORAGE_TIMEOUT)  # knows no key
+        self.storage = Storage(self.address, self._stop)
 
     def __enter__(self) -> Client:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._service.close()
-        self._storage.close()
+        self.storage.close()
 
     def json(self, method: str, path: str, doing: str, **content: Any) -> dict[str, Any]:
         """The reply to a request that may be repeated, as an object. Raises ServiceError."""
@@ -107,6 +108,7 @@ class Client:
         *,
         once: bool = False,
         accepted: Collection[int] = (),
+        taken: Taken | None = None,
         **content: Any,
     ) -> httpx.Response:
         """The reply, a success or of an `accepted` status. Raises ServiceError for any other.
@@ -118,7 +120,7 @@ class Client:
         while True:
             self.pause(0)
             tries += 1
-            found = self._try(method, path, content)
+            found = self.attempt(method, path, taken, **content)
             if _is_accepted(found, accepted):
                 return found
             wait = _seconds(found, tries)
@@ -126,33 +128,7 @@ class Client:
                 break
             self._told(f"{why(found)}; asking again in {wait:.0f} s")
             self.pause(wait)
-        if isinstance(found, httpx.Response):
-            raise refusals.refused(found, doing, self._key)
-        raise refusals.unreachable(found, doing, self.address)
-
-    def attempt(self, method: str, path: str, **content: Any) -> Found:
-        """What one request brings that is never repeated: a reply of any status, or why there is
-        none."""
-        self.pause(0)
-        return self._try(method, path, content)
-
-    def put(
-        self, url: SecretStr, content: Callable[[], Iterator[bytes]], size: int, doing: str
-    ) -> None:
-        """Send bytes to a storage, without the key; its address holds a signature. Raises
-        ServiceError."""
-        where, status = self._storage_at(SecretStr(self.address), url, doing), 0
-        for _ in range(HOPS):
-            found = self._put(where, content, size)
-            if not isinstance(found, httpx.Response):
-                host = httpx.URL(where.get_secret_value()).host
-                raise refusals.unreachable(found, doing, host)
-            status = found.status_code
-            if not found.has_redirect_location:
-                break
-            where = self._storage_at(where, SecretStr(found.headers["location"]), doing)
-        if not 200 <= status < 300:
-            raise refusals.not_stored(status, doing)
+        raise self.failure(found, doing)
 
     def cleaned(self, text: object) -> str:
         """What the service said, as it may be shown: one line, cut, without secrets."""
@@ -170,39 +146,28 @@ class Client:
         """Wait. Raises Cancelled as soon as nobody wants an answer."""
         wait(self._stop, seconds)
 
-    def _try(self, method: str, path: str, content: dict[str, Any]) -> Found:
+    def give_up(self) -> None:
+        """End all waiting: nobody wants an answer any more."""
+        self._stop.set()
+
+    def attempt(self, method: str, path: str, taken: Taken | None = None, **content: Any) -> Found:
+        """What one request brings that is not repeated: a reply of any status, or why there is
+        none. `taken` reads the body of a success, which may last."""
+        self.pause(0)
+        patience = LONGEST_REPLY if taken is None else math.inf
         return reply_of(
-            lambda: self._service.stream(method, path, **content), self._stop, LONGEST_REPLY
+            lambda: self._service.stream(method, path, **content), self._stop, patience, taken
         )
 
-    def _put(self, where: SecretStr, content: Callable[[], Iterator[bytes]], size: int) -> Found:
-        headers = {"Content-Length": str(size)}  # another one could spoil the signature
-        return reply_of(
-            lambda: self._storage.stream(
-                "PUT", where.get_secret_value(), content=content(), headers=headers
-            ),
-            self._stop,
-        )
+    def last_word(self, method: str, path: str, **content: Any) -> None:
+        """Say what need not arrive, for a moment, also when nobody wants an answer any more."""
+        reply_of(lambda: self._service.stream(method, path, **content), Event(), FAREWELL)
 
-    def _storage_at(self, base: SecretStr, text: SecretStr, doing: str) -> SecretStr:
-        """Where data may go: over https, or on this machine for a service on this machine."""
-        scheme, host, where = _joined(base, text)
-        is_near = self.address.startswith("http:")
-        if not is_private(scheme, host) or (scheme == "http" and not is_near):
-            raise ServiceError(
-                f"When {doing}, Together named a storage at {scheme}://{host}; data goes "
-                "over https only. Nothing was sent there; ask again later."
-            )
-        return where
-
-
-def _joined(base: SecretStr, text: SecretStr) -> tuple[str, str, SecretStr]:
-    """Scheme, host and the whole of an address; empty ones where it is none."""
-    try:
-        url = httpx.URL(base.get_secret_value()).join(text.get_secret_value())
-    except httpx.InvalidURL:
-        return "", "", SecretStr("")
-    return url.scheme, url.host, SecretStr(str(url))
+    def failure(self, found: Found, doing: str) -> ServiceError:
+        """The error for a reply that is no success, or for none."""
+        if isinstance(found, httpx.Response):
+            return refusals.refused(found, doing, self._key)
+        return refusals.unreachable(found, doing, self.address)
 
 
 def _is_accepted(found: Found, accepted: Collection[int]) -> TypeGuard[httpx.Response]:
