@@ -68,18 +68,17 @@ def is_whole(run):
 
 def test_nobody_listens_before_it_is_sent(tmp_path):
     for draw, service, run, patch in worlds(tmp_path):
-        away = [draw.randint(1, 5)]
-        send = starting.send
+        waits, back_after, send = [], draw.randint(1, 5), starting.send
 
-        def sent(*given, send=send, service=service):
+        def sent(*given, send=send, service=service, waits=waits):
             service.__exit__()
+            waits.clear()
             return send(*given)
 
-        def pause(client, seconds, service=service, away=away):
-            if seconds:
-                away[0] -= 1
-                if away[0] == 0:
-                    service.__enter__()
+        def pause(_, seconds, service=service, waits=waits, back_after=back_after):
+            waits.append(seconds)
+            if service.is_away and len(waits) == back_after:
+                service.__enter__()
 
         patch.setattr(starting, "send", sent)
         patch.setattr(Client, "pause", pause)
