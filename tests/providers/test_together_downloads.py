@@ -158,6 +158,53 @@ def test_a_download_that_breaks_off_goes_on_where_it_was(service, tmp_path, wait
     assert waits == list(WAITS[: len(cuts)])
 
 
+def gone_wrong(draw, size):
+    """One thing that may go wrong, by chance."""
+    cut = draw.randrange(size)
+    return draw.choice(
+        [
+            Serving(cut),
+            Serving(cut, ignores_range=True),
+            Serving(cut, off_by=draw.randrange(1, 100)),
+            Serving(extra=b"x" * draw.randrange(1, 2 * size)),
+            Serving(status=draw.choice([408, 416, 429, 500, 502, 503, 504])),
+            Serving(cut, tag=f'"v{draw.randrange(9)}"'),
+        ]
+    )
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+@pytest.mark.parametrize("seed", range(20))
+def test_whatever_goes_wrong_all_of_it_comes(service, tmp_path, waits, seed, elsewhere):
+    draw = random.Random(seed)
+    size = len(service.artefacts.archives["ft-1"])
+    service.artefacts.sends_elsewhere = elsewhere
+    service.artefacts.servings = [gone_wrong(draw, size) for _ in range(draw.randrange(1, 6))]
+    assert fetched(service, tmp_path / "adapter") == WHOLE
+    assert len(waits) <= len(WAITS)
+
+
+def test_a_line_on_which_nothing_moves_is_left(service, tmp_path, waits, monkeypatch):
+    monkeypatch.setattr("ftlab.providers.together.client.TIMEOUT", 1.0)
+    service.artefacts.servings = [Serving(cut_at=9000, stalls=True)]
+    assert fetched(service, tmp_path / "adapter") == WHOLE
+    assert service.artefacts.served[1][0] == "bytes=9000-"
+
+
+@pytest.mark.parametrize("page", [b"<html>sign in</html>", b'{"error": "later"}'])
+def test_a_page_instead_of_an_archive_is_told(service, tmp_path, page):
+    service.artefacts.archives["ft-1"] = page
+    with pytest.raises(UnreadableData, match="it is damaged"):
+        fetched(service, tmp_path / "adapter")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_no_archive(service, tmp_path, waits):
+    service.artefacts.archives["ft-1"] = b""
+    with pytest.raises(ServiceError, match="416"):
+        fetched(service, tmp_path / "adapter")
+
+
 def test_after_five_times_it_is_given_up_and_leaves_nothing(service, tmp_path, waits):
     service.artefacts.servings = [Serving(cut_at=10)] * 9
     with pytest.raises(ServiceError, match="broke off at 60 bytes of") as caught:

@@ -138,10 +138,13 @@ class _Fetch:
         """How much there is, and by what it is known again; a weak tag is of no use for that."""
         place = PLACE.fullmatch(reply.headers.get("content-range", ""))
         size = place[2] if place else reply.headers.get("content-length", "")
-        self.size = int(size) if size.isascii() and size.isdigit() else None
         tag = reply.headers.get("etag", "")
-        changed = reply.headers.get("last-modified")
-        self.version = tag if tag.startswith('"') else changed
+        version = tag if tag.startswith('"') else reply.headers.get("last-modified")
+        if size.isascii() and size.isdigit():
+            self.size = int(size)
+        elif version != self.version:
+            self.size = None
+        self.version = version
         free = shutil.disk_usage(self.into.parent).free + self.got
         if (self.size or 0) > free:
             raise FtlabError(
