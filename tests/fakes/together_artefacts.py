@@ -26,6 +26,7 @@ class Serving(NamedTuple):
     cut_at: int | None = None
     """Bytes after which the connection is closed."""
     ignores_range: bool = False
+    ignores_version: bool = False
     off_by: int = 0
     """How far from the place that was asked for a range starts."""
     extra: bytes = b""
@@ -230,7 +231,8 @@ def _serve(handler: _Handler, request: Request, content: bytes) -> None:
     own.tag = how.tag or own.tag
     content = content if how.content is None else how.content
     found = re.fullmatch(r"bytes=(\d+)-(\d*)", wish)
-    is_part = found and not how.ignores_range and (version is None or version == own.tag)
+    is_same = version in (None, own.tag) or how.ignores_version
+    is_part = found and is_same and not how.ignores_range
     headers = {"Content-Type": "application/x-tar", "ETag": own.tag}
     status, body = 200, content
     if is_part:

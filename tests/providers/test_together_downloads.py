@@ -229,6 +229,14 @@ def test_what_changed_meanwhile_is_taken_from_its_beginning(service, tmp_path, w
     assert [v for _, v in service.artefacts.served] == ["", '"v1"']
 
 
+def test_a_part_of_another_version_is_not_put_in(service, tmp_path, waits):
+    other = adapter_archive(**{"README.md": random.Random(1).randbytes(200_000)})
+    changed = Serving(content=other, tag='"v2"', ignores_version=True)
+    service.artefacts.servings = [Serving(5000), changed]
+    assert fetched(service, tmp_path / "adapter") == WHOLE
+    assert service.artefacts.served[-1][0] == ""
+
+
 def test_what_changed_and_broke_off_again_is_known_by_its_new_tag(service, tmp_path, waits):
     other = adapter_archive(**{"README.md": random.Random(1).randbytes(90_000)})
     service.artefacts.archives["ft-1"] = other
