@@ -120,8 +120,25 @@ def _add_spec_verbs(add: Add) -> None:
     _add_engine_argument(check, default="local")
     check.add_argument("--json", action="store_true")
     # Among these because it reads a spec too; the help lists the verbs in this order.
-    add("train", runs.train).add_argument("spec", type=Path, help=SPEC_HELP)
+    add_train_arguments(add("train", runs.train))
     add_estimate_arguments(add("estimate", specs.estimate))
+
+
+def add_train_arguments(verb: argparse.ArgumentParser) -> None:
+    """SPEC [--on local|together] [--pay-up-to USD], as in the notebook too."""
+    verb.add_argument("spec", type=Path, help=SPEC_HELP)
+    verb.add_argument(
+        "--on",
+        choices=("local", "together"),
+        default="local",
+        help="where: on this machine, or at the hosted service, which is paid for (%(default)s)",
+    )
+    verb.add_argument(
+        "--pay-up-to",
+        type=_dollars,
+        metavar="USD",
+        help="agree to a price up to this, without being asked",
+    )
 
 
 def add_recommend_arguments(verb: argparse.ArgumentParser) -> None:

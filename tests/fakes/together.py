@@ -219,7 +219,7 @@ class Service:
         tokens = {}
         for name, part in {"training_file": "train", "validation_file": "eval"}.items():
             file = self.files.get(asked.get(name) or "")
-            if name in asked and (file is None or file["processing_status"] != "COMPLETED"):
+            if asked.get(name) and (file is None or file["processing_status"] != "COMPLETED"):
                 reason = f"{part}_file_not_validated"
                 return {"estimation_available": False, "unavailable_reason": reason}
             content = self.contents.get(asked.get(name) or "", b"")

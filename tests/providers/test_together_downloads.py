@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import random
 import shutil
@@ -340,6 +341,31 @@ def test_what_does_not_fit_is_not_begun(service, tmp_path, monkeypatch):
         fetched(service, tmp_path / "adapter")
     assert service.artefacts.served == []
     assert list(tmp_path.iterdir()) == []
+
+
+def test_where_nothing_can_be_written_is_told(service, tmp_path):
+    with pytest.raises(FtlabError, match=r"can't be written \(No such file"):
+        fetched(service, tmp_path / "nowhere" / "adapter")
+
+
+def test_a_disk_that_is_full_meanwhile_is_told(service, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("ftlab.providers.together.fetching._Fetch._check_size", full)
+    with pytest.raises(FtlabError, match="No space left on device"):
+        fetched(service, tmp_path / "adapter")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_download_left_that_was_killed_goes(service, tmp_path):
+    left = tmp_path / ".adapter.ftlab-download-abc"
+    mine = tmp_path / ".adapter-old"
+    for folder in (left, mine):
+        folder.mkdir()
+        (folder / "archive").write_bytes(b"half")
+    fetched(service, tmp_path / "adapter")
+    assert {place.name for place in tmp_path.iterdir()} == {"adapter", ".adapter-old"}
 
 
 def test_a_download_that_is_cancelled_leaves_nothing(service, tmp_path):

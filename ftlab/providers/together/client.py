@@ -134,6 +134,10 @@ class Client:
         """What the service said, as it may be shown: one line, cut, without secrets."""
         return refusals.without_secrets(str(text), self._key)
 
+    def redacted(self, text: str) -> str:
+        """A text of many lines, however long, without secrets."""
+        return refusals.redacted(text, self._key)
+
     def said(self, reply: httpx.Response) -> str:
         """What the service said in a reply, in brackets, as it may be shown."""
         return refusals.told(reply, self._key)

@@ -31,15 +31,23 @@ NAMES = ("suffix", "model_output_name", "output_name")
 """Where a job carries its tag."""
 
 Told = Callable[[str], Any]
+Pause = Callable[[float], Any]
+"""Waits so many seconds, or raises where nobody wants an answer any more."""
 
 
-def send(client: Client, ledger: Ledger, run: str, body: Mapping[str, Any], told: Told) -> Intent:
+def send(
+    client: Client,
+    ledger: Ledger,
+    run: str,
+    body: Mapping[str, Any],
+    told: Told,
+    pause: Pause | None = None,
+) -> Intent:
     """Ask for the job of a prepared intent, and return what became of it: it is bound to its job,
     rejected, or unknown. It is asked for again only when it is certain that nothing was started;
-    `told` hears why. Raises RunError when it isn't prepared.
+    `told` hears why, and `pause` is how that is waited for. Raises RunError when it isn't prepared.
     """
-    content = json.dumps(body, allow_nan=False).encode()
-    wait = FIRST_WAIT
+    content, wait = json.dumps(body, allow_nan=False).encode(), FIRST_WAIT
     while True:
         intent = ledger.move(run, "sent")
         headers = {"Content-Type": "application/json", "Idempotency-Key": intent.tag or run}
@@ -50,7 +58,7 @@ def send(client: Client, ledger: Ledger, run: str, body: Mapping[str, Any], told
         asked = retry_after(found) if isinstance(found, httpx.Response) else None
         seconds = wait if asked is None else asked
         told(f"{why(found)}; nothing was started. Asking again in {seconds:.0f} s")
-        client.pause(seconds)
+        (pause or client.pause)(seconds)
         wait = min(2 * wait, LONGEST_WAIT)
 
 
