@@ -7,6 +7,7 @@ import json
 import pytest
 
 from ftlab.cli import main
+from ftlab.cli.account import DEEDS
 from tests.fakes.together import Service
 from tests.fakes.together_artefacts import add_job_as
 from tests.providers.archive_makers import adapter_archive
@@ -83,13 +84,26 @@ def test_an_adapter_and_a_file_are_fetched(service, capsys, tmp_path):
     assert "file-0000 is in file-0000.jsonl." in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("deed", ["cancel", "adopt", "download", "delete"])
+@pytest.mark.parametrize("deed", DEEDS)
 def test_a_deed_without_an_id_is_told(service, capsys, deed):
     assert run(deed) == 1
-    assert f"Write `ftlab account {deed} ID`" in capsys.readouterr().err
+    assert f"Write `ftlab account {deed} ID" in capsys.readouterr().err
     assert service.requests == []
 
 
-def test_one_is_fetched_at_a_time(service, capsys):
-    assert run("download", "ft-0000", "file-0000") == 1
-    assert "2 ids are given; download takes one" in capsys.readouterr().err
+@pytest.mark.parametrize("arguments", [("download", "ft-0000", "file-0000"), ("ask", "ft-0000")])
+def test_what_is_given_too_much_or_too_little_is_told(service, capsys, arguments):
+    assert run(*arguments) == 1
+    assert f"{arguments[0]} is given with" in capsys.readouterr().err
+    assert service.requests == []
+
+
+def test_the_model_of_a_job_is_asked_there(service, capsys):
+    service.artefacts.pieces = ["Good ", "day\x1b[31m"]
+    assert run("ask", "ft-0000", "Hello?") == 0
+    assert capsys.readouterr().out == "Good day\\u001b[31m\n"
+
+
+def test_the_commands_for_an_endpoint_are_printed(service, capsys):
+    assert run("endpoint", "ft-0000") == 0
+    assert "together endpoints deploy --model me/Qwen3-8B-mine" in capsys.readouterr().out

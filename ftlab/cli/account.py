@@ -7,39 +7,52 @@ import sys
 from typing import TYPE_CHECKING
 
 from ftlab.cli.keeping import agreed
-from ftlab.cli.printing import print_columns, print_json, say, say_line
+from ftlab.cli.printing import print_columns, print_json, say, say_line, visible
 from ftlab.errors import FtlabError
+from ftlab.html import counted
 
 if TYPE_CHECKING:
     from ftlab.providers.together.holdings import Account
 
-DEEDS = ("cancel", "adopt", "download", "delete")
+DEEDS = {
+    "cancel": "ID",
+    "adopt": "ID",
+    "download": "ID",
+    "delete": "ID …",
+    "ask": 'ID "a question"',
+    "endpoint": "ID",
+}
+"""What can be done, and what it takes."""
 
 
 def account(options: argparse.Namespace) -> int:
     """List the jobs and files at the hosted service; cancel, adopt, download or delete one.
 
     The list holds what was started elsewhere too. `adopt` follows a job in a run of this folder;
-    `download` fetches what it tuned, or a file's content; `delete` takes either away for good.
+    `download` fetches what it tuned, or a file's content; `delete` takes either away for good;
+    `ask` asks the model of a job there, which is billed by the tokens; `endpoint` prints the
+    commands for an endpoint of its own.
     """
     from ftlab.providers.together.holdings import account as found
 
-    if options.do and not options.ids:
-        raise FtlabError(
-            f"{options.do} is given without an id; it takes that of a job or a file of the "
-            f"account. Write `ftlab account {options.do} ID`."
-        )
-    if len(options.ids) > 1 and options.do != "delete":
-        raise FtlabError(
-            f"{len(options.ids)} ids are given; {options.do} takes one. Give them one by one."
-        )
-    here = found()
     if options.do:
-        return _done(here, options)
+        _require_ids(options.do, options.ids)
+        return _done(found(), options)
+    here = found()
     if options.json:
         print_json(here.as_dict())
         return 0
     return _show(here)
+
+
+def _require_ids(do: str, given: list[str]) -> None:
+    n_least, n_most = {"delete": (1, len(given)), "ask": (2, 2)}.get(do, (1, 1))
+    if not n_least <= len(given) <= n_most:
+        found = counted(len(given), "argument")
+        raise FtlabError(
+            f"{do} is given with {found}; it takes the id of a job or a file of the account"
+            f"{', and a question' * (do == 'ask')}. Write `ftlab account {do} {DEEDS[do]}`."
+        )
 
 
 def _show(here: Account) -> int:
@@ -55,7 +68,12 @@ def _show(here: Account) -> int:
 
 def _done(here: Account, options: argparse.Namespace) -> int:
     one = options.ids[0]
-    if options.do == "cancel":
+    if options.do == "ask":
+        here.chat(one, options.ids[1], told=lambda piece: print(visible(piece), end="", flush=True))
+        print()
+    elif options.do == "endpoint":
+        say(here.endpoint(one).rstrip())
+    elif options.do == "cancel":
         question = f"Cancel {one} for good? What it has done so far is billed."
         if not agreed(options, question):
             return 1

@@ -178,6 +178,8 @@ class Service:
             "FileType": name.rpartition(".")[2],
             "purpose": "fine-tune",
             "processing_status": "PENDING",
+            "Processed": False,  # this and the next are for older clients
+            "LineCount": 0,
             "checksum": checksum,
             "looks": 0,
             "is_told": False,
@@ -208,6 +210,7 @@ class Service:
         if file["looks"] >= self.looks_before_a_file_is_ready:
             wrong = _fault_of(self.contents.get(file_id, b""))
             file["processing_status"] = "INVALID_FORMAT" if wrong else self.file_status
+            file["Processed"] = not wrong
             if wrong:
                 report = {"valid": False, "error": wrong, "error_type": "INVALID_FORMAT"}
                 file["validation_report"] = report

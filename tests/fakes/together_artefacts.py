@@ -26,6 +26,7 @@ class Serving(NamedTuple):
     cut_at: int | None = None
     """Bytes after which the connection is closed."""
     ignores_range: bool = False
+    ignores_version: bool = False
     off_by: int = 0
     """How far from the place that was asked for a range starts."""
     extra: bytes = b""
@@ -33,6 +34,10 @@ class Serving(NamedTuple):
     tag: str | None = None
     """Another version from here on."""
     content: bytes | None = None
+    status: int | None = None
+    """Answered instead."""
+    stalls: bool = False
+    """Whether nothing follows where it is cut, and the connection stays."""
 
 
 WHOLE = Serving()
@@ -221,10 +226,13 @@ def _serve(handler: _Handler, request: Request, content: bytes) -> None:
     if not is_look:
         how = own.servings.pop(0) if own.servings else WHOLE
         own.served.append((wish, version or ""))
+    if how.status is not None:
+        return handler._send(how.status, b"signature=s3cret: not now", {})
     own.tag = how.tag or own.tag
     content = content if how.content is None else how.content
     found = re.fullmatch(r"bytes=(\d+)-(\d*)", wish)
-    is_part = found and not how.ignores_range and (version is None or version == own.tag)
+    is_same = version in (None, own.tag) or how.ignores_version
+    is_part = found and is_same and not how.ignores_range
     headers = {"Content-Type": "application/x-tar", "ETag": own.tag}
     status, body = 200, content
     if is_part:
@@ -234,7 +242,7 @@ def _serve(handler: _Handler, request: Request, content: bytes) -> None:
         end = int(found[2]) + 1 if found[2] else len(content)
         status, body = 206, content[start:end]
         headers["Content-Range"] = f"bytes {start}-{start + len(body) - 1}/{len(content)}"
-    _send_so(handler, status, body, headers, how)
+    return _send_so(handler, status, body, headers, how)
 
 
 def _send_so(
@@ -252,6 +260,8 @@ def _send_so(
         handler.close_connection = True
         body = body[: how.cut_at]
     handler.wfile.write(body + how.extra)
+    if how.stalls:
+        handler.state.hang()
 
 
 # --- rows, answers ---------------------------------------------------------------------------

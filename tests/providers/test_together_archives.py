@@ -65,6 +65,13 @@ def test_an_adapter_is_unpacked_with_its_folders(room, packed):
         assert not file.stat().st_mode & 0o133  # nobody executes it, only its owner writes
 
 
+def test_what_was_unpacked_is_on_the_disk(room, monkeypatch):
+    synced = []
+    monkeypatch.setattr(archives.os, "fsync", lambda handle: synced.append(os.fstat(handle)))
+    unpacked(room, archive(ADAPTER))
+    assert sorted(one.st_size for one in synced) == sorted(map(len, ADAPTER.values()))
+
+
 def test_what_may_run_code_stays_in_the_archive(room):
     more = {"optimizer.pt": b"p", "adapter_model.bin": b"p", "model.py": b"p", "run": b"p"}
     assert unpacked(room, archive({**ADAPTER, **more})) == set(ADAPTER)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import random
 import shutil
@@ -158,6 +159,53 @@ def test_a_download_that_breaks_off_goes_on_where_it_was(service, tmp_path, wait
     assert waits == list(WAITS[: len(cuts)])
 
 
+def gone_wrong(draw, size):
+    """One thing that may go wrong, by chance."""
+    cut = draw.randrange(size)
+    return draw.choice(
+        [
+            Serving(cut),
+            Serving(cut, ignores_range=True),
+            Serving(cut, off_by=draw.randrange(1, 100)),
+            Serving(extra=b"x" * draw.randrange(1, 2 * size)),
+            Serving(status=draw.choice([408, 416, 429, 500, 502, 503, 504])),
+            Serving(cut, tag=f'"v{draw.randrange(9)}"'),
+        ]
+    )
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+@pytest.mark.parametrize("seed", range(20))
+def test_whatever_goes_wrong_all_of_it_comes(service, tmp_path, waits, seed, elsewhere):
+    draw = random.Random(seed)
+    size = len(service.artefacts.archives["ft-1"])
+    service.artefacts.sends_elsewhere = elsewhere
+    service.artefacts.servings = [gone_wrong(draw, size) for _ in range(draw.randrange(1, 6))]
+    assert fetched(service, tmp_path / "adapter") == WHOLE
+    assert len(waits) <= len(WAITS)
+
+
+def test_a_line_on_which_nothing_moves_is_left(service, tmp_path, waits, monkeypatch):
+    monkeypatch.setattr("ftlab.providers.together.client.TIMEOUT", 1.0)
+    service.artefacts.servings = [Serving(cut_at=9000, stalls=True)]
+    assert fetched(service, tmp_path / "adapter") == WHOLE
+    assert service.artefacts.served[1][0] == "bytes=9000-"
+
+
+@pytest.mark.parametrize("page", [b"<html>sign in</html>", b'{"error": "later"}'])
+def test_a_page_instead_of_an_archive_is_told(service, tmp_path, page):
+    service.artefacts.archives["ft-1"] = page
+    with pytest.raises(UnreadableData, match="it is damaged"):
+        fetched(service, tmp_path / "adapter")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_no_archive(service, tmp_path, waits):
+    service.artefacts.archives["ft-1"] = b""
+    with pytest.raises(ServiceError, match="416"):
+        fetched(service, tmp_path / "adapter")
+
+
 def test_after_five_times_it_is_given_up_and_leaves_nothing(service, tmp_path, waits):
     service.artefacts.servings = [Serving(cut_at=10)] * 9
     with pytest.raises(ServiceError, match="broke off at 60 bytes of") as caught:
@@ -180,6 +228,14 @@ def test_what_changed_meanwhile_is_taken_from_its_beginning(service, tmp_path, w
     found = fetched(service, tmp_path / "adapter")
     assert found["tokenizer.json"] == b'{"other": 1}'
     assert [v for _, v in service.artefacts.served] == ["", '"v1"']
+
+
+def test_a_part_of_another_version_is_not_put_in(service, tmp_path, waits):
+    other = adapter_archive(**{"README.md": random.Random(1).randbytes(200_000)})
+    changed = Serving(content=other, tag='"v2"', ignores_version=True)
+    service.artefacts.servings = [Serving(5000), changed]
+    assert fetched(service, tmp_path / "adapter") == WHOLE
+    assert service.artefacts.served[-1][0] == ""
 
 
 def test_what_changed_and_broke_off_again_is_known_by_its_new_tag(service, tmp_path, waits):
@@ -285,6 +341,31 @@ def test_what_does_not_fit_is_not_begun(service, tmp_path, monkeypatch):
         fetched(service, tmp_path / "adapter")
     assert service.artefacts.served == []
     assert list(tmp_path.iterdir()) == []
+
+
+def test_where_nothing_can_be_written_is_told(service, tmp_path):
+    with pytest.raises(FtlabError, match=r"can't be written \(No such file"):
+        fetched(service, tmp_path / "nowhere" / "adapter")
+
+
+def test_a_disk_that_is_full_meanwhile_is_told(service, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("ftlab.providers.together.fetching._Fetch._check_size", full)
+    with pytest.raises(FtlabError, match="No space left on device"):
+        fetched(service, tmp_path / "adapter")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_download_left_that_was_killed_goes(service, tmp_path):
+    left = tmp_path / ".adapter.ftlab-download-abc"
+    mine = tmp_path / ".adapter-old"
+    for folder in (left, mine):
+        folder.mkdir()
+        (folder / "archive").write_bytes(b"half")
+    fetched(service, tmp_path / "adapter")
+    assert {place.name for place in tmp_path.iterdir()} == {"adapter", ".adapter-old"}
 
 
 def test_a_download_that_is_cancelled_leaves_nothing(service, tmp_path):

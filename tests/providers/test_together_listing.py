@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
-import types
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler
 
@@ -284,9 +282,10 @@ def test_a_job_is_cancelled(service):
 
 def test_adopting_follows_with_the_accounts_key_and_address(service, monkeypatch):
     job, heard = add_job(service, "running"), []
-    following = types.ModuleType("following")
-    following.adopt = lambda *given, **more: heard.append((*given, more)) or "a run"
-    monkeypatch.setitem(sys.modules, "ftlab.providers.together.following", following)
+    monkeypatch.setattr(
+        "ftlab.providers.together.adopting.adopt",
+        lambda *given, **more: heard.append((*given, more)) or "a run",
+    )
     here = ftlab.account(KEY, f"{service.address}/v1")
     assert here.adopt(job, "runs") == "a run"
     ((given, more),) = heard

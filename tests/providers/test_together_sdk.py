@@ -124,6 +124,7 @@ def test_our_requests_are_those_of_the_official_sdk(jobs, monkeypatch):
 
 # --- files and artefacts ---------------------------------------------------------------------
 
+OLDER = "together-2.14.0"
 ARTEFACTS = """
 import json, sys
 from pathlib import Path
@@ -139,23 +140,25 @@ assert again.id == large.id
 found = {"bytes": client.files.retrieve(large.id).bytes}
 found["files"] = [file.id for file in client.files.list().data]
 found["content"] = client.files.content(large.id).read().decode()[:20]
-rows = client.fine_tuning.preview(
-    model="m", training_file=small.id, top_k=3, training_method="sft"
-).rows
-found["rows"] = [row.input_ids for row in rows]
+if asked["is_new"]:
+    rows = client.fine_tuning.preview(
+        model="m", training_file=small.id, top_k=3, training_method="sft"
+    ).rows
+    found["rows"] = [row.input_ids for row in rows]
+    found["hardware"] = [one.id for one in client.endpoints.hardware.list().data]
 found["steps"] = [c.step for c in client.fine_tuning.list_checkpoints("ft-0000").data]
 found["jobs"] = [job.id for job in client.fine_tuning.list().data]
 place = Path(asked["folder"])
 fetch = files.DownloadManager(client).download
 for n, which in enumerate(("checkpoint=adapter", "checkpoint_step=20")):
-    fetch(f"/v1/finetune/download?ft_id=ft-0000&{which}", place / str(n), fetch_metadata=True)
+    path = f"{'/v1' * asked['is_new']}/finetune/download?ft_id=ft-0000&{which}"
+    fetch(path, place / str(n), fetch_metadata=True)
 found["archive"] = (place / "0").stat().st_size
 answer = client.chat.completions.create(
     model="me/mine", messages=[{"role": "user", "content": "Hello?"}],
     max_tokens=256, temperature=0.0, stream=True,
 )
 found["answer"] = "".join(chunk.choices[0].delta.content for chunk in answer)
-found["hardware"] = [one.id for one in client.endpoints.hardware.list().data]
 found["deleted"] = client.files.delete(small.id).deleted
 client.fine_tuning.delete("ft-0000")
 print()
@@ -251,7 +254,7 @@ def test_files_and_artefacts_are_asked_for_as_by_the_official_sdk(tmp_path, monk
     for name in ("theirs", "ours"):
         (tmp_path / name).mkdir()
     with stocked() as theirs:
-        asked = {"address": theirs.address, "files": [str(file) for file in given]}
+        asked = {"address": theirs.address, "files": list(map(str, given)), "is_new": True}
         found = ask(SDK, ARTEFACTS, {**asked, "folder": str(tmp_path / "theirs")})
     with stocked() as ours:
         assert our_artefacts(ours, given, tmp_path / "ours", tokenizer) == found
@@ -263,6 +266,23 @@ def test_files_and_artefacts_are_asked_for_as_by_the_official_sdk(tmp_path, monk
     assert not only_theirs
     assert all("/content'" in line and "bytes=0-1" in line for line in only_ours)
     assert sum(only_ours.values()) == 1
+
+
+@pytest.mark.slow
+def test_an_older_sdk_takes_the_service_too(tmp_path):
+    given = [
+        write_rows(tmp_path / "small.jsonl", chat_rows(2)),
+        write_rows(tmp_path / "large.jsonl", chat_rows(1500)),
+    ]
+    with stocked() as service:
+        asked = {"address": f"{service.address}/v1", "files": list(map(str, given))}
+        found = ask(OLDER, ARTEFACTS, {**asked, "is_new": False, "folder": str(tmp_path)})
+        size = len(service.artefacts.archives["ft-0000"])
+    assert found["files"] == ["file-0000", "file-0001"]
+    assert service.artefacts.completed == ["file-0001"]
+    assert (found["archive"], found["steps"], found["jobs"]) == (size, [20], ["ft-0000"])
+    assert (found["answer"], found["deleted"]) == ("Hello there", True)
+    assert (list(service.files), service.jobs) == (["file-0001"], {})
 
 
 @pytest.mark.slow

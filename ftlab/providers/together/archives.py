@@ -6,6 +6,7 @@ Nothing of one is trusted: neither its names nor its sizes, nor that it ends.
 from __future__ import annotations
 
 import gzip
+import os
 import shutil
 import sys
 import tarfile
@@ -69,11 +70,18 @@ def _members(stream: _Bounded, into: Path) -> Iterator[str]:
                 raise _refused(problem, "plain files in folders of its own are taken")
             stream.allow(member.size + LONGEST_HEADER)
             if member.isfile() and PurePosixPath(member.name).suffix in KEPT:
-                tar.extract(member, into, filter="data")
+                _write(tar, member, into)
             yield member.name
         stream.allow(sys.maxsize)
     while stream.read(BLOCK):  # to the end, where its checksum is
         pass
+
+
+def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, into: Path) -> None:
+    """So that it is on the disk before anybody is told that it is there."""
+    tar.extract(member, into, filter="data")
+    with (into / member.name).open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def _problem(member: tarfile.TarInfo) -> str:

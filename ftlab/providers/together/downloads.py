@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import glob
+import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
 DOWNLOAD = "/v1/finetune/download"
 MODEL_CONFIG = "config.json"
 INTERMEDIATE = "intermediate"
+STAGED = ".ftlab-download-"
 NAMED = 8  # names of an archive's files in a message
 
 
@@ -65,13 +69,13 @@ def download_adapter(
     the model where all weights were trained; of that step, or else the last.
 
     Comes back at once where the folder is there. Raises ServiceError, UnreadableData for an
-    archive that is not taken or holds no such thing, FtlabError for a disk that is too small.
+    archive that is not taken or holds no such thing, FtlabError where it can't be written.
     """
     if into.exists():
         return
     doing = f"what {job['id']} tuned was downloaded"
-    with tempfile.TemporaryDirectory(dir=into.parent, prefix=f".{into.name}-") as place:
-        archive, folder = Path(place) / "archive", Path(place) / "files"
+    with _beside(into) as place:
+        archive, folder = place / "archive", place / "files"
         fetch(client, DOWNLOAD, _asked(job, step), archive, doing, told)
         names = unpack(archive, folder)
         found = _model_in(folder, names) if is_full(job) else _adapter_in(folder, names)
@@ -82,10 +86,27 @@ def download_file(client: Client, file_id: str, into: Path, told: Told = lambda 
     """Fetch the content of a file of the account into a new file, whole or not at all. Raises as
     `fetch` does."""
     path = f"/v1/files/{quote(file_id, safe='')}/content"
-    with tempfile.TemporaryDirectory(dir=into.parent, prefix=f".{into.name}-") as place:
-        content = Path(place) / "content"
+    with _beside(into) as place:
+        content = place / "content"
         fetch(client, path, {}, content, f"{file_id} was downloaded", told)
         content.rename(new_place(into))
+
+
+@contextlib.contextmanager
+def _beside(into: Path) -> Iterator[Path]:
+    """A folder for what is not whole yet, on the same disk; those of downloads that were killed
+    go. Raises FtlabError where nothing can be written there."""
+    prefix = f".{into.name}{STAGED}"
+    for left in into.parent.glob(f"{glob.escape(prefix)}*"):
+        shutil.rmtree(left, ignore_errors=True)
+    try:
+        with tempfile.TemporaryDirectory(dir=into.parent, prefix=prefix) as place:
+            yield Path(place)
+    except OSError as exc:
+        raise FtlabError(
+            f"{into} can't be written ({exc.strerror or type(exc).__name__}); a download needs a "
+            "folder with room that is yours to write. Choose another, or make room, then ask again."
+        ) from exc
 
 
 def new_place(into: Path) -> Path:

@@ -111,15 +111,16 @@ class _Fetch:
             return self.client.storage.get(where, self.doing, taken, headers)
         if found.status_code not in PASSING:
             raise self.client.failure(found, self.doing)
-        self.got *= found.status_code != BEYOND  # of something shorter
+        if found.status_code == BEYOND:
+            self.got = 0  # it became shorter
         return found
 
     def _take(self, reply: httpx.Response, stop: Event) -> bytes:
         """Write a body where it belongs: at the end of what is there, or from the beginning."""
         place = PLACE.fullmatch(reply.headers.get("content-range", ""))
         start = int(place[1]) if reply.status_code == 206 and place else 0
-        is_rest = start == self.got and place and place[2] in ("*", str(self.size))
-        if start and not is_rest:
+        is_same = place and place[2] in ("*", str(self.size)) and _version(reply) == self.version
+        if start and not (is_same and start == self.got):
             self.got = 0  # of something else; the next try takes it from its beginning
             return b""
         if not start:
@@ -135,13 +136,15 @@ class _Fetch:
         return b""
 
     def _note(self, reply: httpx.Response) -> None:
-        """How much there is, and by what it is known again; a weak tag is of no use for that."""
+        """How much there is, and by what it is known again."""
         place = PLACE.fullmatch(reply.headers.get("content-range", ""))
         size = place[2] if place else reply.headers.get("content-length", "")
-        self.size = int(size) if size.isascii() and size.isdigit() else None
-        tag = reply.headers.get("etag", "")
-        changed = reply.headers.get("last-modified")
-        self.version = tag if tag.startswith('"') else changed
+        version = _version(reply)
+        if size.isascii() and size.isdigit():
+            self.size = int(size)
+        elif version != self.version:
+            self.size = None
+        self.version = version
         free = shutil.disk_usage(self.into.parent).free + self.got
         if (self.size or 0) > free:
             raise FtlabError(
@@ -178,6 +181,12 @@ class _Fetch:
 
 PLAIN = {"Accept": "application/octet-stream", "Accept-Encoding": "identity"}
 """As it lies there: a range counts the bytes of that."""
+
+
+def _version(reply: httpx.Response) -> str | None:
+    """By what a body is known again; a weak tag is of no use for that."""
+    tag = reply.headers.get("etag", "")
+    return tag if tag.startswith('"') else reply.headers.get("last-modified")
 
 
 def _nothing(reply: httpx.Response, stop: Event) -> bytes:

@@ -60,17 +60,17 @@ class Account:
 
     def cancel(self, job_id: str) -> str:
         """End a job; what it has done so far is billed. Returns its state, by the service."""
-        self._require_job(job_id)
         from ftlab.providers.together.sending import cancel
 
+        self._require_job(job_id)
         with self._client() as client:
             return cancel(client, job_id)
 
     def adopt(self, job_id: str, folder: Path | str | None = None) -> Run:
         """Follow a job in a run of this machine, as if it had been started here."""
-        self._require_job(job_id)
-        from ftlab.providers.together.following import adopt
+        from ftlab.providers.together.adopting import adopt
 
+        self._require_job(job_id)
         return adopt(job_id, folder=folder, key=self._key, base_url=self._base_url)
 
     def delete(self, *ids: str, for_good: bool = False) -> None:
