@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,8 +58,6 @@ def new_run(folder: Path, options: dict[str, Any] | None = None, **values: Any) 
 
 def carried_out(run: Run, *, key: str = KEY) -> int:
     """The exit status of the run's process, which runs here."""
-    import os
-
     handle = run.begin()
     try:
         return carry_out(run, Secrets(secret(key)))
@@ -71,8 +70,6 @@ def in_background(run: Run) -> threading.Thread:
     handle = run.begin()
 
     def work() -> None:
-        import os
-
         try:
             carry_out(run, Secrets(secret(KEY)))
         finally:

@@ -8,7 +8,7 @@ import math
 import pytest
 
 import ftlab
-from ftlab.errors import FtlabError, InvalidSpec
+from ftlab.errors import FtlabError, InvalidSpec, RunError
 from ftlab.providers.together import following
 from ftlab.providers.together.ledger import Ledger
 from ftlab.runs import Run
@@ -182,7 +182,7 @@ def test_a_price_that_nobody_knows_takes_more_than_an_amount(service, tmp_path, 
 def test_packing_off_is_paid_by_the_table(service, tmp_path):
     run = new_run(tmp_path, {"pay_up_to": 0.001}, packing=False, max_seq_length=4096)
     assert carried_out(run) == 1
-    assert "0.00 was agreed" in run.state.detail or "was agreed to" in run.state.detail
+    assert "by the table of rates" in run.state.detail
     assert service.bodies == []
 
 
@@ -349,8 +349,6 @@ def test_a_service_that_does_not_answer_is_asked_again_and_that_is_told(service,
     service.misbehave("GET", "/ft-0000", *[BUSY] * 4, *[DROP] * 3)
     assert carried_out(run) == 0
     assert run.status == "completed"
-    silent = [text for text in details(run) if "does not answer" in text]
-    assert silent == []  # it had not been seen yet
     run = new_run(tmp_path)
     service.misbehave("GET", "/ft-0001/metrics", *[DROP] * 3, Fault(status=200, body=b"<html>"))
     assert carried_out(run) == 0
@@ -410,7 +408,6 @@ def test_a_follower_that_fails_leaves_the_job_going(service, tmp_path, monkeypat
 
 def test_going_on_tells_nothing_twice(service, tmp_path, monkeypatch):
     run = new_run(tmp_path)
-    service.misbehave("GET", "/ft-0000/metrics")
     looks = []
 
     def die(*_, **__):
@@ -424,6 +421,8 @@ def test_going_on_tells_nothing_twice(service, tmp_path, monkeypatch):
     assert run.state.status == "running"
     assert "nobody follows it" in run.state.detail
     assert run.is_left
+    with pytest.raises(RunError, match="goes on at together and costs"):
+        run.delete()
     monkeypatch.setattr(following.Cadence, "wait", lambda *_, **__: None)
     assert carried_out(run) == 0
     told = [(e.step, name) for e in events(run) if e.kind == "metrics" for name in e.values]

@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import logging
+import os
 from contextlib import redirect_stderr, redirect_stdout
 from urllib.parse import quote
 
@@ -13,6 +14,7 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
 import ftlab
+from ftlab.providers.together.__main__ import carry_out
 from ftlab.providers.together.account import secret
 from ftlab.providers.together.piped import Secrets, piped, received
 from tests.fakes.together import Fault, Service
@@ -68,10 +70,6 @@ def test_a_whole_run_leaves_no_secret(service, tmp_path, caplog):
 
 def _with_secrets(run):
     """The run's process here, given what came through its pipe."""
-    import os
-
-    from ftlab.providers.together.__main__ import carry_out
-
     given = received(piped(run, secret(KEY)).get_secret_value())
     handle = run.begin()
     try:
