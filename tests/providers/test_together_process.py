@@ -110,10 +110,10 @@ def test_a_job_goes_on_when_its_process_dies_and_is_followed_again(submit, servi
     assert (run.status, run.is_left, run.why_not_resume) == ("running", True, "")
     assert run.state.detail.endswith("nobody follows it now; resume() with the key goes on")
     assert "<" not in repr(run.state)
-    service.running = 1.0
     run.resume()
     with pytest.raises(RunError, match="another process"):
         run.lock()
+    service.running = 1.0
     assert run.wait(PATIENCE).status == "completed"
     assert run.history.last_step == 4
     assert len(service.bodies) == 1
