@@ -4,7 +4,8 @@
     ftlab.Workbench("train.jsonl", model="demo")
 
 The same verbs without a notebook: scan, convert, repair, split_file a file; check a spec,
-estimate, probe, ask_price, submit, attach, ask; list_models that are on this machine.
+estimate, probe, ask_price, submit, attach, ask; list_models that are on this machine;
+check_template at the hosted service, and see what the account has there.
 Importing ftlab loads nothing else; each name below is imported when it is first used.
 """
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from ftlab.model_cache import list_models as list_models
     from ftlab.probing import probe as probe
     from ftlab.providers import submit as submit
+    from ftlab.providers.together.holdings import account as account
+    from ftlab.providers.together.preview import check_template as check_template
     from ftlab.providers.together.price import ask_price as ask_price
     from ftlab.rules import check as check
     from ftlab.rules import resolve as resolve
@@ -41,10 +44,12 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "account": "ftlab.providers.together.holdings",
     "ask": "ftlab.answers",
     "ask_price": "ftlab.providers.together.price",
     "attach": "ftlab.runs",
     "check": "ftlab.rules",
+    "check_template": "ftlab.providers.together.preview",
     "convert": "ftlab.data.foreign",
     "DataReport": "ftlab.data.report",
     "Estimate": "ftlab.estimated",

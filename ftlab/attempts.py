@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pkgutil
 import shutil
 import time
 from functools import partial
 from typing import TYPE_CHECKING
+
+from pydantic import SecretBytes, SecretStr
 
 from ftlab.asking import Request, ask, forget
 from ftlab.endings import note_exit
@@ -21,8 +24,10 @@ if TYPE_CHECKING:
     from ftlab.run import Run
 
 TRAINER = "ftlab.train"
-PROCESSES = {"local": TRAINER}
-"""Provider → the module whose process goes on from a run's own checkpoints."""
+PROCESSES = {"local": TRAINER, "together": "ftlab.providers.together"}
+"""Provider → the module whose process runs a run, or follows its job at a service."""
+GIVEN = {"together": "ftlab.providers.together.piped:piped"}
+"""Provider at a service → what finds the secrets that such a process reads from its pipe."""
 LOCK_PATIENCE = 1.0  # seconds; who only looks whether a run lives holds its lock for an instant
 PROCESS_PATIENCE = 15.0  # seconds; a process that has paused still has torch to take down
 
@@ -34,26 +39,40 @@ def module_of(run: Run) -> str | None:
     return None
 
 
-def start(run: Run, *requests: Request) -> None:
-    """Start a process, which holds the run's lock from birth and finds these requests."""
+def is_hosted(run: Run) -> bool:
+    """Whether its job is that of a service, and goes on when no process of ours does."""
+    with contextlib.suppress(RunError):
+        return run.job.provider in GIVEN
+    return False
+
+
+def start(run: Run, *requests: Request, key: SecretStr | None = None) -> None:
+    """Start a process, which holds the run's lock from birth and finds these requests. `key` is
+    that of the service, if it runs there. Raises FtlabError where that takes a key and has none."""
     module = module_of(run)
     assert module is not None, "its provider starts it"
+    given = _given(run, key)
     handle = begin(run)
     try:
         for request in requests:
             ask(run.request_file, request)
         ended = partial(_note_exit, run)
         if not (module == TRAINER and SPARE.take_over(run.path, run.log_file, handle, ended)):
-            spawn(module, [str(run.path)], run.log_file, handle, ended)
+            spawn(module, [str(run.path)], run.log_file, handle, ended, given)
     except OSError as exc:
         run.say(
             "failed",
-            f"The trainer could not be started ({exc}); a run needs a process of its own and a "
+            f"Its process could not be started ({exc}); a run needs one of its own and a "
             "log.txt in its folder. Make room for them, and resume it.",
         )
         raise
     finally:
         os.close(handle)
+
+
+def _given(run: Run, key: SecretStr | None) -> SecretBytes | None:
+    finder = GIVEN.get(run.job.provider)
+    return None if finder is None else pkgutil.resolve_name(finder)(run, key)
 
 
 def begin(run: Run) -> int:
@@ -111,7 +130,7 @@ def why_not_resume(run: Run) -> str:
         return (
             f"Run {run.id} is {status} already; paused and failed runs can go on. Start a new one."
         )
-    if status not in ("paused", "failed"):
+    if status not in ("paused", "failed") and not run.is_left:
         return (
             f"Run {run.id} is {status}; paused and failed runs can go on. "
             "Pause it first, or wait for it."

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from ftlab.spec import LOCAL, JobSpec, Knob, no_switch_for_a_number
+from ftlab.spec import HOSTED, LOCAL, JobSpec, Knob, no_switch_for_a_number
 
 WHERE = "Where it runs"
 
@@ -47,6 +47,36 @@ class LocalOptions(BaseModel):
     )
     """What an hour of this machine costs, in US dollars, for the estimate alone: its rent, or
     kilowatts × the price of a kilowatt-hour."""
+
+
+class TogetherOptions(BaseModel):
+    """What a job at the hosted service may cost, and where it goes besides. Secrets are never
+    here: WANDB_API_KEY and HF_TOKEN are read when the job starts, if a field below asks for them.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    _numbers = field_validator("*", mode="before")(classmethod(no_switch_for_a_number))
+
+    pay_up_to: Annotated[float | None, Knob(WHERE, providers=HOSTED, unit="US dollars")] = Field(
+        None, ge=0
+    )
+    """What the job may cost, in US dollars: without it no job is started, and none whose price is
+    above it. inf takes any price, and one that is not known."""
+    base_url: Annotated[str | None, Knob(WHERE, advanced=True, providers=HOSTED)] = None
+    """The service's address, instead of TOGETHER_BASE_URL or the service's own."""
+    wandb_project_name: Annotated[str | None, Knob(WHERE, advanced=True, providers=HOSTED)] = None
+    """Shows the job at Weights & Biases too; WANDB_API_KEY is sent to Together for it."""
+    wandb_name: Annotated[str | None, Knob(WHERE, advanced=True, providers=HOSTED)] = None
+    """Of the run at Weights & Biases."""
+    wandb_entity: Annotated[str | None, Knob(WHERE, advanced=True, providers=HOSTED)] = None
+    """Team or user at Weights & Biases."""
+    wandb_base_url: Annotated[str | None, Knob(WHERE, advanced=True, providers=HOSTED)] = None
+    """Of a Weights & Biases server of one's own."""
+    hf_output_repo_name: Annotated[str | None, Knob(WHERE, advanced=True, providers=HOSTED)] = None
+    """Uploads the tuned model to the Hugging Face hub too; HF_TOKEN is sent to Together for it."""
+    send_hf_token: Annotated[bool, Knob(WHERE, advanced=True, providers=HOSTED)] = False
+    """Send HF_TOKEN to Together, for a private from_hf_model."""
 
 
 class Job(BaseModel):

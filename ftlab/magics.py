@@ -12,11 +12,13 @@ from IPython.core.magic import Magics, line_magic, magics_class
 from ftlab.cli import (
     add_estimate_arguments,
     add_recommend_arguments,
+    add_train_arguments,
     estimate_of,
     say_of_service,
+    submitted,
 )
 
-VERBS = ("scan", "recommend", "estimate", "runs", "attach", "pause", "resume")
+VERBS = ("scan", "recommend", "estimate", "train", "runs", "account", "attach", "pause", "resume")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -33,8 +35,9 @@ class FtlabMagics(Magics):
         """%ftlab shows the Workbench; other verbs show what they find.
 
         scan FILE [--model M], recommend MODEL [--data FILE] [--method dpo] [--full],
-        estimate SPEC.json [--probe] [--ask-service], runs, attach [RUN], pause [RUN],
-        resume [RUN].
+        estimate SPEC.json [--probe] [--ask-service],
+        train SPEC.json [--on together] [--pay-up-to USD], runs, account, attach [RUN],
+        pause [RUN], resume [RUN].
         """
         options = _parser().parse_args(shlex.split(line))
         return options.show(options)
@@ -55,7 +58,11 @@ def _parser() -> _Parser:
     estimate = verbs.add_parser("estimate", add_help=False)
     add_estimate_arguments(estimate)
     estimate.set_defaults(show=_estimate)
+    train = verbs.add_parser("train", add_help=False)
+    add_train_arguments(train)
+    train.set_defaults(show=_train)
     verbs.add_parser("runs", add_help=False).set_defaults(show=_runs)
+    verbs.add_parser("account", add_help=False).set_defaults(show=_account)
     for name, show in {"attach": _attach, "pause": _pause, "resume": _resume}.items():
         verb = verbs.add_parser(name, add_help=False)
         verb.add_argument("run", nargs="?")
@@ -95,10 +102,20 @@ def _estimate(options: argparse.Namespace) -> Any:
     return found.estimate
 
 
+def _train(options: argparse.Namespace) -> Any:
+    return submitted(options.spec, options.on, options.pay_up_to)
+
+
 def _runs(_: argparse.Namespace) -> Any:
     from ftlab.runs import Runs
 
     return Runs()
+
+
+def _account(_: argparse.Namespace) -> Any:
+    from ftlab.providers.together.holdings import account
+
+    return account()
 
 
 def _attach(options: argparse.Namespace) -> Any:

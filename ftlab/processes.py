@@ -12,6 +12,8 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from pydantic import SecretBytes
+
 # OpenMP's threads spin while they wait for each other. Beside one other busy process on 2 cores
 # that makes a training step of 5 ms take 1.7 s. Sleeping at once makes the steps of a tiny model a
 # third slower on an idle machine. Spinning briefly first costs a twelfth there, and a fifth of
@@ -29,6 +31,8 @@ APPLE = {"PYTORCH_ENABLE_MPS_FALLBACK": "1"}
 NOTEBOOK_VARIABLES = ("JPY_", "MPLBACKEND")
 # What torchrun says to a process: in a pod of a cluster a notebook may have it, too.
 LAUNCHER_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+KEYS = ("TOGETHER_API_KEY",)
+"""What no process needs: one that asks a service gets its key through a pipe."""
 
 
 Ended = Callable[[int, int], None]
@@ -36,24 +40,33 @@ Ended = Callable[[int, int], None]
 
 
 def spawn(
-    module: str, arguments: list[str], log: Path, lock: int, ended: Ended = lambda *_: None
+    module: str,
+    arguments: list[str],
+    log: Path,
+    lock: int,
+    ended: Ended = lambda *_: None,
+    given: SecretBytes | None = None,
 ) -> None:
     """Start `python -m module` in a session of its own; it inherits the handle `lock`.
 
     An interrupt or a restart of the kernel does not reach it, and its output goes to a file,
     which nobody has to drain. `ended` is called when it ends, if this process lives so long.
+    `given`, at most 64 kB, is what it reads from its standard input.
     """
     with log.open("ab") as output:
         process = subprocess.Popen(
             # -P: a script beside the notebook called peft.py must not be taken for the library.
             [sys.executable, "-P", "-m", module, *arguments, "--lock", str(lock)],
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL if given is None else subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
             pass_fds=(lock,),
             env=environment(),
         )
+    if process.stdin is not None and given is not None:
+        with contextlib.suppress(BrokenPipeError), process.stdin as pipe:  # it ended at once
+            pipe.write(given.get_secret_value())
     reaped(process, ended)
 
 
@@ -96,8 +109,8 @@ def loading() -> Iterator[None]:
 
 
 def environment() -> dict[str, str]:
-    """Of a process that loads torch: ours, without what belongs to the notebook's frontend or to
-    its launcher."""
-    others = (*NOTEBOOK_VARIABLES, *LAUNCHER_VARIABLES)
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(others)}
+    """Of a process of its own: ours, without what belongs to the notebook's frontend or to its
+    launcher, and without keys."""
+    dropped = (*NOTEBOOK_VARIABLES, *LAUNCHER_VARIABLES, *KEYS)
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(dropped)}
     return {**WAIT_POLICY, **MALLOC, **QUIET, **APPLE, **kept}

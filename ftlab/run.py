@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pydantic import SecretStr
+
 from ftlab import attempts, upkeep
 from ftlab.about import About, change_about, read_about
 from ftlab.adapter_files import keep_adapter
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 
 POLL = 0.1  # seconds
 LAST_WORDS = 400  # characters of the log that a dead run shows
+LEFT = "nobody follows it now; resume() with the key goes on"
 
 
 class RunState(NamedTuple):
@@ -97,14 +100,35 @@ class Run(RunFolder):
 
     @property
     def state(self) -> RunState:
-        """Queued, running, completed, … A process that died in the middle has failed."""
+        """Queued, running, completed, … A process that died in the middle has failed; but a job at
+        a service goes on without one, and is what was last known of it."""
         alive = self.is_alive  # before the log: whoever is dead by now has written its last event
         last = self.history.status
         if last is None:
             return RunState("queued") if alive else RunState("failed", self._last_words())
         if last.status in ENDED or last.status == "paused" or alive:
             return RunState(last.status, last.detail)
+        if self.is_hosted:
+            return RunState(last.status, f"{last.detail}; {LEFT}" if last.detail else LEFT)
         return RunState("failed", self._last_words())
+
+    @property
+    def is_hosted(self) -> bool:
+        """Whether its job is that of a service."""
+        return attempts.is_hosted(self)
+
+    @property
+    def is_left(self) -> bool:
+        """Whether its job at a service goes on, or may, and no process follows it."""
+        if not self.is_hosted or self.is_alive:
+            return False
+        last = self.history.status
+        return last is not None and last.status not in ENDED
+
+    @property
+    def job_id(self) -> str | None:
+        """The service's id of its job; None where it has none."""
+        return self.hosted.job_id or None
 
     @property
     def status(self) -> RunStatus:
@@ -143,14 +167,14 @@ class Run(RunFolder):
     def wait(self, timeout: float | None = None) -> RunState:
         """Block until the run has ended or paused. Raises TimeoutError after `timeout` seconds."""
         end = None if timeout is None else time.monotonic() + timeout
-        while not (state := self.state).ended and (state.status != "paused" or self.is_alive):
+        while self.is_alive and not self.state.ended:
             if end is not None and time.monotonic() > end:
                 raise TimeoutError(
-                    f"Run {self.id} is {state.status} after {timeout} s; wait() ends when it has "
+                    f"Run {self.id} is {self.status} after {timeout} s; wait() ends when it has "
                     "ended or paused. It goes on: wait longer, or stop it."
                 )
             time.sleep(POLL)
-        return state
+        return self.state
 
     def _last_words(self) -> str:
         """How a process that wrote no end has ended, and what can be done."""
@@ -175,27 +199,40 @@ class Run(RunFolder):
 
     def pause(self) -> None:
         """Ask the run to save its state after the present step and end its process."""
+        if self.is_hosted:
+            raise RunError(
+                f"Run {self.id} runs at {self.job.provider}, which can't pause a job; there a job "
+                "can be stopped or cancelled. Leave it going, or stop it."
+            )
         self._ask("pause")
 
     def stop(self) -> None:
         """Ask the run to end after the present step and keep what it has learned."""
         resting = self.status in ("paused", "failed")
-        if resting and attempts.module_of(self) and self.has_checkpoint:
+        if self.is_left or (resting and attempts.module_of(self) and self.has_checkpoint):
             attempts.start(self, "stop")
         else:
             self._ask("stop")
 
     def cancel(self) -> None:
         """Ask the run to end after the present step and keep nothing."""
-        if not (self.is_paused and attempts.cancel(self)):
+        if self.is_left:
+            attempts.start(self, "cancel")
+        elif not (self.is_paused and attempts.cancel(self)):
             self._ask("cancel")
 
-    def resume(self) -> Run:
+    def resume(self, key: str | SecretStr | None = None) -> Run:
         """Go on in a new process from the newest whole checkpoint, or from the beginning where
-        there is none; the same run, bit for bit where the machine computes the same."""
+        there is none; the same run, bit for bit where the machine computes the same.
+
+        A run at a service is followed again, and never started a second time; `key` is that of
+        the account, if it is not in the environment or the keyring.
+        """
+        secret = SecretStr(key) if isinstance(key, str) else key
+        key = None  # so that no traceback shows it
         if self.why_not_resume:
             raise RunError(self.why_not_resume)
-        attempts.start(self)
+        attempts.start(self, key=secret)
         return self
 
     @property
@@ -262,9 +299,9 @@ class Run(RunFolder):
 
     # --- being the process -------------------------------------------------------------------
 
-    def start(self) -> None:
+    def start(self, key: SecretStr | None = None) -> None:
         """Start the run's process, which holds the run's lock from birth."""
-        attempts.start(self)
+        attempts.start(self, key=key)
 
     def begin(self) -> int:
         """Begin another attempt in this process, and return the handle of the lock that it took.

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 from ftlab.errors import RunError
-from ftlab.files import bytes_in, existing
+from ftlab.files import bytes_in, existing, replace_file
 from ftlab.job import Job
 
 ORIGIN = "origin"
 CHECKPOINT = "step-{:08}"
 """The folder of the state after so many steps."""
+
+
+class Hosted(NamedTuple):
+    """What a run's folder says of its job at a service."""
+
+    address: str = ""
+    tag: str = ""
+    """Stands in the job's suffix; where there is one, the job may have been asked for."""
+    job_id: str = ""
 
 
 class RunFolder:
@@ -25,6 +36,11 @@ class RunFolder:
     @property
     def id(self) -> str:
         return self.path.name
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a job in it."""
+        return self._job_file.is_file()
 
     @property
     def _job_file(self) -> Path:
@@ -55,6 +71,29 @@ class RunFolder:
         """What that file says; None before."""
         file = existing(self.commit_file)
         return None if file is None else file.read_text(encoding="utf-8")
+
+    @property
+    def hosted(self) -> Hosted:
+        """Its job at a service; empty where it has none, or the file is damaged."""
+        try:
+            found = json.loads(self._hosted_file.read_bytes())
+            return Hosted(*(str(found.get(name, "")) for name in Hosted._fields))
+        except (OSError, ValueError, AttributeError):
+            return Hosted()
+
+    def note_hosted(self, **known: str) -> None:
+        """Write down what is known of its job at a service, on disk for good."""
+        found = {**self.hosted._asdict(), **known}
+        replace_file(self._hosted_file, json.dumps(found).encode() + b"\n")
+
+    @property
+    def _hosted_file(self) -> Path:
+        return self.path / "hosted.json"
+
+    @property
+    def said_file(self) -> Path:
+        """What the service has said, word by word, but without secrets."""
+        return self.path / "hosted.jsonl"
 
     @property
     def origin(self) -> Path:
@@ -125,6 +164,8 @@ class RunFolder:
     @property
     def resumes_from(self) -> str:
         """From where it would go on, as the end of a sentence."""
+        if self.hosted.job_id:
+            return f"with {self.hosted.job_id}, its job at the service"
         steps = self.steps_on_disk
         return f"from step {steps[-1]:,}" if steps else "from its beginning"
 

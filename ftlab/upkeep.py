@@ -64,6 +64,11 @@ def why_not_delete(run: Run) -> str:
         return f"{path} {what}; ftlab deletes only folders that it made itself. Remove it by hand."
     if run.is_alive:
         return f"{_is_live(run)} Cancel it first."
+    if run.is_left and run.status != "paused":
+        return (
+            f"The job of run {run.id} goes on at {run.job.provider} and costs what it costs, and "
+            "nobody follows it; only a run that rests is deleted. Cancel it first, or resume it."
+        )
     heir = next((other for other in _siblings(run) if other.is_alive and _needs(other, run)), None)
     if heir is not None:
         return (

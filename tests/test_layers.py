@@ -197,7 +197,7 @@ BUDGETS = {
     "import ftlab; ftlab.check; ftlab.estimate; ftlab.submit": {
         *("torch", "transformers", "peft", "pandas", "plotly", "ipywidgets", "httpx"),
     },
-    "import ftlab; ftlab.ask_price": {
+    "import ftlab; ftlab.ask_price; ftlab.account; ftlab.check_template": {
         *("torch", "transformers", "peft", "pandas", "plotly", "ipywidgets", "httpx", "keyring"),
     },
     "import ftlab, tempfile; ftlab.Workbench(folder=tempfile.mkdtemp())": {

@@ -11,7 +11,13 @@ import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
 
-from ftlab.cli.parser import add_estimate_arguments, add_recommend_arguments, make_parser
+from ftlab.cli.hosted import submitted
+from ftlab.cli.parser import (
+    add_estimate_arguments,
+    add_recommend_arguments,
+    add_train_arguments,
+    make_parser,
+)
 from ftlab.cli.printing import print_issues, say
 from ftlab.cli.runs import FOLLOWING
 from ftlab.cli.specs import estimate, estimate_of, say_of_service
@@ -20,9 +26,11 @@ from ftlab.errors import FtlabError, InvalidSpec
 __all__ = [
     "add_estimate_arguments",
     "add_recommend_arguments",
+    "add_train_arguments",
     "estimate_of",
     "main",
     "say_of_service",
+    "submitted",
 ]
 
 

@@ -61,7 +61,7 @@ def delete(options: argparse.Namespace) -> int:
         raise RunError(problem)
     named = f" {run.name!r}" if run.name else ""
     frees = in_bytes(run.bytes_on_disk)
-    if not _agreed(options, f"Delete run {run.id}{named} for good? That frees {frees}."):
+    if not agreed(options, f"Delete run {run.id}{named} for good? That frees {frees}."):
         return 1
     say_line(f"{run.id} is deleted; {in_bytes(run.delete())} are free.")
     return 0
@@ -77,7 +77,7 @@ def tidy(options: argparse.Namespace) -> int:
     if not plan.gone:
         say_line(f"{run.id} has nothing to remove: {plan.in_words()}.")
         return 0
-    if not _agreed(options, f"{plan.in_words().capitalize()}?"):
+    if not agreed(options, f"{plan.in_words().capitalize()}?"):
         return 1
     say_line(f"{run.id} is tidied; {in_bytes(run.tidy(options.keep))} are free.")
     return 0
@@ -116,7 +116,7 @@ def _cancel_waiting(run_id: str) -> None:
     say_line(f"{run_id} was asked to leave the queue.")
 
 
-def _agreed(options: argparse.Namespace, question: str) -> bool:
+def agreed(options: argparse.Namespace, question: str) -> bool:
     """Whether a person says yes. Raises RunError where there is nobody to ask."""
     if options.yes:
         return True

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import ftlab
-from ftlab.cli import data, forms, keeping, models, runs, specs
+from ftlab.cli import account, data, forms, keeping, models, runs, specs
 from ftlab.cli.printing import visible
 from ftlab.issues import shown
 
@@ -64,6 +64,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_spec_verbs(add)
     _add_form_verbs(add)
     _add_run_verbs(add)
+    _add_account_verb(add)
     return whole
 
 
@@ -119,8 +120,25 @@ def _add_spec_verbs(add: Add) -> None:
     _add_engine_argument(check, default="local")
     check.add_argument("--json", action="store_true")
     # Among these because it reads a spec too; the help lists the verbs in this order.
-    add("train", runs.train).add_argument("spec", type=Path, help=SPEC_HELP)
+    add_train_arguments(add("train", runs.train))
     add_estimate_arguments(add("estimate", specs.estimate))
+
+
+def add_train_arguments(verb: argparse.ArgumentParser) -> None:
+    """SPEC [--on local|together] [--pay-up-to USD], as in the notebook too."""
+    verb.add_argument("spec", type=Path, help=SPEC_HELP)
+    verb.add_argument(
+        "--on",
+        choices=("local", "together"),
+        default="local",
+        help="where: on this machine, or at the hosted service, which is paid for (%(default)s)",
+    )
+    verb.add_argument(
+        "--pay-up-to",
+        type=_dollars,
+        metavar="USD",
+        help="agree to a price up to this, without being asked",
+    )
 
 
 def add_recommend_arguments(verb: argparse.ArgumentParser) -> None:
@@ -202,6 +220,16 @@ def _add_keeping_verbs(add: Add) -> None:
     queue.add_argument("do", nargs="?", choices=tuple(keeping.MOVES), metavar="up|down|cancel")
     queue.add_argument("run", nargs="?", help="id of a run that waits")
     queue.add_argument("--json", action="store_true")
+
+
+def _add_account_verb(add: Add) -> None:
+    verb = add("account", account.account)
+    verb.add_argument("do", nargs="?", choices=account.DEEDS, metavar="|".join(account.DEEDS))
+    verb.add_argument("ids", nargs="*", metavar="ID", help="of a job or a file there")
+    verb.add_argument("--to", type=Path, help="where a download goes; otherwise named by its id")
+    verb.add_argument("--step", type=_positive, help="download the checkpoint of this step")
+    verb.add_argument("--yes", action="store_true", help="don't ask")
+    verb.add_argument("--json", action="store_true")
 
 
 def _positive(text: str) -> int:

@@ -6,17 +6,20 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
-from ftlab.cli.files import read_values
+from ftlab.cli.hosted import submitted
 from ftlab.cli.printing import print_table, say, teller, visible
 from ftlab.issues import SHAPES
 
 
 def train(options: argparse.Namespace) -> int:
-    """Train on this machine and show the progress; Ctrl-C leaves the run going."""
-    from ftlab.providers import submit
+    """Train here, or at Together, which is paid for, and show the progress; Ctrl-C leaves the run
+    going.
 
-    run = submit(read_values(options.spec))
-    return _show(run)
+    With --on together the service is asked for its price, for which it gets the data, and nothing
+    starts before somebody agrees to that.
+    """
+    run = submitted(options.spec, options.on, options.pay_up_to)
+    return 1 if run is None else _show(run)
 
 
 def attach(options: argparse.Namespace) -> int:
@@ -93,7 +96,7 @@ def _show(run: Any) -> int:
     _follow(run)
     state = run.state
     say(f"{run.id}: {state.status}" + (f", {state.detail}" if state.detail else ""))
-    if state.status == "paused":
+    if state.status == "paused" or run.is_left:
         say(f"`ftlab resume {run.id}` goes on from there.")
     for log in _warnings(run):
         say(f"{SHAPES['warning']} {log}")

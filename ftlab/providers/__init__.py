@@ -12,24 +12,26 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 
 import ftlab
-from ftlab.catalogue import known
 from ftlab.data.report import DataReport, scan
 from ftlab.errors import FtlabError, InvalidSpec
+from ftlab.exchange.code import UPLOADED
 from ftlab.files import existing
 from ftlab.issues import Issue, by_gravity, errors_for, from_validation
 from ftlab.job import Job
 from ftlab.models import Limits, ModelInfo, model_problem, read_info
 from ftlab.network_folders import network_warning
 from ftlab.origin import Start, started
-from ftlab.rulebook import rate_problems
-from ftlab.rules import check, resolve
+from ftlab.rules import resolve
 from ftlab.runs import Run, Runs
 from ftlab.spec import Engine, JobSpec, parse
 
-PROVIDERS: dict[str, str] = {"local": "ftlab.providers.local:Local"}
+PROVIDERS: dict[str, str] = {
+    "local": "ftlab.providers.local:Local",
+    "together": "ftlab.providers.together.provider:Together",
+}
 ENTRY_POINTS = "ftlab.providers"
 
 
@@ -63,7 +65,26 @@ class Provider(Protocol):
         """Its options for a resolved spec with what was left open decided, and option → why."""
         ...
 
-    def start(self, run: Run) -> None:
+    def examine(
+        self,
+        values: JobSpec | Mapping[str, Any],
+        report: DataReport | None = None,
+        validation: DataReport | None = None,
+    ) -> list[Issue]:
+        """All that is to be said about a job before it starts: its spec, its model, its data."""
+        ...
+
+    def agree(
+        self,
+        job: Job,
+        report: DataReport | None = None,
+        validation: DataReport | None = None,
+        key: SecretStr | None = None,
+    ) -> None:
+        """Raise FtlabError where a person has to agree to something first, as to a price."""
+        ...
+
+    def start(self, run: Run, key: SecretStr | None = None) -> None:
         """Set a run going and come back at once; the run must not depend on this process."""
         ...
 
@@ -89,19 +110,26 @@ def submit(
     report: DataReport | None = None,
     validation: DataReport | None = None,
     folder: Path | str | None = None,
+    key: str | SecretStr | None = None,
     **options: Any,
 ) -> Run:
     """Start a job and return its run at once; it goes on without this process.
 
     Scans the data files unless `report` and `validation` are scans of them as they are now and
     for this spec. Raises InvalidSpec with every issue when the provider
-    would refuse. `folder` is where runs lie; `options` are the provider's own.
+    would refuse. `folder` is where runs lie; `options` are the provider's own. A job at Together
+    is paid for: `pay_up_to` (US dollars) is the option that agrees to its price, and without it
+    FtlabError names that. `key` is that of the account, if it is not in the environment or the
+    system's keyring.
     """
+    secret = SecretStr(key) if isinstance(key, str) else key
+    key = None  # so that no traceback shows it
     ready = prepare(spec, provider, report=report, validation=validation, **options)
+    ready.where.agree(ready.job, ready.report, ready.validation, secret)
     run = Run.create(ready.job, Runs(folder).folder)
     if warning := network_warning(run.path.parent):
         run.warn(warning)
-    ready.where.start(run)
+    ready.where.start(run, secret)
     return run
 
 
@@ -126,14 +154,14 @@ def prepare(
     where = get_provider(provider)
     where.require()
     given, _, of_origin = _started(spec, where)
-    report, validation = scan_data(given, report, validation)
+    report, validation = scan_data(given, report, validation, where.engine)
     found = [*examine(spec, where, report, validation), *option_issues(where, options)]
     if refused := errors_for(found, where.engine):
         raise InvalidSpec(refused)
     resolved = resolve(given, report, model_of(given)[0], where.engine)
     chosen, why = where.settled(where.options(**options), resolved.spec, report, validation)
     job = Job(
-        spec=_absolute(resolved.spec),
+        spec=_absolute(resolved.spec, where.engine),
         provider=provider,
         options=chosen.model_dump(),
         reasons={**resolved.reasons, **of_origin, **why},
@@ -152,16 +180,7 @@ def examine(
     validation: DataReport | None = None,
 ) -> list[Issue]:
     """All that is to be said about a job before it starts: its spec, its model, its data."""
-    given, found, _ = _started(values, where)
-    info, problem = model_of(given)
-    found += check(values, where.limits(info), report, validation=validation)
-    if known(info.name) is None and info.n_params:  # else the rule book has looked at it
-        found += rate_problems(given, report, info)
-    if problem is not None:
-        found.append(problem)
-    elif report is not None:  # its tokenizer is a part of the model
-        found += [issue for issue in report.issues if issue.where == "model" and issue.blocks]
-    return by_gravity(found)
+    return by_gravity(where.examine(values, report, validation))
 
 
 def option_issues(where: Provider, given: Mapping[str, Any]) -> list[Issue]:
@@ -188,15 +207,23 @@ def model_of(spec: JobSpec) -> tuple[ModelInfo, Issue | None]:
 
 
 def scan_data(
-    spec: JobSpec, report: DataReport | None = None, validation: DataReport | None = None
+    spec: JobSpec,
+    report: DataReport | None = None,
+    validation: DataReport | None = None,
+    engine: Engine = "local",
 ) -> tuple[DataReport | None, DataReport | None]:
     """Reports of the training and the validation file: those that are given where they still
-    hold, otherwise new ones."""
-    return _scan(spec, spec.training_file, report), _scan(spec, spec.validation_file, validation)
+    hold, otherwise new ones. The service has looked into its own files itself."""
+    return (
+        _scan(spec, spec.training_file, report, engine),
+        _scan(spec, spec.validation_file, validation, engine),
+    )
 
 
-def _scan(spec: JobSpec, file: str | None, known: DataReport | None) -> DataReport | None:
-    if file is None:
+def _scan(
+    spec: JobSpec, file: str | None, known: DataReport | None, engine: Engine
+) -> DataReport | None:
+    if file is None or (engine == "together" and _is_there(file)):
         return None
     if known is not None and known.holds_for(spec, file):
         return known
@@ -208,12 +235,20 @@ def _scan(spec: JobSpec, file: str | None, known: DataReport | None) -> DataRepo
     )
 
 
-def _absolute(spec: JobSpec) -> JobSpec:
-    """Paths that still hold when the run's process has another working directory."""
+def _is_there(file: str) -> bool:
+    """Whether a name is that of a file at the service."""
+    return UPLOADED.fullmatch(file) is not None
+
+
+def _absolute(spec: JobSpec, engine: Engine) -> JobSpec:
+    """Paths that still hold when the run's process has another working directory; what is at the
+    service has names and no paths."""
     changes: dict[str, Any] = {}
     for name in ("model", "training_file", "validation_file"):
         value = getattr(spec, name)
-        if value is not None and (path := existing(value)) is not None:
+        if value is None or (engine == "together" and (name == "model" or _is_there(value))):
+            continue
+        if (path := existing(value)) is not None:
             changes[name] = str(path.absolute())
     if spec.model == "demo":
         changes.pop("model", None)

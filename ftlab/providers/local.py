@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
+from typing import Any
 
+from pydantic import SecretStr
+
+from ftlab.catalogue import known
 from ftlab.cost import FEWER, estimate
 from ftlab.data.report import DataReport
 from ftlab.devices import detect, missing_gpus
 from ftlab.errors import MissingExtra
 from ftlab.fits import in_gib
 from ftlab.issues import Issue
-from ftlab.job import LocalOptions
+from ftlab.job import Job, LocalOptions
 from ftlab.models import Limits, ModelInfo
+from ftlab.origin import started
+from ftlab.providers import model_of
+from ftlab.rulebook import rate_problems
+from ftlab.rules import check
 from ftlab.run import Run
-from ftlab.spec import Engine, JobSpec
+from ftlab.spec import Engine, JobSpec, parse
 
 NEEDED = ("torch", "transformers", "peft")
 
@@ -56,7 +65,34 @@ class Local:
         issue = Issue("error", text, "gpus_are_here", "n_gpus", blocks=("local",))
         return [issue] if text else []
 
-    def start(self, run: Run) -> None:
+    def examine(
+        self,
+        values: JobSpec | Mapping[str, Any],
+        report: DataReport | None = None,
+        validation: DataReport | None = None,
+    ) -> list[Issue]:
+        """All that is to be said about a job before it starts: its spec, its model, its data."""
+        given, found, _ = started(parse(values)[0])
+        info, problem = model_of(given)
+        found += check(values, self.limits(info), report, validation=validation)
+        if known(info.name) is None and info.n_params:  # else the rule book has looked at it
+            found += rate_problems(given, report, info)
+        if problem is not None:
+            found.append(problem)
+        elif report is not None:  # its tokenizer is a part of the model
+            found += [issue for issue in report.issues if issue.where == "model" and issue.blocks]
+        return found
+
+    def agree(
+        self,
+        job: Job,
+        report: DataReport | None = None,
+        validation: DataReport | None = None,
+        key: SecretStr | None = None,
+    ) -> None:
+        """Nothing: a run on this machine needs nobody's word."""
+
+    def start(self, run: Run, key: SecretStr | None = None) -> None:
         """Start `python -m ftlab.train`."""
         run.start()
 

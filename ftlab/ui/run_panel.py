@@ -118,13 +118,14 @@ class RunPanel(widgets.VBox):
     def _offer(self, run: Run, state: RunState) -> None:
         """The buttons that do something now; one that can't says why beside it."""
         live, over = state.status in LIVE, state.status in ("completed", "cancelled")
+        live = live and not run.is_left
         asked = run.asked() if live else None
         self.buttons.layout.display = "none" if over else None
-        self.pause.layout.display = None if live else "none"
+        self.pause.layout.display = None if live and not run.is_hosted else "none"
         self.pause.disabled = asked is not None
         self.resume.layout.display = "none" if live else None
         self.resume.disabled = bool(run.why_not_resume)
-        self.stop.layout.display = None if live or run.has_checkpoint else "none"
+        self.stop.layout.display = None if live or run.is_left or run.has_checkpoint else "none"
         self.stop.disabled = asked in ("stop", "cancel")
         self.cancel.layout.display = "none" if state.status == "failed" else None
         self.cancel.disabled = asked == "cancel"

@@ -1,8 +1,9 @@
 """A small fine-tuning service on the loopback: what the official SDK, and our own client, talk to.
 
 It remembers files and jobs, looks into files, and gives a price by the tokens of what was
-uploaded. A file and a job go one state on each time that somebody looks at them. `misbehave` says
-what it does wrong instead.
+uploaded. A file goes one state on each time that somebody looks at it; so does a job, unless there
+is a clock (`together_jobs.py`). `misbehave` says what it does wrong instead. Entered again, it is
+the same service at the same address: it was only away.
 """
 
 from __future__ import annotations
@@ -12,11 +13,15 @@ import json
 import socket
 import struct
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
+
+from tests.fakes import together_artefacts, together_jobs
+from tests.fakes.together_artefacts import Artefacts
 
 # What it says of a model's limits.
 REPLY: dict[str, Any] = {
@@ -46,19 +51,19 @@ REPLY: dict[str, Any] = {
     "full_training": {"min_batch_size": 8, "max_batch_size": 32, "max_batch_size_dpo": 32},
 }
 ARCHIVE = b"an archive, as the service would send it"
-STATES = ("pending", "queued", "running", "uploading", "completed")
 USD_PER_MILLION = 0.48
 BYTES_PER_TOKEN = 4
 
 
 class Fault(NamedTuple):
     """What is done instead of an answer: `drop` the connection, `hang`, `drip` for ever, or answer
-    with this."""
+    with this. With `after`, the job that was asked for is started first."""
 
     kind: str = "answer"
     status: int = 503
     body: bytes = b'{"error": {"message": "come back later"}}'
     headers: tuple[tuple[str, str], ...] = (("Content-Type", "application/json"),)
+    after: bool = False
 
 
 DROP, HANG, BUSY = Fault("drop"), Fault("hang"), Fault()
@@ -80,6 +85,22 @@ class Service:
     """The state, and how it is to misbehave."""
 
     ends_as: str = "completed"
+    clock: Callable[[], float] | None = None
+    """In seconds; without one a job goes on when it is looked at."""
+    tick: float = 1.0
+    """Seconds of the clock that each part of a job takes."""
+    running: float = 1.0
+    """Ticks of the training."""
+    n_steps: int = 4
+    nan_at: int | None = None
+    """The step with a loss that is no number."""
+    lag: int = 0
+    """How often the list of jobs is read before it has a new one."""
+    listings: int = 0
+    shouts: bool = True
+    """Whether types of events are in capitals."""
+    twist: Callable[[str, dict[str, Any]], dict[str, Any]] = lambda _what, reply: reply
+    """Changes what is said of a job: the end of the path, and the reply."""
     file_status: str = "COMPLETED"
     """What a file is once it has been looked into, if there is nothing wrong with it."""
     looks_before_a_file_is_ready: int = 2
@@ -98,6 +119,7 @@ class Service:
     downloads: list[dict[str, str]] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
     address: str = ""
+    artefacts: Artefacts = field(default_factory=Artefacts)
 
     def __enter__(self) -> Service:
         service = self
@@ -106,8 +128,9 @@ class Service:
             state = service
 
         self._faults: dict[tuple[str, str], list[Fault]] = {}
-        self._over = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._over, self.is_away = threading.Event(), False
+        port = int(self.address.rpartition(":")[2]) if self.address else 0
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self._server.daemon_threads = True
         self.address = f"http://127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
@@ -115,6 +138,7 @@ class Service:
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
+        self.is_away = True
         self._server.shutdown()
         self._server.server_close()
 
@@ -154,6 +178,8 @@ class Service:
             "FileType": name.rpartition(".")[2],
             "purpose": "fine-tune",
             "processing_status": "PENDING",
+            "Processed": False,  # this and the next are for older clients
+            "LineCount": 0,
             "checksum": checksum,
             "looks": 0,
             "is_told": False,
@@ -184,6 +210,7 @@ class Service:
         if file["looks"] >= self.looks_before_a_file_is_ready:
             wrong = _fault_of(self.contents.get(file_id, b""))
             file["processing_status"] = "INVALID_FORMAT" if wrong else self.file_status
+            file["Processed"] = not wrong
             if wrong:
                 report = {"valid": False, "error": wrong, "error_type": "INVALID_FORMAT"}
                 file["validation_report"] = report
@@ -196,7 +223,7 @@ class Service:
         tokens = {}
         for name, part in {"training_file": "train", "validation_file": "eval"}.items():
             file = self.files.get(asked.get(name) or "")
-            if name in asked and (file is None or file["processing_status"] != "COMPLETED"):
+            if asked.get(name) and (file is None or file["processing_status"] != "COMPLETED"):
                 reason = f"{part}_file_not_validated"
                 return {"estimation_available": False, "unavailable_reason": reason}
             content = self.contents.get(asked.get(name) or "", b"")
@@ -212,39 +239,6 @@ class Service:
             "estimated_train_token_count": trained,
             "estimated_eval_token_count": measured,
         }
-
-    # --- jobs --------------------------------------------------------------------------------
-
-    def add_job(self, body: dict[str, Any]) -> dict[str, Any]:
-        self.bodies.append(body)
-        job_id = f"ft-{len(self.jobs):04}"
-        self.jobs[job_id] = {
-            **body,
-            "id": job_id,
-            "status": STATES[0],
-            "created_at": "2026-11-21T10:00:00Z",
-            "updated_at": "2026-11-21T10:00:00Z",
-            "model_output_name": f"me/{body.get('suffix', 'tuned')}",
-            "events": [],
-        }
-        return self.jobs[job_id]
-
-    def look_at_job(self, job_id: str) -> dict[str, Any]:
-        job = self.jobs[job_id]
-        job["events"].append(
-            {
-                "object": "fine-tune-event",
-                "created_at": "2026-11-21T10:00:00Z",
-                "level": "Info",
-                "message": f"the job is {job['status']}",
-                "type": "JOB_PENDING",
-            }
-        )
-        reply = {name: value for name, value in job.items() if name != "events"}
-        later = [*STATES[:-1], self.ends_as]
-        if job["status"] in later[:-1]:
-            job["status"] = later[later.index(job["status"]) + 1]
-        return reply
 
 
 OWN = ("looks", "checksum", "is_told")
@@ -291,6 +285,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_PUT(self) -> None:
         self._answer("PUT")
 
+    def do_DELETE(self) -> None:
+        self._answer("DELETE")
+
     def _answer(self, method: str) -> None:
         url = urlsplit(self.path)
         query = {name: values[0] for name, values in parse_qs(url.query).items()}
@@ -298,14 +295,23 @@ class _Handler(BaseHTTPRequestHandler):
         request = Request(method, url.path, query, self.headers, body)
         self.state.requests.append(request)
         if (fault := self.state.next_fault(method, url.path)) is not None:
+            if fault.after:
+                together_jobs.add_job(self.state, json.loads(body))
             return self._fail(fault)
+        if together_artefacts.answered(self, request):
+            return None
         parts = url.path.strip("/").split("/")
         if parts[0] == "storage":
             return self._send(self.state.take_content(parts[-1], body), b"", {})
-        given = self.headers.get("Authorization", "")
-        if not given or given != f"Bearer {self.state.key or given.removeprefix('Bearer ')}":
+        if not self.is_allowed(request):
             return self._json({"error": {"message": "Invalid API key provided"}}, 401)
+        if (reply := together_jobs.answer(self.state, method, parts, request)) is not None:
+            return self._json(reply[1], reply[0])
         return self._get(parts, request) if method == "GET" else self._post(parts, request)
+
+    def is_allowed(self, request: Request) -> bool:
+        given = request.headers.get("Authorization", "")
+        return given == f"Bearer {self.state.key or given.removeprefix('Bearer ')}"
 
     def _get(self, parts: list[str], request: Request) -> None:
         state = self.state
@@ -319,10 +325,6 @@ class _Handler(BaseHTTPRequestHandler):
                 if state.models and name not in state.models:
                     return self._json({"message": f"no model {name}"}, 404)
                 self._json({**state.models.get(name, REPLY), "model_name": name})
-            case ["v1", "fine-tunes", job_id, "events"]:
-                self._json({"data": state.jobs[job_id]["events"]})
-            case ["v1", "fine-tunes", job_id] if job_id in state.jobs:
-                self._json(state.look_at_job(job_id))
             case ["v1", "finetune", "download"]:
                 state.downloads.append(request.query)
                 self._send(200, ARCHIVE, {"Content-Type": "application/x-tar"})
@@ -339,7 +341,7 @@ class _Handler(BaseHTTPRequestHandler):
             case ["v1", "fine-tunes", "estimate-price"]:
                 self._json(state.estimate(json.loads(request.body)))
             case ["v1", "fine-tunes"]:
-                self._json(state.add_job(json.loads(request.body)))
+                self._json(together_jobs.add_job(state, json.loads(request.body)))
             case _:
                 self._json({"error": {"message": f"no {self.path}"}}, 404)
 

@@ -289,7 +289,9 @@ def test_no_key_and_no_signature_is_in_the_logs_or_a_repr(service, caplog):
     caplog.set_level(logging.DEBUG)
     with client(service) as ours:
         look(ours)
-        ours.put(secret("/storage/x?signature=s3cret"), lambda: iter([b"ab"]), 2, "x was sent")
+        ours.storage.put(
+            secret("/storage/x?signature=s3cret"), lambda: iter([b"ab"]), 2, "x was sent"
+        )
         shown = caplog.text + repr(vars(ours)) + repr(vars(ours._service)) + repr(ours)
     assert KEY not in shown
     assert "s3cret" not in shown
@@ -303,7 +305,9 @@ def test_what_goes_to_this_machine_goes_through_no_proxy(service, monkeypatch):
         monkeypatch.setenv("NO_PROXY", "")
         with client(service) as ours:
             assert look(ours) == {"data": []}
-            ours.put(secret("/storage/x?signature=s3cret"), lambda: iter([b"a"]), 1, "x was sent")
+            ours.storage.put(
+                secret("/storage/x?signature=s3cret"), lambda: iter([b"a"]), 1, "x was sent"
+            )
         assert proxy.requests == []
 
 
@@ -324,9 +328,9 @@ def test_a_storages_signed_address_is_in_no_traceback(service):
         client(service) as ours,
         pytest.raises(ServiceError, match="storage refused") as caught,
     ):
-        ours.put(to, lambda: iter([b"a"]), 1, "x was sent")
+        ours.storage.put(to, lambda: iter([b"a"]), 1, "x was sent")
     shown = VerboseTB().text(caught.type, caught.value, caught.tb.tb_next)
-    assert "client.py" in shown
+    assert "storage.py" in shown
     assert "s3cret" not in shown + str(caught.value)
 
 
@@ -337,9 +341,9 @@ def test_an_interrupt_shows_neither_the_key_nor_a_signed_address(service, monkey
     monkeypatch.setattr("ftlab.providers.together.wire.waited_for", interrupt)
     to = secret(f"{service.address}/storage/x?signature=s3cret")
     with client(service) as ours, pytest.raises(KeyboardInterrupt) as caught:
-        ours.put(to, lambda: iter([b"a"]), 1, "x was sent")
+        ours.storage.put(to, lambda: iter([b"a"]), 1, "x was sent")
     shown = VerboseTB().text(caught.type, caught.value, caught.tb.tb_next)
-    assert "client.py" in shown
+    assert "storage.py" in shown
     assert "s3cret" not in shown
     assert KEY not in shown
     with pytest.raises(Cancelled):
@@ -362,7 +366,7 @@ def test_other_peoples_requests_stay_in_the_logs(service, caplog):
 
 def test_the_storage_gets_the_bytes_and_no_key(service):
     with client(service) as ours:
-        ours.put(secret("/storage/file-9"), lambda: iter([b"a", b"b"]), 2, "x was sent")
+        ours.storage.put(secret("/storage/file-9"), lambda: iter([b"a", b"b"]), 2, "x was sent")
     (request,) = service.requests
     assert (request.method, request.body) == ("PUT", b"ab")
     assert "Authorization" not in request.headers
@@ -374,7 +378,7 @@ def test_a_redirect_of_the_storage_gets_the_whole_content_again(service):
         to = (("Location", f"{elsewhere.address}/storage/file-1"),)
         service.misbehave("PUT", "/a", Fault(status=307, headers=to))
         with client(service) as ours:
-            ours.put(secret("/storage/a"), lambda: iter([b"whole"]), 5, "x was sent")
+            ours.storage.put(secret("/storage/a"), lambda: iter([b"whole"]), 5, "x was sent")
         assert elsewhere.contents == {"file-1": b"whole"}
 
 
@@ -382,17 +386,17 @@ def test_a_storage_that_goes_in_circles_is_left(service):
     to = (("Location", "/storage/a"),)
     service.misbehave("PUT", "/a", *[Fault(status=307, headers=to)] * 20)
     with client(service) as ours, pytest.raises(ServiceError, match="307"):
-        ours.put(secret("/storage/a"), lambda: iter([b"a"]), 1, "x was sent")
+        ours.storage.put(secret("/storage/a"), lambda: iter([b"a"]), 1, "x was sent")
     assert len(service.requests) < 10
 
 
 @pytest.mark.parametrize("where", ["http://store.example/a", "ftp://127.0.0.1/a", "https://[::1"])
 def test_data_goes_over_https_only(service, where):
     with client(service) as ours, pytest.raises(ServiceError, match="https only"):
-        ours.put(secret(where), lambda: iter([b"a"]), 1, "x was sent")
+        ours.storage.put(secret(where), lambda: iter([b"a"]), 1, "x was sent")
 
 
 def test_a_service_on_the_net_names_no_storage_on_this_machine():
     far = Client(secret(KEY), "https://api.example")
     with far, pytest.raises(ServiceError, match="https only"):
-        far.put(secret("http://127.0.0.1:1/a"), lambda: iter([b"a"]), 1, "x was sent")
+        far.storage.put(secret("http://127.0.0.1:1/a"), lambda: iter([b"a"]), 1, "x was sent")

@@ -384,12 +384,12 @@ def test_files_that_the_service_does_not_take_are_not_sent(service, job, tmp_pat
     assert service.requests == []
 
 
-def test_a_file_of_more_than_5_gib_is_told_to_be_too_large(tmp_path):
+def test_a_file_of_more_than_50_gib_is_told_to_be_too_large(tmp_path):
     large = tmp_path / "large.jsonl"
     with large.open("wb") as file:
-        file.truncate(files.LARGEST + 1)
+        file.truncate(files.LARGEST + 2**30)
     issue = files.problem(large, "training_file")
-    assert "5.0 GiB; ftlab uploads files of up to 5 GiB" in issue.message
+    assert "51.1 GiB; the service takes files of up to 50.1 GiB" in issue.message
     assert issue.blocks == ("together",)
     with large.open("wb") as file:
         file.truncate(files.LARGEST)

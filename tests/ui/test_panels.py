@@ -94,7 +94,7 @@ def test_a_run_is_paused_and_resumed_by_its_buttons(state, tmp_path, monkeypatch
     assert "paused at step 12 of 40" in panel.head.value
     assert "device is free" in state.message[1]
     started = []
-    monkeypatch.setattr("ftlab.attempts.start", lambda run: started.append(run.id))
+    monkeypatch.setattr("ftlab.attempts.start", lambda run, **_: started.append(run.id))
     panel.resume.click()
     assert started == [run.id]
 
@@ -106,6 +106,22 @@ def test_a_run_of_another_provider_says_why_it_can_not_be_resumed(state, tmp_pat
     state.find_run()
     assert panel.resume.disabled
     assert "runs at cloud" in panel.reason.value
+
+
+def test_a_run_at_the_service_that_nobody_follows_can_be_followed_again(state, tmp_path):
+    panel = RunPanel(state)
+    job = Job(spec=JobSpec(model="m"), provider="together")
+    run = Run.create(job, tmp_path / "runs")
+    run.note_hosted(address="https://service", job_id="ft-1")
+    lock = run.lock()
+    run.say("running", "running")
+    state.find_run()
+    assert shown_buttons(panel) == {"Stop and keep", "Cancel"}  # it knows no pause
+    os.close(lock)
+    state.tick()
+    assert shown_buttons(panel) == {"Resume", "Stop and keep", "Cancel"}
+    assert "goes on with ft-1, its job at the service" in panel.reason.value
+    assert "nobody follows it now" in panel.head.value
 
 
 def test_a_completed_run_has_no_buttons(state, tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Callable, Collection, Generator, Iterator
+from collections.abc import Callable, Collection, Generator
 from email.utils import parsedate_to_datetime
 from threading import Event
 from typing import Any, TypeGuard
@@ -16,10 +16,12 @@ from pydantic import SecretStr
 import ftlab
 from ftlab.errors import ServiceError
 from ftlab.providers.together import refusals
-from ftlab.providers.together.account import address, is_private, require_key
+from ftlab.providers.together.account import address, require_key
+from ftlab.providers.together.storage import Storage
 from ftlab.providers.together.wire import (
     LONGEST_REPLY,
     Found,
+    Taken,
     connected,
     reply_of,
     wait,
@@ -34,8 +36,7 @@ PASSING = (408, 429, 500, 502, 503, 504)
 FIRST_WAIT = 0.5  # seconds before the second try; each later one waits twice as long
 LONGEST_WAIT = 60.0  # seconds that the service may ask for; the official SDK obeys as many
 TIMEOUT = httpx.Timeout(60.0, connect=5.0)  # those of the official SDK
-STORAGE_TIMEOUT = httpx.Timeout(60.0, connect=10.0)
-HOPS = 5  # redirects of a storage
+FAREWELL = 5.0  # seconds for a request that nobody waits for
 
 
 class _Bearer(httpx.Auth):
@@ -76,14 +77,14 @@ class Client:
             headers={"User-Agent": f"ftlab/{ftlab.__version__}", "Accept": "application/json"},
             timeout=TIMEOUT,
         )
-        self._storage = connected(trust_env=is_far, timeout=STORAGE_TIMEOUT)  # knows no key
+        self.storage = Storage(self.address, self._stop)
 
     def __enter__(self) -> Client:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._service.close()
-        self._storage.close()
+        self.storage.close()
 
     def json(self, method: str, path: str, doing: str, **content: Any) -> dict[str, Any]:
         """The reply to a request that may be repeated, as an object. Raises ServiceError."""
@@ -107,6 +108,7 @@ class Client:
         *,
         once: bool = False,
         accepted: Collection[int] = (),
+        taken: Taken | None = None,
         **content: Any,
     ) -> httpx.Response:
         """The reply, a success or of an `accepted` status. Raises ServiceError for any other.
@@ -118,77 +120,54 @@ class Client:
         while True:
             self.pause(0)
             tries += 1
-            found = self._try(method, path, content)
+            found = self.attempt(method, path, taken, **content)
             if _is_accepted(found, accepted):
                 return found
             wait = _seconds(found, tries)
-            if tries == TRIES or wait is None or (once and not _is_undone(found)):
+            if tries == TRIES or wait is None or (once and not is_undone(found)):
                 break
-            self._told(f"{_why(found)}; asking again in {wait:.0f} s")
+            self._told(f"{why(found)}; asking again in {wait:.0f} s")
             self.pause(wait)
-        if isinstance(found, httpx.Response):
-            raise refusals.refused(found, doing, self._key)
-        raise refusals.unreachable(found, doing, self.address)
-
-    def put(
-        self, url: SecretStr, content: Callable[[], Iterator[bytes]], size: int, doing: str
-    ) -> None:
-        """Send bytes to a storage, without the key; its address holds a signature. Raises
-        ServiceError."""
-        where, status = self._storage_at(SecretStr(self.address), url, doing), 0
-        for _ in range(HOPS):
-            found = self._put(where, content, size)
-            if not isinstance(found, httpx.Response):
-                host = httpx.URL(where.get_secret_value()).host
-                raise refusals.unreachable(found, doing, host)
-            status = found.status_code
-            if not found.has_redirect_location:
-                break
-            where = self._storage_at(where, SecretStr(found.headers["location"]), doing)
-        if not 200 <= status < 300:
-            raise refusals.not_stored(status, doing)
+        raise self.failure(found, doing)
 
     def cleaned(self, text: object) -> str:
         """What the service said, as it may be shown: one line, cut, without secrets."""
         return refusals.without_secrets(str(text), self._key)
 
+    def redacted(self, text: str) -> str:
+        """A text of many lines, however long, without secrets."""
+        return refusals.redacted(text, self._key)
+
+    def said(self, reply: httpx.Response) -> str:
+        """What the service said in a reply, in brackets, as it may be shown."""
+        return refusals.told(reply, self._key)
+
     def pause(self, seconds: float) -> None:
         """Wait. Raises Cancelled as soon as nobody wants an answer."""
         wait(self._stop, seconds)
 
-    def _try(self, method: str, path: str, content: dict[str, Any]) -> Found:
+    def give_up(self) -> None:
+        """End all waiting: nobody wants an answer any more."""
+        self._stop.set()
+
+    def attempt(self, method: str, path: str, taken: Taken | None = None, **content: Any) -> Found:
+        """What one request brings that is not repeated: a reply of any status, or why there is
+        none. `taken` reads the body of a success, which may last."""
+        self.pause(0)
+        patience = LONGEST_REPLY if taken is None else math.inf
         return reply_of(
-            lambda: self._service.stream(method, path, **content), self._stop, LONGEST_REPLY
+            lambda: self._service.stream(method, path, **content), self._stop, patience, taken
         )
 
-    def _put(self, where: SecretStr, content: Callable[[], Iterator[bytes]], size: int) -> Found:
-        headers = {"Content-Length": str(size)}  # another one could spoil the signature
-        return reply_of(
-            lambda: self._storage.stream(
-                "PUT", where.get_secret_value(), content=content(), headers=headers
-            ),
-            self._stop,
-        )
+    def last_word(self, method: str, path: str, **content: Any) -> None:
+        """Say what need not arrive, for a moment, also when nobody wants an answer any more."""
+        reply_of(lambda: self._service.stream(method, path, **content), Event(), FAREWELL)
 
-    def _storage_at(self, base: SecretStr, text: SecretStr, doing: str) -> SecretStr:
-        """Where data may go: over https, or on this machine for a service on this machine."""
-        scheme, host, where = _joined(base, text)
-        is_near = self.address.startswith("http:")
-        if not is_private(scheme, host) or (scheme == "http" and not is_near):
-            raise ServiceError(
-                f"When {doing}, Together named a storage at {scheme}://{host}; data goes "
-                "over https only. Nothing was sent there; ask again later."
-            )
-        return where
-
-
-def _joined(base: SecretStr, text: SecretStr) -> tuple[str, str, SecretStr]:
-    """Scheme, host and the whole of an address; empty ones where it is none."""
-    try:
-        url = httpx.URL(base.get_secret_value()).join(text.get_secret_value())
-    except httpx.InvalidURL:
-        return "", "", SecretStr("")
-    return url.scheme, url.host, SecretStr(str(url))
+    def failure(self, found: Found, doing: str) -> ServiceError:
+        """The error for a reply that is no success, or for none."""
+        if isinstance(found, httpx.Response):
+            return refusals.refused(found, doing, self._key)
+        return refusals.unreachable(found, doing, self.address)
 
 
 def _is_accepted(found: Found, accepted: Collection[int]) -> TypeGuard[httpx.Response]:
@@ -196,7 +175,7 @@ def _is_accepted(found: Found, accepted: Collection[int]) -> TypeGuard[httpx.Res
     return is_reply and (found.is_success or found.status_code in accepted)
 
 
-def _is_undone(found: Found) -> bool:
+def is_undone(found: Found) -> bool:
     """Whether it is certain that the service has done nothing."""
     if isinstance(found, httpx.Response):
         return found.status_code == 429
@@ -211,13 +190,13 @@ def _seconds(found: Found, tries: int) -> float | None:
     wish = found.headers.get("x-should-retry")
     if wish == "false" or (wish != "true" and found.status_code not in PASSING):
         return None
-    asked = _retry_after(found)
+    asked = retry_after(found)
     if asked is None:
         return backoff
     return asked if asked <= LONGEST_WAIT else None
 
 
-def _retry_after(reply: httpx.Response) -> float | None:
+def retry_after(reply: httpx.Response) -> float | None:
     """Seconds that the service asks to wait, which it gives as a number or as a date."""
     text = reply.headers.get("retry-after", "")
     try:
@@ -231,7 +210,8 @@ def _retry_after(reply: httpx.Response) -> float | None:
         return None
 
 
-def _why(found: Found) -> str:
+def why(found: Found) -> str:
+    """Why there is no success, in a few words."""
     if isinstance(found, httpx.Response):
         return f"the service is busy ({found.status_code})"
     return "the service does not answer"

@@ -5,19 +5,25 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
+from ftlab.data.formats import LARGEST_FILE
 from ftlab.errors import FtlabError, InvalidSpec, ServiceError
 from ftlab.files import existing
 from ftlab.issues import LINES_KEPT, Issue
+from ftlab.providers.together.multipart import PATH, begun_by, parts_of, send_parts
 
 if TYPE_CHECKING:
+    import httpx
+
     from ftlab.providers.together.client import Client
 
-LARGEST = 5 * 2**30
+LARGEST = LARGEST_FILE  # bytes
+IN_PARTS_ABOVE = 5 * 2**30
 """Bytes that go up in one piece; the service takes more only in parts."""
 SUFFIXES = (".jsonl", ".parquet")
 CHUNK = 2**20
@@ -42,9 +48,8 @@ def problem(file: Path, field: str) -> Issue | None:
         )
     elif (size := file.stat().st_size) > LARGEST:
         text = (
-            f"{file.name} has {size / 2**30:.1f} GiB; ftlab uploads files of up to "
-            f"{LARGEST / 2**30:.0f} GiB. Take fewer rows, or upload it with Together's own SDK and "
-            f"give the file's id as {field}."
+            f"{file.name} has {size / 2**30:.1f} GiB; the service takes files of up to "
+            f"{LARGEST / 2**30:.1f} GiB. Take fewer rows."
         )
     elif not size:
         text = f"{file.name} is empty; a file holds at least one row. Write the rows into it."
@@ -61,22 +66,36 @@ def upload(client: Client, file: Path, checksum: str, told: Told) -> str:
     doing = f"{file.name} was uploaded"
     with _opened(file) as content:
         size = os.fstat(content.fileno()).st_size
-        kind = file.suffix.removeprefix(".")
-        fields = ("purpose", "file_name", "file_type", "checksum")
-        values = ("fine-tune", file.name, kind, checksum)
-        form = {n: (None, v) for n, v in zip(fields, values, strict=True)}
-        reply = client.request(
-            "POST", "/v1/files", doing, once=True, accepted={302, 409}, files=form
-        )
+        reply = _announced(client, file, size, checksum, doing)
         if reply.status_code == 409:
             known = _file_id(client.parsed(reply, doing).get("file_id"), doing)
             return _looked_into(client, known, doing)
+        read = partial(_chunks, client, content)
+        if size > IN_PARTS_ABOVE:
+            begun = begun_by(client.parsed(reply, doing))
+            file_id = _file_id(begun.file_id, doing)
+            send_parts(client, begun, size, read, told, doing)
+            return file_id  # the service looks into it by itself
         where = SecretStr(reply.headers.get("location", ""))
         file_id = _file_id(reply.headers.get("x-together-file-id") if where else None, doing)
-        client.put(where, lambda: _chunks(client, content, size, told), size, doing)
+        shares = partial(read, 0, size, lambda n_sent: told(n_sent / size))
+        client.storage.put(where, shares, size, doing)
     # It buys nothing, and a file of which the service does not know that it is whole is of no use.
     client.request("POST", f"/v1/files/{file_id}/preprocess", doing)
     return file_id
+
+
+def _announced(client: Client, file: Path, size: int, checksum: str, doing: str) -> httpx.Response:
+    """What the service says to a file that is to come: where it goes, or that it is there."""
+    kind = file.suffix.removeprefix(".")
+    fields = {"purpose": "fine-tune", "file_name": file.name, "file_type": kind}
+    given = {**fields, "checksum": checksum}
+    asked = partial(client.request, "POST", doing=doing, once=True)
+    if size <= IN_PARTS_ABOVE:
+        form = {name: (None, value) for name, value in given.items()}
+        return asked("/v1/files", accepted={302, 409}, files=form)
+    parts = {"file_size": size, "num_parts": parts_of(size)[0]}
+    return asked(f"{PATH}/initiate", accepted={409}, json={**given, **parts})
 
 
 def _opened(file: Path) -> IO[bytes]:
@@ -111,20 +130,23 @@ def _file_id(found: object, doing: str) -> str:
     )
 
 
-def _chunks(client: Client, content: IO[bytes], size: int, told: Told) -> Iterator[bytes]:
-    """The content from its beginning, as many bytes as were announced."""
-    content.seek(0)
-    told(0.0)
-    while content.tell() < size:
+def _chunks(
+    client: Client, content: IO[bytes], start: int, size: int, told: Callable[[int], Any]
+) -> Iterator[bytes]:
+    """The content from a place on, as many bytes as were announced."""
+    sent = 0
+    told(sent)
+    while sent < size:
         client.pause(0)
-        chunk = content.read(min(CHUNK, size - content.tell()))
+        chunk = os.pread(content.fileno(), min(CHUNK, size - sent), start + sent)
         if not chunk:
             raise FtlabError(
                 f"{content.name} became shorter while it was uploaded; the whole file as it was "
                 "is needed. Ask again when nothing writes to it."
             )
         yield chunk
-        told(content.tell() / size)
+        sent += len(chunk)
+        told(sent)
 
 
 def wait_until_checked(client: Client, file_id: str, name: str, field: str) -> None:

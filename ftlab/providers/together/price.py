@@ -114,7 +114,7 @@ class PriceQuestion:
         ids = self._upload(client, resolved, reports)
         self._share = UPLOADED
         self._say("asking for the price")
-        found = _price_of(client, to_price_body(resolved.changed(**ids), limits))
+        found = price_of(client, to_price_body(resolved.changed(**ids), limits))
         self._share = 1.0
         self._say("answered")
         sums = checksums(spec, reports)
@@ -152,7 +152,8 @@ def _as_id(file_id: str) -> str:
     return f"{file_id} (taken for an id; a file of that name lies here: ./{file_id})"
 
 
-def _price_of(client: Client, body: dict[str, Any]) -> ServiceEstimate:
+def price_of(client: Client, body: dict[str, Any]) -> ServiceEstimate:
+    """The service's price for a body. Raises ServiceError."""
     path = "/v1/fine-tunes/estimate-price"
     reply = client.json("POST", path, "asked for the price", json=body)
     if reason := reply.get("unavailable_reason"):

@@ -103,9 +103,15 @@ def without_secrets(text: str, key: SecretStr) -> str:
     """One line, cut where it is long, with every key and every signature taken out, and what
     could steer a terminal or turn the text around."""
     text = "".join(c for c in " ".join(text.split()) if c.isprintable())
-    text = text.replace(key.get_secret_value(), "[key]")
-    text = KEYS.sub("[key]", SIGNED.sub(r"\1", text))
+    text = redacted(text, key)
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+
+
+def redacted(text: str, key: SecretStr) -> str:
+    """A text, perhaps JSON, in which every key and every signature is taken out."""
+    for form in (key.get_secret_value(), json.dumps(key.get_secret_value())[1:-1]):
+        text = text.replace(form, "[key]")
+    return KEYS.sub("[key]", SIGNED.sub(r"\1", text))
 
 
 def host_of(reply: httpx.Response) -> str:

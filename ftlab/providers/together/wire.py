@@ -17,7 +17,7 @@ from ftlab.errors import FtlabError
 from ftlab.providers.together.quiet import unlogged
 
 LONGEST_REPLY = 120.0  # seconds from a request to the end of its reply
-LARGEST_REPLY = 2**20  # bytes; the rest is not read
+LARGEST_REPLY = 2**26  # bytes; the rest is not read. A list has about 1,500 per job
 LOOK_EVERY = 0.1  # seconds between two looks at whether an answer is still wanted
 ABOUT_THE_WIRE = ("content-encoding", "content-length", "transfer-encoding")
 """Headers that hold no more once a body is read."""
@@ -26,6 +26,8 @@ CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
 Opened = Callable[[], AbstractContextManager[httpx.Response]]
 Found = httpx.Response | httpx.HTTPError
+Taken = Callable[[httpx.Response, Event], bytes]
+"""Reads the body of a success, on the thread of the request; returns what is kept of it."""
 
 
 class Cancelled(FtlabError):
@@ -38,14 +40,17 @@ def wait(stop: Event, seconds: float) -> None:
         raise Cancelled("Cancelled; nothing was started. Ask again when you like.")
 
 
-def reply_of(opened: Opened, stop: Event, patience: float = math.inf) -> Found:
+def reply_of(
+    opened: Opened, stop: Event, patience: float = math.inf, taken: Taken | None = None
+) -> Found:
     """What a request brings within that many seconds, or why it brings nothing.
 
     It goes on a thread of its own, which ends by itself when nobody wants it any more; so no
-    traceback leads to its headers and its address.
+    traceback leads to its headers and its address. `taken` reads a success that lasts.
     """
     queue: SimpleQueue[Found | BaseException] = SimpleQueue()
-    Thread(target=lambda: queue.put(_received(opened, stop)), daemon=True).start()
+    read = taken or _body
+    Thread(target=lambda: queue.put(_received(opened, stop, read)), daemon=True).start()
     try:
         found = waited_for(queue, stop, patience)
     except KeyboardInterrupt:
@@ -69,11 +74,11 @@ def waited_for(
     return httpx.ReadTimeout("the reply does not end")
 
 
-def _received(opened: Opened, stop: Event) -> Found | BaseException:
+def _received(opened: Opened, stop: Event, read: Taken) -> Found | BaseException:
     """A reply with as much of its body as is of use, or what happened instead."""
     try:
         with unlogged(), opened() as reply:
-            body = _body(reply, stop)
+            body = (read if reply.is_success else _body)(reply, stop)
     except BaseException as exc:  # whatever it is, it is raised where somebody waits for it
         exc.__context__ = None
         return exc.with_traceback(None)

@@ -1,0 +1,194 @@
+"""Large things of the service, fetched into a file: where the line breaks off, the rest follows."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Any
+
+import httpx
+from pydantic import SecretStr
+
+from ftlab.errors import FtlabError, ServiceError
+from ftlab.providers.together.wire import Found, wait
+from ftlab.units import in_bytes
+
+if TYPE_CHECKING:
+    from ftlab.providers.together.client import Client
+
+WAITS = (1.0, 2.0, 4.0, 8.0, 16.0)
+"""Seconds before each of the times that a download is gone on with."""
+BEYOND = 416
+PASSING = (408, BEYOND, 429, 500, 502, 503, 504)
+"""Statuses of the service after which it may well go on."""
+REDIRECTS = (301, 302, 303, 307, 308)
+PLACE = re.compile(r"bytes (\d{1,15})-\d{1,15}/(\d{1,15}|\*)")
+
+Told = Callable[[float], Any]
+"""Called with the share that is there."""
+
+
+def fetch(
+    client: Client, path: str, asked: Mapping[str, str], into: Path, doing: str, told: Told
+) -> None:
+    """Write what lies at a path of the service into a file, whole or not at all.
+
+    It is gone on with five times, each with a new address where the service sends elsewhere for
+    it, and taken from its beginning where it may have changed. `doing` completes "when …".
+    Raises ServiceError, FtlabError where the disk is too small, and Cancelled.
+    """
+    try:
+        _Fetch(client, path, asked, into, doing, told).all()
+    except BaseException:
+        into.unlink(missing_ok=True)
+        raise
+
+
+@dataclass
+class _Fetch:
+    """How much of it is there, and of which version."""
+
+    client: Client
+    path: str
+    asked: Mapping[str, str]
+    into: Path
+    doing: str
+    told: Told
+    size: int | None = None
+    version: str | None = None
+    got: int = 0
+    share: float = -1.0
+    """The one that was told last."""
+
+    def all(self) -> None:
+        self.into.touch(mode=0o600)
+        self._look()
+        waits = iter(WAITS)
+        while not self._is_whole(found := self._go_on()):
+            seconds = next(waits, None)
+            if seconds is None:
+                raise self._broken_off(found)
+            self.client.pause(seconds)
+
+    def _look(self) -> None:
+        """Ask for the first two bytes, to hear how many there are."""
+        headers = {**PLAIN, "Range": "bytes=0-1"}
+        found = self.client.request(
+            "GET",
+            self.path,
+            self.doing,
+            accepted=REDIRECTS,
+            taken=_nothing,
+            params=self.asked,
+            headers=headers,
+        )
+        found = self._followed(found, _nothing, headers)
+        if isinstance(found, httpx.Response) and found.is_success:
+            self._note(found)
+
+    def _go_on(self) -> Found:
+        """Take what is missing; what comes is in the file, however it ends."""
+        self.client.pause(0)
+        headers = dict(PLAIN)
+        if self.got:
+            headers["Range"] = f"bytes={self.got}-"
+            headers |= {"If-Range": self.version} if self.version else {}
+        found = self.client.attempt(
+            "GET", self.path, self._take, params=self.asked, headers=headers
+        )
+        return self._followed(found, self._take, headers)
+
+    def _followed(self, found: Found, taken: Any, headers: Mapping[str, str]) -> Found:
+        """What a redirect leads to, without the key. Raises ServiceError for a refusal."""
+        if not isinstance(found, httpx.Response) or found.is_success:
+            return found
+        if found.has_redirect_location:
+            where = SecretStr(found.headers["location"])
+            return self.client.storage.get(where, self.doing, taken, headers)
+        if found.status_code not in PASSING:
+            raise self.client.failure(found, self.doing)
+        if found.status_code == BEYOND:
+            self.got = 0  # it became shorter
+        return found
+
+    def _take(self, reply: httpx.Response, stop: Event) -> bytes:
+        """Write a body where it belongs: at the end of what is there, or from the beginning."""
+        place = PLACE.fullmatch(reply.headers.get("content-range", ""))
+        start = int(place[1]) if reply.status_code == 206 and place else 0
+        is_same = place and place[2] in ("*", str(self.size)) and _version(reply) == self.version
+        if start and not (is_same and start == self.got):
+            self.got = 0  # of something else; the next try takes it from its beginning
+            return b""
+        if not start:
+            self._note(reply)
+        with self.into.open("r+b") as file:
+            file.truncate(start)
+            file.seek(start)
+            self.got = start
+            for chunk in reply.iter_raw():
+                wait(stop, 0)
+                self.got += file.write(chunk)
+                self._check_size()
+        return b""
+
+    def _note(self, reply: httpx.Response) -> None:
+        """How much there is, and by what it is known again."""
+        place = PLACE.fullmatch(reply.headers.get("content-range", ""))
+        size = place[2] if place else reply.headers.get("content-length", "")
+        version = _version(reply)
+        if size.isascii() and size.isdigit():
+            self.size = int(size)
+        elif version != self.version:
+            self.size = None
+        self.version = version
+        free = shutil.disk_usage(self.into.parent).free + self.got
+        if (self.size or 0) > free:
+            raise FtlabError(
+                f"It has {in_bytes(self.size or 0)}, and the disk of {self.into.parent} has "
+                f"{in_bytes(free)} free; both it and what is in it must fit. Make room, then ask "
+                "again."
+            )
+
+    def _check_size(self) -> None:
+        if self.size is None:
+            return
+        if self.got > self.size:
+            self.got = 0
+            raise httpx.RemoteProtocolError("more came than was announced")
+        share = round(self.got / self.size, 2)
+        if share > self.share:
+            self.share = share
+            self.told(share)
+
+    def _is_whole(self, found: Found) -> bool:
+        if not isinstance(found, httpx.Response) or not found.is_success:
+            return False
+        return self.got > 0 and self.size in (None, self.got)
+
+    def _broken_off(self, found: Found) -> ServiceError:
+        said = found.status_code if isinstance(found, httpx.Response) else type(found).__name__
+        of = f" of {in_bytes(self.size)}" if self.size else ""
+        return ServiceError(
+            f"It broke off at {in_bytes(self.got)}{of} for the {len(WAITS) + 1}th time ({said}) "
+            f"when {self.doing}; only the whole is of use, and it stays at the service. Check the "
+            "network, then ask again.",
+        )
+
+
+PLAIN = {"Accept": "application/octet-stream", "Accept-Encoding": "identity"}
+"""As it lies there: a range counts the bytes of that."""
+
+
+def _version(reply: httpx.Response) -> str | None:
+    """By what a body is known again; a weak tag is of no use for that."""
+    tag = reply.headers.get("etag", "")
+    return tag if tag.startswith('"') else reply.headers.get("last-modified")
+
+
+def _nothing(reply: httpx.Response, stop: Event) -> bytes:
+    """No more than that it is there."""
+    return b""

@@ -1,0 +1,75 @@
+"""The secrets of a hosted run, on their way to its process: through a pipe, and nowhere else."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import NamedTuple
+
+from pydantic import SecretBytes, SecretStr
+
+from ftlab.errors import FtlabError
+from ftlab.job import TogetherOptions
+from ftlab.providers.together.account import ADDRESS_VARIABLE, address, find_key, require_key
+from ftlab.run import Run
+
+WANDB, HUB = "WANDB_API_KEY", "HF_TOKEN"
+
+
+class Secrets(NamedTuple):
+    """What the service is given beside the job."""
+
+    key: SecretStr | None = None
+    """Of the account; None leaves it to the environment and the keyring."""
+    wandb_key: SecretStr | None = None
+    hf_api_token: SecretStr | None = None
+
+    @property
+    def fields(self) -> dict[str, SecretStr]:
+        """Those that stand in the request for a job, by their names in it."""
+        named = {"wandb_key": self.wandb_key, "hf_api_token": self.hf_api_token}
+        return {name: value for name, value in named.items() if value is not None}
+
+
+def piped(run: Run, key: SecretStr | None = None) -> SecretBytes:
+    """What the process of a run reads. Raises FtlabError without a key, or where the run is at
+    another address than the key that was found without being given."""
+    options = TogetherOptions(**run.job.options)
+    where = run.hosted.address or options.base_url
+    if key is None and where and address(where) != address():
+        raise FtlabError(
+            f"Run {run.id} is at {address(where)}; a key that is found on this machine goes to "
+            f"{address()}. Set {ADDRESS_VARIABLE} if that place is yours, or give the key to "
+            "resume()."
+        )
+    found = secrets_for(options, require_key(key))
+    values = {n: v.get_secret_value() for n, v in found._asdict().items() if v is not None}
+    return SecretBytes(json.dumps(values).encode())
+
+
+def secrets_for(options: TogetherOptions, key: SecretStr) -> Secrets:
+    """The key, and the secrets that the options ask for. Raises FtlabError where one is missing."""
+    wants_hub = options.hf_output_repo_name or options.send_hf_token
+    return Secrets(
+        key,
+        _found(WANDB, "wandb_project_name") if options.wandb_project_name else None,
+        _found(HUB, "hf_output_repo_name or send_hf_token") if wants_hub else None,
+    )
+
+
+def _found(variable: str, asked_by: str) -> SecretStr:
+    value = os.environ.get(variable, "").strip()
+    if not value:
+        raise FtlabError(
+            f"{variable} is not in the environment; {asked_by} has it sent to Together. Set it, or "
+            "leave that option out."
+        )
+    return SecretStr(value)
+
+
+def received(data: bytes) -> Secrets:
+    """What came through the pipe; from the environment or the keyring where nothing did."""
+    if not data.strip():
+        return Secrets(find_key())
+    found = json.loads(data)
+    return Secrets(**{name: SecretStr(str(value)) for name, value in found.items()})

@@ -1,0 +1,175 @@
+"""Starting a job that costs: one request, never a second one, and its outcome found out.
+
+An answer that says what happened settles it. Anything else (no answer, a broken one, 408, 409, 5xx,
+a process that died) is unknown, and found out by looking for the job's tag in the account's list.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import httpx
+
+from ftlab.errors import ServiceError
+from ftlab.providers.together.client import Client, is_undone, retry_after, why
+from ftlab.providers.together.ledger import Intent, Ledger, mark_of
+from ftlab.providers.together.wire import Found
+
+JOBS = "/v1/fine-tunes"
+UNCLEAR = (408, 409)
+"""Of the refusals, those after which there may be a job all the same."""
+NO_ENTRY = (401, 402, 403)
+FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
+"""Seconds until a request that has started nothing is sent again; each wait is twice the last."""
+LOOKS = (0.0, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
+"""Seconds before each look for a job in the list, which may lag behind: two minutes in all."""
+JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+NAMES = ("suffix", "model_output_name", "output_name")
+"""Where a job carries its tag."""
+
+Told = Callable[[str], Any]
+Pause = Callable[[float], Any]
+"""Waits so many seconds, or raises where nobody wants an answer any more."""
+
+
+def send(
+    client: Client,
+    ledger: Ledger,
+    run: str,
+    body: Mapping[str, Any],
+    told: Told,
+    pause: Pause | None = None,
+) -> Intent:
+    """Ask for the job of a prepared intent, and return what became of it: it is bound to its job,
+    rejected, or unknown. It is asked for again only when it is certain that nothing was started;
+    `told` hears why, and `pause` is how that is waited for. Raises RunError when it isn't prepared.
+    """
+    content, wait = json.dumps(body, allow_nan=False).encode(), FIRST_WAIT
+    while True:
+        intent = ledger.move(run, "sent")
+        headers = {"Content-Type": "application/json", "Idempotency-Key": intent.tag or run}
+        found = client.attempt("POST", JOBS, content=content, headers=headers)
+        if not is_undone(found):
+            return _settled(client, ledger, run, found)
+        ledger.move(run, "prepared", said=why(found))
+        asked = retry_after(found) if isinstance(found, httpx.Response) else None
+        seconds = wait if asked is None else asked
+        told(f"{why(found)}; nothing was started. Asking again in {seconds:.0f} s")
+        (pause or client.pause)(seconds)
+        wait = min(2 * wait, LONGEST_WAIT)
+
+
+def _settled(client: Client, ledger: Ledger, run: str, found: Found) -> Intent:
+    """What the only answer to a request says."""
+    if not isinstance(found, httpx.Response):
+        return ledger.move(run, "unknown", said=why(found))
+    status, said = found.status_code, client.said(found)
+    if found.is_success and (job_id := _id_in(found)):
+        return ledger.move(run, "bound", job_id=job_id)
+    if 400 <= status < 500 and status not in UNCLEAR:
+        return ledger.move(run, "rejected", said=f"{status}{said}")
+    return ledger.move(run, "unknown", said=f"the service answered {status}{said}")
+
+
+def _id_in(reply: httpx.Response) -> str:
+    """The id of the job that a reply is about; empty where it names none."""
+    try:
+        body = reply.json()
+    except (ValueError, RecursionError):
+        return ""
+    return _id_of(body) if isinstance(body, dict) else ""
+
+
+def _id_of(job: Mapping[str, Any]) -> str:
+    found = job.get("id")
+    return found if isinstance(found, str) and JOB_ID.fullmatch(found) else ""
+
+
+def reconcile(client: Client, ledger: Ledger, intent: Intent, told: Told) -> Intent:
+    """Look for the job of an intent that was sent, and return what it is then: bound, or unknown
+    where the list names none for two minutes. Nothing is sent but questions.
+
+    Raises ServiceError when the account may not be looked into.
+    """
+    said = intent.said
+    for seconds in LOOKS:
+        if seconds:
+            told(f"it is not known yet whether the job was started; looking in {seconds:.0f} s")
+            client.pause(seconds)
+        try:
+            found = tagged(listed(client), intent)
+        except ServiceError as exc:
+            if exc.status in NO_ENTRY:
+                raise
+            said = f"the list of jobs could not be read ({exc.status or 'no answer'})"
+            continue
+        if found:
+            return bound(ledger, intent, found)
+        said = "the list of the account names no such job"
+    return ledger.move(intent.run, "unknown", said=said)
+
+
+def listed(client: Client) -> list[dict[str, Any]]:
+    """All jobs of the account, in short. Raises ServiceError."""
+    jobs = client.json("GET", JOBS, "the jobs of the account were listed").get("data")
+    return [job for job in jobs if isinstance(job, dict)] if isinstance(jobs, list) else []
+
+
+def tagged(jobs: list[dict[str, Any]], intent: Intent) -> list[str]:
+    """The ids of the jobs with the tag of an intent, the oldest first."""
+    mark = mark_of(intent.tag or "")
+    found = [job for job in jobs if mark and any(mark in _word(job, name) for name in NAMES)]
+    found.sort(key=lambda job: (_word(job, "created_at"), _id_of(job)))
+    return list(dict.fromkeys(filter(None, map(_id_of, found))))
+
+
+def bound(ledger: Ledger, intent: Intent, jobs: list[str]) -> Intent:
+    """The intent with its job; more than one are told, because each is paid for."""
+    first, *others = jobs
+    said = ""
+    if others:
+        said = (
+            f"{len(jobs)} jobs of the account carry the tag {intent.tag}; one was asked for. "
+            f"{first} is followed; cancel {' and '.join(others)} there."
+        )
+    return ledger.move(intent.run, "bound", job_id=first, said=said)
+
+
+def sweep(client: Client, ledger: Ledger, is_left: Callable[[Intent], bool]) -> list[Intent]:
+    """Find, with one look at the list, the jobs of open intents of this service that are left
+    alone, and return those that were found."""
+    left = [i for i in ledger.open() if i.address == client.address and is_left(i)]
+    jobs = listed(client) if left else []
+    found = ((intent, tagged(jobs, intent)) for intent in left)
+    return [bound(ledger, intent, ids) for intent, ids in found if ids]
+
+
+def cancel(client: Client, job_id: str) -> str:
+    """Cancel a job, and return the service's word for its state: one that ended before stays what
+    it was. Raises ServiceError."""
+    doing = f"{job_id} was cancelled"
+    path = path_of(job_id)
+    reply = client.request("POST", f"{path}/cancel", doing, accepted=(400, 409))
+    found = client.parsed(reply, doing) if reply.is_success else {}
+    if not _word(found, "status"):
+        found = client.json("GET", path, f"{job_id} was looked up")
+    return _word(found, "status")
+
+
+def path_of(job_id: str) -> str:
+    """Where a job is asked about. Raises ServiceError for what can be no id of one."""
+    if JOB_ID.fullmatch(job_id):
+        return f"{JOBS}/{job_id}"
+    raise ServiceError(
+        f"{job_id!r} is no id of a job; ids are of letters, digits, '.', '_' and '-'. Take one "
+        "from the account's list."
+    )
+
+
+def _word(found: Mapping[str, Any], name: str) -> str:
+    """A text of a reply in small letters; empty where it has none."""
+    value = found.get(name)
+    return value.lower() if isinstance(value, str) else ""

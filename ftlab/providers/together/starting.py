@@ -1,0 +1,148 @@
+"""From a run to its job at the service: data, price, one request; or what came of one before."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from typing import Any
+
+from ftlab.errors import InvalidSpec
+from ftlab.exchange.together import OPTIONS, to_body, to_price_body
+from ftlab.job import Job, TogetherOptions
+from ftlab.limits import Limits
+from ftlab.processes import is_locked
+from ftlab.providers import model_of
+from ftlab.providers.together.agreement import require_agreed
+from ftlab.providers.together.asked import FILES, refusals, to_upload
+from ftlab.providers.together.client import Client
+from ftlab.providers.together.files import upload, wait_until_checked
+from ftlab.providers.together.ledger import OPEN, Intent, Ledger, new_tag
+from ftlab.providers.together.piped import Secrets
+from ftlab.providers.together.price import limits_of, price_of
+from ftlab.providers.together.sending import reconcile, send, sweep
+from ftlab.run import Run
+from ftlab.run_folder import RunFolder
+from ftlab.service_estimate import ServiceEstimate
+from ftlab.spec import JobSpec
+
+Tell = Callable[[str], Any]
+"""Hears what is being done."""
+
+
+def known(run: Run, ledger: Ledger, address: str) -> Intent | None:
+    """What is known of a run's job; None when nothing was ever asked for. A run that may have asked
+    counts as one that did, whatever became of the ledger."""
+    intent, hosted = ledger.of(run.id), run.hosted
+    if intent is not None or not (hosted.tag or hosted.job_id):
+        return intent
+    if hosted.job_id:
+        return ledger.adopt(run.id, hosted.address or address, hosted.job_id)
+    return ledger.restore(run.id, hosted.tag, hosted.address or address)
+
+
+def started(
+    client: Client, steady: Client, run: Run, ledger: Ledger, secrets: Secrets, tell: Tell
+) -> Intent:
+    """The intent of a run: bound to its job, rejected, or unknown.
+
+    Asks for the job where nobody has; otherwise finds out what came of that. `client` may be
+    stopped; `steady` is the same account, and finishes what it began. Raises Cancelled, InvalidSpec
+    and other kinds of FtlabError while it is certain that nothing was started.
+    """
+    intent = known(run, ledger, client.address)
+    if intent is None or intent.state == "prepared":
+        body, intent = _prepared(client, run, ledger, secrets, tell)
+        tell("asking Together for the job")
+        client.pause(0)  # from here on the request is waited for, whoever wants the run to end
+        intent = send(steady, ledger, run.id, body, tell, client.pause)
+    if intent.state in OPEN:
+        intent = reconcile(steady, ledger, intent, tell)
+    if intent.job_id:
+        run.note_hosted(address=intent.address, tag=intent.tag or "", job_id=intent.job_id)
+    return intent
+
+
+def _prepared(
+    client: Client, run: Run, ledger: Ledger, secrets: Secrets, tell: Tell
+) -> tuple[dict[str, Any], Intent]:
+    """The request for a run's job, and its intent, both written down."""
+    options = TogetherOptions(**run.job.options)
+    tell("asking what Together takes for the model")
+    info, _ = model_of(run.job.spec)
+    limits = limits_of(client, run.job.spec, info).over(info.hosted)
+    spec = _fitting(run.job, limits)
+    spec = spec.changed(**_uploaded(client, run.job, tell))
+    tell("asking for the price")
+    price = price_of(client, to_price_body(spec, limits))
+    require_agreed(run.job.spec, price, options.pay_up_to)
+    intent = ledger.prepare(_intent(run, client.address, price, options))
+    run.note_hosted(address=intent.address, tag=intent.tag or "")
+    return _body(spec.changed(suffix=intent.tag), limits, options, secrets), intent
+
+
+def _fitting(job: Job, limits: Limits) -> JobSpec:
+    """The spec of a job; what ftlab had filled in, and the service's own limits don't take, is
+    what they do. Raises InvalidSpec for what the person gave."""
+    spec = job.spec
+    for issue in refusals(spec, limits, {}):
+        if issue.where in job.reasons and isinstance(issue.fix, dict):
+            spec = spec.changed(**issue.fix)
+    if remaining := refusals(spec, limits, {}):
+        raise InvalidSpec(remaining)
+    return spec
+
+
+def _intent(run: Run, address: str, price: ServiceEstimate, options: TogetherOptions) -> Intent:
+    job = run.job
+    text = json.dumps(job.spec.model_dump(mode="json"), sort_keys=True)
+    return Intent(
+        run=run.id,
+        tag=new_tag(job.spec.suffix),
+        state="prepared",
+        address=address,
+        spec_sha256=hashlib.sha256(text.encode()).hexdigest(),
+        files_sha256=" ".join(filter(None, (job.data_sha256, job.validation_sha256))),
+        price=price.price.high,
+        pay_up_to=options.pay_up_to,
+    )
+
+
+def _body(
+    spec: JobSpec, limits: Limits, options: TogetherOptions, secrets: Secrets
+) -> dict[str, Any]:
+    """The whole request; what it can't say of the spec, the rules have refused before."""
+    body, _ = to_body(spec, limits)
+    names = (*OPTIONS, "hf_output_repo_name")
+    given = {name: value for name in names if (value := getattr(options, name)) is not None}
+    return {**body, **given, **{n: v.get_secret_value() for n, v in secrets.fields.items()}}
+
+
+def _uploaded(client: Client, job: Job, tell: Tell) -> dict[str, str]:
+    """Field → id of each data file, once the service has looked into it."""
+    paths = to_upload(job.spec)
+    sums: dict[str, str] = dict(zip(FILES, (job.data_sha256, job.validation_sha256), strict=True))
+    ids = {name: file for name in FILES if (file := getattr(job.spec, name))}
+    for name, path in paths.items():
+        say: Callable[[float], Any] = lambda share, path=path: tell(  # noqa: E731
+            f"uploading {path.name}: {share:.0%}"
+        )
+        ids[name] = upload(client, path, sums[name], say)
+    for name, file_id in ids.items():
+        title = paths[name].name if name in paths else file_id
+        tell(f"Together checks {title}")
+        wait_until_checked(client, file_id, title, name)
+    return ids
+
+
+def found_of_others(client: Client, run: Run, ledger: Ledger) -> list[Intent]:
+    """Jobs of other runs of the folder that nobody follows and of which nobody knew until now."""
+
+    def is_left(intent: Intent) -> bool:
+        return intent.run != run.id and not is_locked(_folder_of(run, intent).lock_file)
+
+    return sweep(client, ledger, is_left)
+
+
+def _folder_of(run: Run, intent: Intent) -> RunFolder:
+    return RunFolder(run.path.parent / intent.run)
