@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,20 @@ def test_the_code_that_asks_for_a_price_runs(monkeypatch, tmp_path, capsys):
         exec("import ftlab\n" + code, scope := {})
     assert scope["hosted"].files == {"training_file": "file-0000"}
     assert capsys.readouterr().out.startswith("Together: under $0.01 for ")
+
+
+@pytest.mark.slow
+def test_the_code_that_trains_at_the_service_runs(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_rows(tmp_path / "train.jsonl", chat_rows(40))
+    code = next(block for block in blocks("python") if 'provider="together"' in block)
+    with Service(key="k", clock=time.monotonic, tick=0.1) as service:
+        monkeypatch.setenv("TOGETHER_BASE_URL", service.address)
+        monkeypatch.setenv("TOGETHER_API_KEY", "k")
+        service.artefacts.archives["ft-0000"] = adapter_archive()
+        exec("import ftlab\n" + code, {})
+    assert "status='completed'" in capsys.readouterr().out
+    assert len(service.bodies) == 1
 
 
 def test_the_code_about_the_account_runs(monkeypatch, tmp_path):

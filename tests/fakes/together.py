@@ -128,7 +128,7 @@ class Service:
             state = service
 
         self._faults: dict[tuple[str, str], list[Fault]] = {}
-        self._over = threading.Event()
+        self._over, self.is_away = threading.Event(), False
         port = int(self.address.rpartition(":")[2]) if self.address else 0
         self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self._server.daemon_threads = True
@@ -138,6 +138,7 @@ class Service:
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
+        self.is_away = True
         self._server.shutdown()
         self._server.server_close()
 
