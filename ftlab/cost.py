@@ -137,8 +137,9 @@ def _fitting(plan: LocalPlan, given: Estimate, chosen: LocalOptions) -> tuple[Lo
     """The plan with its memory; with gradient checkpointing where that is left open and the job
     does not fit by anything cheaper."""
     found = _with_memory(given, plan)
-    is_open = chosen.gradient_checkpointing is None and found.advice is not None
-    if not (is_open and FEWER in (found.advice.fix or ())):
+    is_open = chosen.gradient_checkpointing is None
+    advised = (found.advice.fix if found.advice is not None else None) or ()
+    if not is_open or FEWER not in advised or found.memory is None:
         return plan, found
     plan = plan.changed(gradient_checkpointing=True)
     less = _with_memory(given, plan)
