@@ -277,7 +277,7 @@ def test_only_verbs_that_follow_runs_say_that_a_run_goes_on(verb, good, capsys, 
     for name in ("data.report.scan", "providers.submit", "runs.attach"):
         monkeypatch.setattr(f"ftlab.{name}", interrupted)
     monkeypatch.setattr("ftlab.cli.specs.read_values", interrupted)
-    monkeypatch.setattr("ftlab.cli.runs.read_values", lambda _: {})
+    monkeypatch.setattr("ftlab.cli.hosted.read_values", lambda _: {})
     assert run(verb, good) == 1
     said = capsys.readouterr().err
     assert said.startswith("Interrupted.")

@@ -47,7 +47,7 @@ def test_a_run_on_a_network_is_warned_of_once_and_starts(tmp_path, monkeypatch, 
     mount = SimpleNamespace(mountpoint="/", fstype=kind)
     monkeypatch.setattr(psutil, "disk_partitions", lambda all: [mount])
     started = []
-    monkeypatch.setattr(Local, "start", lambda _, run: started.append(run.id))
+    monkeypatch.setattr(Local, "start", lambda _, run, key: started.append(run.id))
     rows = write_rows(tmp_path / "rows.jsonl", chat_rows(40))
     run = submit({"model": "demo", "training_file": str(rows)}, folder=tmp_path / "runs")
     assert started == [run.id]

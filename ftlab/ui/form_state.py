@@ -23,6 +23,7 @@ from ftlab.issues import Issue, errors_for
 from ftlab.model_files import ModelInfo
 from ftlab.model_hub import look_up
 from ftlab.models import MODEL_NOT_HERE
+from ftlab.origin import started
 from ftlab.prices import Price
 from ftlab.providers import examine, get_provider, model_of, option_issues
 from ftlab.rules import resolve
@@ -239,7 +240,8 @@ class FormState(HasTraits):
             validation = self.reports.get("validation_file")
             found = examine(self.values, self.where, self.report, validation)
             found += option_issues(self.where, self.options)
-            self.resolved = resolve(given, self.report, info, engine)
+            from_here = started(given).spec if engine == "local" else given
+            self.resolved = resolve(from_here, self.report, info, engine)
             self.recommended = recommend(given, self.report, info, engine)
             self.issues = tuple(i for i in found if not i.blocks or engine in i.blocks)
             self.table = estimate(

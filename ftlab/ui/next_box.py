@@ -10,10 +10,10 @@ from ftlab.ui.guard import guarded
 from ftlab.ui.shown import show
 from ftlab.ui.state import State
 
-FURTHER = "The form holds a job that trains {} further, on the same rows. Undo brings it back."
+FURTHER = "The form holds a job that trains {} further, on the same rows; Undo goes back."
 PREFERENCES = (
     "The form holds a job that goes on from {} with preferences. Choose a file whose rows have an "
-    "input, a preferred and another output; Undo brings the form back."
+    "input, a preferred and another output; Undo goes back."
 )
 
 

@@ -47,7 +47,7 @@ def test_every_field_has_an_input_that_says_nothing_by_itself(name, state):
         ("lora", ChoiceInput),
         ("device", ChoiceInput),
         ("use_dora", CheckInput),
-        ("gradient_checkpointing", CheckInput),
+        ("gradient_checkpointing", ChoiceInput),
         ("lora_trainable_modules", ChipsInput),
         ("sample_prompts", ChipsInput),
     ],

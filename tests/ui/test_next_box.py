@@ -39,7 +39,7 @@ def test_a_click_goes_on_with_preferences(state, run):
     spec, _ = parse(state.values)
     start = started(spec)
     assert not start.issues
-    assert start.spec.lora_r == 4
+    assert start.spec.lora_r == state.resolved.spec.lora_r == 4  # what the form shows, too
     assert "preferred" in state.message[1]
     state.undo()
     assert state.values["n_epochs"] == 7
