@@ -25,6 +25,9 @@ WAIT_POLICY = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}
 # together again; training a Llama of 32M parameters takes 1.9 instead of 3.1 GiB, as fast as before
 # (glibc 2.36, 2 cores, 2026-11).
 MALLOC = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=0:glibc.malloc.mxfast=0"}
+# oneDNN keeps what it compiled for each shape of a product in bfloat16, up to 1,024 of them at
+# nearly half a MiB; a piece of a step has some thirty, and the next piece has others.
+SHAPES = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128"}
 QUIET = {"PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false"}
 # What torch can't do on Apple's GPUs is done on the CPU.
 APPLE = {"PYTORCH_ENABLE_MPS_FALLBACK": "1"}
@@ -113,4 +116,4 @@ def environment() -> dict[str, str]:
     launcher, and without keys."""
     dropped = (*NOTEBOOK_VARIABLES, *LAUNCHER_VARIABLES, *KEYS)
     kept = {k: v for k, v in os.environ.items() if not k.startswith(dropped)}
-    return {**WAIT_POLICY, **MALLOC, **QUIET, **APPLE, **kept}
+    return {**WAIT_POLICY, **MALLOC, **SHAPES, **QUIET, **APPLE, **kept}

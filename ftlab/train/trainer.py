@@ -68,9 +68,11 @@ class Trainer:
         return method_of(self.spec)
 
     def pieces(self, rows: Sequence[Row]) -> Iterator[list[Row]]:
-        """The rows in pieces that fit in memory."""
+        """The rows in pieces that fit in memory, the largest first: what it leaves free in the
+        process has room for the others."""
         padded = self.scorer.layout == "padded"
-        return pieces(rows, self.options.micro_batch_size, self.piece_tokens, padded=padded)
+        found = pieces(rows, self.options.micro_batch_size, self.piece_tokens, padded=padded)
+        return iter(sorted(found, key=_size, reverse=True))
 
     def loss(self, piece: Sequence[Row]) -> Loss:
         """The method's loss of some rows, computed in the format of the device."""
@@ -248,3 +250,7 @@ class Trainer:
     @torch.no_grad()
     def _scored(self, rows: Sequence[Row], divisor: int) -> list[Loss]:
         return [self.loss(piece) / divisor for piece in self.pieces(rows)]
+
+
+def _size(piece: Sequence[Row]) -> int:
+    return sum(row.n_tokens for row in piece)
