@@ -15,7 +15,7 @@ from ftlab.data.report import DataReport
 from ftlab.data_sizes import data_sizes
 from ftlab.devices import Device, detect
 from ftlab.estimated import Estimate
-from ftlab.fits import in_gib, memory_advice
+from ftlab.fits import CHECKPOINTING, in_gib, memory_advice
 from ftlab.html import short
 from ftlab.job import LocalOptions
 from ftlab.local_plan import LocalPlan, local_plan, trained_params
@@ -38,7 +38,9 @@ from ftlab.timing import (
 )
 
 LOCAL_AMOUNTS = ("validation_split", "max_train_rows", "max_steps")
-FEWER = "gradient_checkpointing"
+NO_ROOM = "does not fit"
+CHECKPOINTED = "Memory: with gradient checkpointing"
+"""Begins the line that says why it is on."""
 LOOK_EVERY = 5  # seconds between two looks at the devices
 # Ends of a range as shares of the estimate. CPU: the runs of tests/benchmarks/estimates.py lie
 # within; GPUs: not measured.
@@ -134,17 +136,19 @@ def _adapter_basis(spec: JobSpec, trained: int | None) -> str:
 
 
 def _fitting(plan: LocalPlan, given: Estimate, chosen: LocalOptions) -> tuple[LocalPlan, Estimate]:
-    """The plan with its memory; with gradient checkpointing where that is left open and the job
-    does not fit by anything cheaper."""
+    """The plan with its memory; with gradient checkpointing where that is left open and the device
+    has room for the job with it alone, whatever else is in use there now."""
     found = _with_memory(given, plan)
-    is_open = chosen.gradient_checkpointing is None
     advised = (found.advice.fix if found.advice is not None else None) or ()
-    if not is_open or FEWER not in advised or found.memory is None:
+    is_open = chosen.gradient_checkpointing is None and CHECKPOINTING in advised
+    if not is_open or found.fits != NO_ROOM or found.memory is None:
         return plan, found
-    plan = plan.changed(gradient_checkpointing=True)
-    less = _with_memory(given, plan)
-    why = f"Memory: with gradient checkpointing; without, {in_gib(found.memory)}"
-    return plan, replace(less, basis=(*less.basis, why))
+    fewer = plan.changed(gradient_checkpointing=True)
+    less = _with_memory(given, fewer)
+    if less.fits == NO_ROOM:
+        return plan, found
+    why = f"{CHECKPOINTED}; without it, {in_gib(found.memory)}"
+    return fewer, replace(less, basis=(*less.basis, why))
 
 
 def _with_memory(given: Estimate, plan: LocalPlan) -> Estimate:

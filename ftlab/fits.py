@@ -12,6 +12,7 @@ from ftlab.memory import GIB, Parts, two_digits
 from ftlab.timing import Range
 
 Verdict = Literal["fits", "tight", "does not fit"]
+CHECKPOINTING = "gradient_checkpointing"
 SHORTEST = 256  # tokens; below that, another model is better advice
 
 
@@ -56,7 +57,7 @@ def _changes(plan: LocalPlan) -> Iterator[tuple[dict[str, Any], str]]:
         n_pieces = -(-plan.rows.per_step // rows)
         yield {"micro_batch_size": rows}, f"{n_pieces} pieces per step, the same effective batch"
     alone = {"micro_batch_size": 1} if at_once > 1 else {}
-    fewer: dict[str, Any] = {"gradient_checkpointing": True}
+    fewer: dict[str, Any] = {CHECKPOINTING: True}
     if not plan.setup.checkpointing:
         yield fewer, "a third more time, the same result"
         yield {**alone, **fewer}, "a third more time, the same effective batch"

@@ -119,7 +119,7 @@ class Setup:
     @property
     def is_fused(self) -> bool:
         """Whether a layer and its adapter are one step, as they are in the plain case."""
-        return not (self.is_full or self.dora)
+        return not (self.is_full or self.dora or self.quantization != "none")
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ SHAPES = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128"}
 QUIET = {"PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false"}
 # What torch can't do on Apple's GPUs is done on the CPU.
 APPLE = {"PYTORCH_ENABLE_MPS_FALLBACK": "1"}
-NOTEBOOK_VARIABLES = ("JPY_", "MPLBACKEND")
+OF_JUPYTER, NOTEBOOK_VARIABLES = "JPY_", ("MPLBACKEND",)
 # What torchrun says to a process: in a pod of a cluster a notebook may have it, too.
 LAUNCHER_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 KEYS = ("TOGETHER_API_KEY",)
@@ -114,6 +114,8 @@ def loading() -> Iterator[None]:
 def environment() -> dict[str, str]:
     """Of a process of its own: ours, without what belongs to the notebook's frontend or to its
     launcher, and without keys."""
-    dropped = (*NOTEBOOK_VARIABLES, *LAUNCHER_VARIABLES, *KEYS)
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(dropped)}
+    dropped = {*NOTEBOOK_VARIABLES, *LAUNCHER_VARIABLES, *KEYS}
+    kept = {
+        k: v for k, v in os.environ.items() if k not in dropped and not k.startswith(OF_JUPYTER)
+    }
     return {**WAIT_POLICY, **MALLOC, **SHAPES, **QUIET, **APPLE, **kept}

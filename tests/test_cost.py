@@ -270,6 +270,10 @@ def test_gradient_checkpointing_is_on_where_the_job_fits_only_so():
     assert on.memory[1] < off.memory[0]
     assert found(CPU) == off
     small = replace(CPU, memory_bytes=round(on.memory[1]) + 1)
+    busy = replace(CPU, free_bytes=small.memory_bytes)  # by what ends before it starts
+    assert found(busy).gradient_checkpointing is False
+    tiny = replace(CPU, memory_bytes=round(on.memory[0]) - 1)
+    assert found(tiny).gradient_checkpointing is False  # it would not help
     left_open = found(small)
     assert (left_open.gradient_checkpointing, left_open.fits) == (True, "fits")
     assert left_open.memory == on.memory

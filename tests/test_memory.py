@@ -44,6 +44,7 @@ VARIANTS = {
     "dropout": {"dropout": True},
     "dropout in bfloat16": {"dropout": True, "value_bytes": 2},
     "dora with dropout": {"dora": True, "dropout": True},
+    "few bits with dropout": {"quantization": "nf4", "dropout": True, "value_bytes": 2},
     "dora": {"dora": True},
     "dora in bfloat16": {"dora": True, "value_bytes": 2},
     "two layers": {"modules": frozenset({"q_proj", "v_proj"})},
@@ -111,7 +112,8 @@ def _adapted(model, setup: Setup):
         use_dora=setup.dora,
     )
     adapted = get_peft_model(model, adapter)
-    fuse(adapted)
+    if setup.is_fused:  # a base in few bits stays peft's business
+        fuse(adapted)
     return adapted
 
 

@@ -11,11 +11,11 @@ from typing import Any
 from pydantic import SecretStr
 
 from ftlab.catalogue import known
-from ftlab.cost import FEWER, estimate
+from ftlab.cost import CHECKPOINTED, estimate
 from ftlab.data.report import DataReport
 from ftlab.devices import detect, missing_gpus
 from ftlab.errors import MissingExtra
-from ftlab.fits import in_gib
+from ftlab.fits import CHECKPOINTING
 from ftlab.issues import Issue
 from ftlab.job import Job, LocalOptions
 from ftlab.models import Limits, ModelInfo
@@ -44,14 +44,14 @@ class Local:
         report: DataReport | None,
         validation: DataReport | None,
     ) -> tuple[LocalOptions, dict[str, str]]:
-        """Gradient checkpointing is on where the job would not fit without it."""
+        """Gradient checkpointing as the estimate has it, where nothing was chosen."""
         if options.gradient_checkpointing is not None:
             return options, {}
         found = estimate(spec, report, validation=validation, options=options)
-        if not found.gradient_checkpointing or found.memory is None:
-            return options.model_copy(update={FEWER: False}), {}
-        why = f"on, since the job fits only so; it takes {in_gib(found.memory)}"
-        return options.model_copy(update={FEWER: True}), {FEWER: why}
+        is_on = bool(found.gradient_checkpointing)
+        why = next((line for line in found.basis if line.startswith(CHECKPOINTED)), None)
+        reasons = {} if why is None else {CHECKPOINTING: why}
+        return options.model_copy(update={CHECKPOINTING: is_on}), reasons
 
     def require(self) -> None:
         """Raise MissingExtra when a package that the trainer needs is not installed."""

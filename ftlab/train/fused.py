@@ -89,9 +89,16 @@ class _Fused(torch.autograd.Function):
             else:
                 into += (through @ a.to(out.dtype)).mul_(kept)
             into = into.view_as(x)
-        into_a = (through.T @ _masked(x.flatten(0, -2), kept)).to(a.dtype)
-        into_b = (out.T @ inner).mul_(ctx.scaling).to(b.dtype)
+        into_a = _summed(through, _masked(x.flatten(0, -2), kept)).to(a.dtype)
+        into_b = _summed(out, inner).mul_(ctx.scaling).to(b.dtype)
         return into, None, None, into_a, into_b, None, None
+
+
+def _summed(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """leftᵀ right; sums over all tokens may be too large for float16."""
+    if left.dtype == torch.float16:
+        left, right = left.float(), right.float()
+    return left.T @ right
 
 
 def _masked(values: torch.Tensor, kept: torch.Tensor | None) -> torch.Tensor:

@@ -10,6 +10,11 @@ from ftlab.ui.guard import guarded
 from ftlab.ui.shown import show
 from ftlab.ui.state import State
 
+ROWS = (
+    *("training_file", "validation_file", "validation_split", "max_train_rows", "random_seed"),
+    *("max_seq_length", "over_length", "train_on_inputs", "packing"),
+)
+"""Fields that say which rows train and how they are read."""
 FURTHER = "The form holds a job that trains {} further, on the same rows; Undo goes back."
 PREFERENCES = (
     "The form holds a job that goes on from {} with preferences. Choose a file whose rows have an "
@@ -47,12 +52,9 @@ class NextBox(widgets.HBox):
 
     def _train_further(self) -> None:
         run = self._run
-        files = {
-            name: value
-            for name in ("training_file", "validation_file")
-            if (value := getattr(run.job.spec, name)) is not None
-        }
-        self._take(going_on(run, run.job.spec.training_method) | files, FURTHER, "job")
+        spec = run.job.spec
+        same = {name: value for name in ROWS if (value := getattr(spec, name)) is not None}
+        self._take(going_on(run, spec.training_method) | same, FURTHER, "job")
 
     def _prefer(self) -> None:
         self._take(going_on(self._run, "dpo"), PREFERENCES, "data")

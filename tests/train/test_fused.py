@@ -131,3 +131,15 @@ def test_an_adapter_that_is_off_merged_or_not_alone_is_pefts_business():
         model.merge_adapter()
     with torch.no_grad():
         assert torch.equal(short(input_ids=ids).logits, plain(input_ids=ids).logits)
+
+
+def test_sums_over_tokens_stay_numbers_in_float16():
+    from ftlab.train.fused import _Fused
+
+    x = torch.full((64, 8), 50.0, dtype=torch.float16)
+    weight = torch.ones(8, 8, dtype=torch.float16)
+    a, b = (torch.full(shape, 0.5, requires_grad=True) for shape in ((2, 8), (8, 2)))
+    _Fused.apply(x, weight, None, a, b, 1.0, 0.0).float().sum().mul(8).backward()
+    exact = 64 * 50.0 * 8 * 8 * 0.5  # tokens × input × outputs × scale of the loss × B
+    assert a.grad is not None
+    assert torch.equal(a.grad, torch.full_like(a, exact))

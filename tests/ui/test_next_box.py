@@ -45,12 +45,15 @@ def test_a_click_goes_on_with_preferences(state, run):
     assert state.values["n_epochs"] == 7
 
 
-def test_a_click_trains_further_on_the_same_rows(state, run):
+def test_a_click_trains_further_on_the_same_rows(state, tmp_path):
+    read = {"validation_split": 0.2, "max_train_rows": 10, "max_seq_length": 64, "random_seed": 7}
+    run = run_in(tmp_path / "runs", train_on_inputs=True, **read)
     box = NextBox(state)
     state.find_run()
     box.further.click()
     assert state.values["training_file"] == run.job.spec.training_file
     assert state.values["training_method"] == "sft"
+    assert {**read, "train_on_inputs": True}.items() <= state.values.items()
     assert state.tab == "job"
 
 
