@@ -104,9 +104,11 @@ class Workbench(widgets.VBox):
     def _restore(self, given: dict[str, Any]) -> None:
         """What was typed before, unless it belongs to other data or another model; what is given
         wins."""
-        draft = self.state.draft()
+        draft, provider = self.state.draft(), self.state.drafted_provider()
         same = all(given.get(n, draft.get(n)) == draft.get(n) for n in ("training_file", "model"))
         self.state.update({**draft, **given} if same else given)
+        if same:
+            self.state.choose(provider)
         back = [name for name in draft if same and name not in given]
         if back:
             self.state.tell("tip", f"What was typed here before is back: {', '.join(back)}.")
@@ -239,7 +241,8 @@ def _issues_part(state: State) -> str:
         return ""  # nothing is wrong yet
     # The issue that sums the data's up is counted as those that it stands for.
     found = [issue for issue in state.issues if issue.code != "data_is_accepted"]
-    found += [issue for issue in (state.report.issues if state.report else ()) if _counts(issue)]
+    of_data = state.report.issues if state.report else ()
+    found += [issue for issue in of_data if _counts(issue, state.where.engine)]
     counts = {level: sum(i.level == level for i in found) for level in ("error", "warning")}
     return " ".join(
         f'<span class="ft-{level}">{SHAPES[level]} {n} {level}{"s" if n > 1 else ""}</span>'
@@ -248,8 +251,8 @@ def _issues_part(state: State) -> str:
     )
 
 
-def _counts(issue: Issue) -> bool:
-    return (not issue.blocks or "local" in issue.blocks) and issue.where != "model"
+def _counts(issue: Issue, engine: str) -> bool:
+    return (not issue.blocks or engine in issue.blocks) and issue.where != "model"
 
 
 def _cost_part(found: Estimate | None) -> str:
