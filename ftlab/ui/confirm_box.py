@@ -21,10 +21,7 @@ from ftlab.ui.shown import set_html, show
 from ftlab.ui.state import State
 
 ANY_PRICE = float("inf")
-NO_KEY = (
-    "Together starts a job only with an account's key. Type it above, or set TOGETHER_API_KEY "
-    "before you start Jupyter."
-)
+NO_KEY = "Together starts a job only with the key of an account. Type it above."
 UNKNOWN = "Nobody knows what this job costs; you would pay whatever it comes to."
 
 

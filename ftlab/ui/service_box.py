@@ -79,7 +79,8 @@ class ServiceBox(widgets.VBox):
         self.cancel.disabled = self.cancel.disabled and busy
         self.ask.disabled = bool(reason)
         self.ask.description = "Ask again" if self.state.answer else "Ask the service"
-        text = reason or (_what_it_does(given) if has_key else NO_KEY)
+        hosted = self.state.where.engine == "together"  # the box for the key says it then
+        text = reason or (_what_it_does(given) if has_key else "" if hosted else NO_KEY)
         is_news = not busy and (reason or self.state.answer is None)
         set_html(self.about, f'<span class="ft-dim">{escaped(text)}</span>' if is_news else "")
         self._show_answer(given)

@@ -176,7 +176,7 @@ class State(FormState):
                     self.scan()
                 raise FtlabError(
                     f"{report.path} has changed since it was scanned; a run trains on rows that "
-                    "were checked. It is being scanned anew: press Train again after that."
+                    "were checked. It is being scanned anew: start it again after that."
                 )
         run = submit(
             self.values,
@@ -257,14 +257,15 @@ class State(FormState):
         """Say how a run ended that was seen running."""
         if not seen or _rests(seen[0]) or not _rests(state):
             return
-        if state.status == "paused" and self.run is not None and self.run.is_hosted:
-            self.tell("warning", state.detail)
-            return
+        hosted = self.run is not None and self.run.is_hosted
         ends = {
             "paused": ("tip", "The run is paused and its device is free. Resume goes on with it."),
             "completed": ("tip", "The run is complete. The Try tab has both models."),
             "cancelled": ("warning", "The run was cancelled; nothing was kept."),
         }
+        if hosted:
+            ends["paused"] = "warning", state.detail
+            ends["cancelled"] = "warning", "The job is cancelled; what it had done is billed."
         self.tell(*ends.get(state.status, ("error", state.detail)))
 
     @property

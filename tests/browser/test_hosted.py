@@ -79,7 +79,7 @@ def test_price_word_curves_cancel_and_account(tmp_path, chromium, pictures, serv
         page.picture(pictures / f"{look}-running.png")
         page.click("Cancel")
         page.see("Together is asked to end the job")
-        page.see("cancelled")
+        page.see("what it had done is billed")
         assert len(service.bodies) == 2  # one was sent
         page.picture(pictures / f"{look}-cancelled.png")
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import ipywidgets as widgets
 import pytest
 
@@ -181,7 +179,7 @@ def test_a_key_that_is_typed_is_in_no_widget_no_message_and_no_file(
     monkeypatch.delenv("TOGETHER_API_KEY")
     panel.refresh()
     assert panel.train.disabled
-    assert json.dumps(NO_KEY)[1:-1].split("'")[0] in panel.why_not.value
+    assert NO_KEY in panel.why_not.value
     assert seen(panel.key)
     panel.key._handle_custom_msg({"key": KEY}, [])
     assert panel.key.is_held
@@ -211,3 +209,19 @@ def test_forget_takes_it_away(panel, state, monkeypatch):
     panel.key._handle_custom_msg({"forget": True}, [])
     assert state.key.typed is None
     assert panel.train.disabled
+
+
+def test_the_head_says_what_it_takes_there_and_closing_forgets_the_key(
+    service, monkeypatch, tmp_path
+):
+    monkeypatch.delenv("TOGETHER_API_KEY")
+    workbench = Workbench(folder=tmp_path / "runs", **spec(tmp_path))
+    scan(workbench.state)
+    until(lambda: " here" in workbench.head.value)
+    workbench.state.choose("together")
+    assert " here" not in workbench.head.value
+    assert " hosted" in workbench.head.value
+    workbench.panels["job"].key._handle_custom_msg({"key": KEY}, [])
+    assert workbench.state.key.is_typed
+    workbench.close()
+    assert not workbench.state.key.is_typed
