@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import nbformat
+import numpy as np
 import pytest
 from playwright.sync_api import expect
+from safetensors.numpy import save
 
+from ftlab import demo
 from tests.browser.lab import SAVE, Lab, NotebookPage
 from tests.fakes.together import Service
 from tests.fakes.together_jobs import add_job
+from tests.providers.archive_makers import CONFIG, archive
 from tests.small import chat_rows, write_rows
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -31,8 +36,9 @@ OVERFLOW = """() => [...document.querySelectorAll(".ftlab, .ftlab .ft-side, .ftl
 def service():
     """Trains for 25 seconds."""
     with Service(key=KEY, clock=time.monotonic, running=25, n_steps=50) as service:
-        add_job(service, {"model": "Qwen/Qwen3-8B", "suffix": "elsewhere", "training_file": "f"})
+        add_job(service, {"model": "demo", "suffix": "elsewhere", "training_file": "file-f"})
         service.jobs["ft-0000"]["born"] -= 99  # it has ended
+        service.artefacts.archives["ft-0000"] = archive(adapter_of_demo())
         yield service
 
 
@@ -42,6 +48,20 @@ def notebook(folder, service):
     cells = [nbformat.v4.new_code_cell(CELL.format(address=service.address))]
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=known), file)
     return file
+
+
+def adapter_of_demo():
+    """One that changes nothing: both models answer alike."""
+    config = json.loads((demo.MODEL / "config.json").read_text())
+    width, n_layers = config["hidden_size"], config["num_hidden_layers"]
+    out = config["num_attention_heads"] * config.get("head_dim", width)
+    layer = "base_model.model.model.layers.{}.self_attn.q_proj.lora_{}.weight"
+    weights = {layer.format(n, "A"): np.ones((4, width), "f4") for n in range(n_layers)}
+    weights |= {layer.format(n, "B"): np.zeros((out, 4), "f4") for n in range(n_layers)}
+    return {
+        "adapter_config.json": json.dumps(CONFIG).encode(),
+        "adapter_model.safetensors": save(weights),
+    }
 
 
 def type_key(page):
@@ -93,7 +113,13 @@ def test_price_word_curves_cancel_and_account(tmp_path, chromium, pictures, serv
         page.click("Keep it")
         page.click("Adopt")
         page.see("as if it had been started here")
+        page.see("completed")
         page.picture(pictures / f"{look}-adopted.png")
+        page.click("Try", role="tab")
+        page.field("prompt").fill("Where is my order 4417? Thank you, Anna")
+        page.click("Ask")
+        expect(page.outputs.locator(".ft-answer.tuned")).not_to_be_empty()
+        page.picture(pictures / f"{look}-answers.png")
 
         assert page.kernel("import ipywidgets as widgets", f"{KEY!r} in {ALL_STATES}") == "False"
         page.page.evaluate(SAVE)
