@@ -143,7 +143,9 @@ class AccountBox(Fold):
     def _adopted(self, run: Run) -> str:
         self.state.refresh_runs()
         self.state.select(run.id)
-        return escaped(f"Run {run.id} follows it, as if it had been started here.")
+        said = f"Run {run.id} follows it, as if it had been started here."
+        self.state.tell("tip", said)
+        return escaped(said)
 
     def _cancel(self, job: HostedJob) -> None:
         here = self._here

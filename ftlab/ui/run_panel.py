@@ -176,7 +176,8 @@ def head_html(run: Run, history: History, state: RunState) -> str:
         parts.append(f"{_duration(left)} left")
     line = " · ".join(parts)
     bar = progress_bar(step / total) if total and not state.ended else ""
-    detail = f"<div>{escaped(state.detail)}</div>" if state.detail else ""
+    says_more = state.detail not in ("", state.status)
+    detail = f"<div>{escaped(state.detail)}</div>" if says_more else ""
     return f"<div>{line}</div>{bar}{detail}{_result(run, history, state)}"
 
 

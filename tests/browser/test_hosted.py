@@ -113,7 +113,7 @@ def test_price_word_curves_cancel_and_account(tmp_path, chromium, pictures, serv
         page.click("Keep it")
         page.click("Adopt")
         page.see("as if it had been started here")
-        page.see("completed")
+        page.see("The run is complete")
         page.picture(pictures / f"{look}-adopted.png")
         page.click("Try", role="tab")
         page.field("prompt").fill("Where is my order 4417? Thank you, Anna")
