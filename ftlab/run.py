@@ -206,18 +206,19 @@ class Run(RunFolder):
             )
         self._ask("pause")
 
-    def stop(self) -> None:
-        """Ask the run to end after the present step and keep what it has learned."""
+    def stop(self, key: SecretStr | None = None) -> None:
+        """Ask the run to end after the present step and keep what it has learned. `key` is as for
+        resume()."""
         resting = self.status in ("paused", "failed")
         if self.is_left or (resting and attempts.module_of(self) and self.has_checkpoint):
-            attempts.start(self, "stop")
+            attempts.start(self, "stop", key=key)
         else:
             self._ask("stop")
 
-    def cancel(self) -> None:
-        """Ask the run to end after the present step and keep nothing."""
+    def cancel(self, key: SecretStr | None = None) -> None:
+        """Ask the run to end after the present step and keep nothing. `key` is as for resume()."""
         if self.is_left:
-            attempts.start(self, "cancel")
+            attempts.start(self, "cancel", key=key)
         elif not (self.is_paused and attempts.cancel(self)):
             self._ask("cancel")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import ipywidgets as widgets
@@ -10,13 +11,16 @@ from ftlab.html import escaped
 from ftlab.issues import SHAPES
 from ftlab.presets import PRESETS
 from ftlab.run import Run
+from ftlab.ui.confirm_box import ConfirmBox
 from ftlab.ui.course_svg import course_html
+from ftlab.ui.engine_choice import EngineChoice
 from ftlab.ui.engines_box import EnginesBox
 from ftlab.ui.estimate_box import estimate_html
 from ftlab.ui.exchange_box import ExchangeBox
 from ftlab.ui.fields import FieldRow
 from ftlab.ui.guard import guarded
 from ftlab.ui.issue_line import IssueLine, IssueLines
+from ftlab.ui.key_box import KeyBox
 from ftlab.ui.knobs import FORM_FIELDS, FORM_GROUPS, FORM_KNOBS, NOT_GIVEN, matches
 from ftlab.ui.offers import preset_offer, recommended_offer
 from ftlab.ui.probe_box import ProbeBox
@@ -31,6 +35,8 @@ from ftlab.ui.state import State
 BASIC, ALL, CHANGED = "basic", "all", "changed"
 SHOWN = (("basic fields", BASIC), ("all fields", ALL), ("fields with a value", CHANGED))
 PROBLEMS_SHOWN = 8
+ASKING = "Together is asked for its price first; nothing is started."
+AGREE = "The job is sent when you agree to its price."
 
 
 class JobPanel(widgets.VBox):
@@ -81,7 +87,12 @@ class JobPanel(widgets.VBox):
         )
         self.undo = widgets.Button(description="Undo", tooltip="Take the last change back")
         self.redo = widgets.Button(description="Redo", tooltip="Make it again")
-        rows = [self.search, self.shown], [self.preset, self.use_all, self.undo, self.redo]
+        self.engine = EngineChoice(self.state)
+        rows = [
+            [self.engine],
+            [self.search, self.shown],
+            [self.preset, self.use_all, self.undo, self.redo],
+        ]
         return widgets.VBox([widgets.HBox(row).add_class("ft-toolbar") for row in rows])
 
     def _side(self) -> widgets.Widget:
@@ -95,7 +106,9 @@ class JobPanel(widgets.VBox):
         self.why_not = widgets.HTML()
         parts = [self.problems, self.estimate, self.service, self.advice, self.probe, self.course]
         self.spare = SpareBox(self.state)
-        parts += [self.train, self.why_not, self.spare]
+        self.key = KeyBox(self.state)
+        self.confirm = ConfirmBox(self.state, self.service, self._submit)
+        parts += [self.key, self.train, self.why_not, self.confirm, self.spare]
         return widgets.VBox(parts).add_class("ft-side").add_class("ft-stays")
 
     def _listen(self) -> None:
@@ -107,6 +120,9 @@ class JobPanel(widgets.VBox):
         self.undo.on_click(guarded(tell, lambda _: state.undo()))
         self.redo.on_click(guarded(tell, lambda _: state.redo()))
         self.train.on_click(guarded(tell, self._train))
+        waited = ((state.key, "news"), (self.service, "asking"), (self.confirm, "wanted"))
+        for heard, name in waited:
+            heard.observe(guarded(tell, lambda _: self._show_button()), name)
         watched = ["checked", "scanning", "reports"]
         state.observe(guarded(tell, lambda _: self.refresh()), watched)
 
@@ -159,15 +175,30 @@ class JobPanel(widgets.VBox):
     # --- training ----------------------------------------------------------------------------
 
     def _train(self, _: Any) -> None:
+        if self._is_hosted:
+            self.confirm.begin()
+        else:
+            self._start(self.state.train)
+
+    def _submit(self, most: float) -> None:
+        """After a person has agreed to pay as many dollars."""
+        self._start(lambda: self.state.train(pay_up_to=most))
+
+    def _start(self, start: Callable[[], Run]) -> None:
         self._starting = True
         self.refresh()
-        PUMP.work(self.state.train, self._started, self._failed)
+        PUMP.work(start, self._started, self._failed)
+
+    @property
+    def _is_hosted(self) -> bool:
+        return self.state.where.engine == "together"
 
     def _started(self, run: Run) -> None:
         self._starting = False
         self.refresh()
         warned = next((log.text for log in run.history.logs if log.level == "warning"), "")
-        said = f"The run has started. It goes on when you close this page. {warned}".strip()
+        begins = "The job is on its way to Together" if run.is_hosted else "The run has started"
+        said = f"{begins}. It goes on when you close this page. {warned}".strip()
         self.state.tell("warning" if warned else "tip", said)
         self.state.tab = "run"
 
@@ -184,7 +215,8 @@ class JobPanel(widgets.VBox):
         self._choose_rows()
         self._show_issues()
         set_html(self.estimate, estimate_html(self.state.estimate))
-        self.advice.show_issue(self.state.estimate.advice)
+        self.advice.show_issue(None if self._is_hosted else self.state.estimate.advice)
+        self.key.offer(wanted=self._is_hosted)
         resolved = self.state.resolved
         engine, n_steps = self.state.where.engine, self.state.estimate.n_steps
         set_html(self.course, course_html(resolved.spec, n_steps, engine))
@@ -194,12 +226,15 @@ class JobPanel(widgets.VBox):
 
     def _show_button(self) -> None:
         """What is beside the button says why it is off, or why the last press came to nothing."""
-        reason, too_large = self.state.why_not_train, self.state.estimate.fits == "does not fit"
-        self.train.description = (
-            "Starting" if self._starting else "Train all the same" if too_large else "Train"
-        )
-        self.train.button_style = "" if too_large else "primary"
-        self.train.disabled = self._starting or bool(reason)
+        hosted, waits = self._is_hosted, self._is_hosted and self.confirm.wanted
+        reason = self.confirm.why_not if hosted else self.state.why_not_train
+        too_large = not hosted and self.state.estimate.fits == "does not fit"
+        word = "Submit" if hosted else "Train all the same" if too_large else "Train"
+        self.train.description = "Starting" if self._starting else word
+        self.train.button_style = "" if too_large or waits else "primary"
+        self.train.disabled = self._starting or waits or bool(reason)
+        if waits and not reason:
+            reason = ASKING if self.service.asking else AGREE
         job, failure = self._failure
         if not reason and failure and job == self.state.resolved and not self._starting:
             said = (

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from traitlets import Any as AnyTrait
-from traitlets import Dict, HasTraits, Int, Tuple
+from traitlets import Dict, HasTraits, Int, Tuple, Unicode
 
 from ftlab.advice import recommend
 from ftlab.cost import estimate
@@ -25,12 +25,13 @@ from ftlab.model_hub import look_up
 from ftlab.models import MODEL_NOT_HERE
 from ftlab.origin import started
 from ftlab.prices import Price
-from ftlab.providers import examine, get_provider, model_of, option_issues
+from ftlab.providers import PROVIDERS, get_provider, model_of, option_issues
 from ftlab.rules import resolve
 from ftlab.runs import Runs
 from ftlab.service_estimate import ServiceEstimate
 from ftlab.spec import JobSpec, parse, with_fix
-from ftlab.ui.draft import read_draft, write_draft
+from ftlab.ui.draft import PROVIDER, read_draft, write_draft
+from ftlab.ui.held_key import HeldKey
 from ftlab.ui.history import History, Moment
 from ftlab.ui.knobs import NOT_GIVEN, OPTIONS, takes_none
 from ftlab.ui.pump import PUMP
@@ -55,6 +56,7 @@ class FormState(HasTraits):
     answer = AnyTrait(help="ServiceEstimate of this very job; None where there is none")
     reports = Dict(help="field of a data file → its DataReport")
     checked = Int(help="counts up when any of the above was looked at anew")
+    provider = Unicode("local", help="where the job is to run")
     message = Tuple(("", ""), help="(level, text) of the last message")
 
     def __init__(self, folder: Path | str | None = None, provider: str = "local") -> None:
@@ -66,11 +68,26 @@ class FormState(HasTraits):
         self.info = ModelInfo(name="")
         """What is known of the chosen model."""
         self.answers = ServiceAnswers()
+        self.key = HeldKey(self.tell)
         self.history = History()
         self._moment = Moment()
         self._tips_due: float | None = None
         self._asked_for: set[str] = set()
         self._refresh()
+
+    def choose(self, provider: str) -> None:
+        """Take another place for the job to run; what stands in the form stays."""
+        where = get_provider(provider)
+        with self.lock, self.hold_trait_notifications():
+            if provider != self.provider:
+                self.provider, self.where = provider, where
+                self._save_draft()
+                self._refresh()
+
+    @property
+    def own_options(self) -> dict[str, Any]:
+        """Of the options that were given, those of the provider."""
+        return {n: v for n, v in self.options.items() if n in self.where.options.model_fields}
 
     # --- what was given ----------------------------------------------------------------------
 
@@ -130,8 +147,7 @@ class FormState(HasTraits):
     def new_errors(self, changes: Mapping[str, Any]) -> list[Issue]:
         """What would keep a job from starting after these changes, and does not now."""
         values = with_fix(self.values, changes)
-        validation = self.reports.get("validation_file")
-        found = examine(values, self.where, self.report, validation)
+        found = self.answers.examine(values, self.where, self.info, self.reports)
         return [i for i in errors_for(found, self.where.engine) if i not in self.issues]
 
     def undo(self) -> None:
@@ -211,12 +227,17 @@ class FormState(HasTraits):
 
     def draft(self) -> dict[str, Any]:
         """What was typed before the kernel went; empty when there is nothing to read."""
-        return read_draft(self.folder.folder)
+        return {n: v for n, v in read_draft(self.folder.folder).items() if n != PROVIDER}
+
+    def drafted_provider(self) -> str:
+        """Where the job was to run before the kernel went."""
+        found = read_draft(self.folder.folder).get(PROVIDER)
+        return found if found in PROVIDERS else "local"
 
     def _save_draft(self) -> None:
         """What is typed outlives the kernel. A folder that can't be written costs only that."""
         try:
-            write_draft(self.folder.folder, self._moment.entries)
+            write_draft(self.folder.folder, self._moment.entries, self.provider)
         except OSError as exc:
             self.tell("warning", f"What is typed can't be kept on disk ({exc}). Runs are not hurt.")
 
@@ -238,8 +259,8 @@ class FormState(HasTraits):
             engine, given = self.where.engine, parse(self.values)[0]
             self.info = info = self.answers.known(given, model_of(given)[0])
             validation = self.reports.get("validation_file")
-            found = examine(self.values, self.where, self.report, validation)
-            found += option_issues(self.where, self.options)
+            found = self.answers.examine(self.values, self.where, info, self.reports)
+            found += option_issues(self.where, self.own_options)
             from_here = started(given).spec if engine == "local" else given
             self.resolved = resolve(from_here, self.report, info, engine)
             self.recommended = recommend(given, self.report, info, engine)

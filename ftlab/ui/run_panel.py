@@ -12,8 +12,10 @@ from ftlab.eventlog import History
 from ftlab.html import escaped, progress_bar, short
 from ftlab.issues import SHAPES
 from ftlab.run import Run, RunState
+from ftlab.ui.account_box import AccountBox
 from ftlab.ui.guard import guarded
 from ftlab.ui.hard_rows_box import HardRowsBox
+from ftlab.ui.hosted_box import HostedBox
 from ftlab.ui.next_box import NextBox
 from ftlab.ui.queue_box import QueueBox
 from ftlab.ui.runs_box import RunsBox
@@ -42,6 +44,7 @@ class RunPanel(widgets.VBox):
     def __init__(self, state: State) -> None:
         self.state = state
         self.runs, self.queue = RunsBox(state), QueueBox(state)
+        self.hosted, self.account = HostedBox(state), AccountBox(state)
         self.choice = widgets.Dropdown(description="run", options=[])
         self.empty = widgets.HTML("No run yet. The Job tab has the button that starts one.")
         self.head = widgets.HTML()
@@ -62,8 +65,9 @@ class RunPanel(widgets.VBox):
         self.log_view = widgets.HTML()
         super().__init__(
             [
-                *(self.runs, self.queue, self.empty, self.choice, self.head, self.buttons),
-                *(NextBox(state), self.plot, SamplesBox(state), HardRowsBox(state), self.log_view),
+                *(self.runs, self.account, self.queue, self.empty, self.choice, self.head),
+                *(self.hosted, self.buttons, NextBox(state), self.plot, SamplesBox(state)),
+                *(HardRowsBox(state), self.log_view),
             ]
         )
         self.add_class("ft-panel")
@@ -72,6 +76,7 @@ class RunPanel(widgets.VBox):
         self.choice.observe(guarded(state.tell, self._chosen), "value")
         state.observe(guarded(state.tell, lambda _: self.refresh_choice()), ["runs", "selected"])
         state.observe(guarded(state.tell, lambda _: self.refresh()), "beat")
+        state.key.observe(guarded(state.tell, lambda _: self.refresh()), "news")
         self.refresh_choice()
         self.refresh()
 
@@ -86,7 +91,9 @@ class RunPanel(widgets.VBox):
 
     def _ask(self, request: str) -> None:
         run = self.state.run
-        if run is not None:
+        if run is not None and run.is_hosted:
+            self.hosted.ask(run, request, self.refresh)
+        elif run is not None:
             getattr(run, request)()
             self.state.tell("tip", TOLD[request])
             self.refresh()
@@ -124,13 +131,16 @@ class RunPanel(widgets.VBox):
         self.pause.layout.display = None if live and not run.is_hosted else "none"
         self.pause.disabled = asked is not None
         self.resume.layout.display = "none" if live else None
-        self.resume.disabled = bool(run.why_not_resume)
+        self.resume.description = "Follow again" if run.is_hosted else "Resume"
+        self.resume.disabled = bool(run.why_not_resume or self.hosted.why_not)
         self.stop.layout.display = None if live or run.is_left or run.has_checkpoint else "none"
-        self.stop.disabled = asked in ("stop", "cancel")
+        self.stop.disabled = asked in ("stop", "cancel") or bool(self.hosted.why_not)
         self.cancel.layout.display = "none" if state.status == "failed" else None
-        self.cancel.disabled = asked == "cancel"
+        self.cancel.disabled = asked == "cancel" or bool(self.hosted.why_not)
         said = UNDER_WAY.get(asked or "", "It is being cancelled." if asked else "")
-        if not live and not over:
+        if run.is_hosted:
+            said = self.hosted.said(asked)
+        elif not live and not over:
             said = run.why_not_resume or f"It goes on {run.resumes_from}."
         self.reason.value = f"<span>{escaped(said)}</span>" if said else ""
 
@@ -166,7 +176,8 @@ def head_html(run: Run, history: History, state: RunState) -> str:
         parts.append(f"{_duration(left)} left")
     line = " · ".join(parts)
     bar = progress_bar(step / total) if total and not state.ended else ""
-    detail = f"<div>{escaped(state.detail)}</div>" if state.detail else ""
+    says_more = state.detail not in ("", state.status)
+    detail = f"<div>{escaped(state.detail)}</div>" if says_more else ""
     return f"<div>{line}</div>{bar}{detail}{_result(run, history, state)}"
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from ftlab.estimated import Estimate
+from ftlab.issues import Issue, by_gravity
 from ftlab.limits import Limits
 from ftlab.model_files import ModelInfo
-from ftlab.providers.together.asked import Reports, question, tuned
+from ftlab.providers import Provider, examine
+from ftlab.providers.together.asked import Reports, examined, question, tuned
 from ftlab.service_estimate import ServiceEstimate
 from ftlab.spec import JobSpec
 
@@ -29,6 +33,16 @@ class ServiceAnswers:
         """With the service's own limits over the catalogue's."""
         own = self._limits.get(tuned(spec))
         return info if own is None else replace(info, hosted=own.over(info.hosted))
+
+    def examine(
+        self, values: Mapping[str, Any], where: Provider, info: ModelInfo, reports: Reports
+    ) -> list[Issue]:
+        """All that is to be said about a job before it starts; of a hosted one by the limits that
+        are `known`."""
+        if where.engine == "together":
+            return by_gravity(examined(values, info.hosted, reports))
+        files = ("training_file", "validation_file")
+        return examine(values, where, *(reports.get(name) for name in files))
 
     def price_of(self, spec: JobSpec, reports: Reports) -> ServiceEstimate | None:
         """What the service said of this very job."""

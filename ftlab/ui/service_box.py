@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
 import ipywidgets as widgets
+from traitlets import Bool
 
 from ftlab.errors import FtlabError
 from ftlab.estimated import bytes_in_words
 from ftlab.html import escaped
 from ftlab.issues import Issue
 from ftlab.providers import model_of
-from ftlab.providers.together.account import (
-    KEY_VARIABLE,
-    SERVICE,
-    address,
-    find_key,
-    has_keyring,
-)
+from ftlab.providers.together.account import KEY_VARIABLE, SERVICE, address
 from ftlab.providers.together.asked import (
     PRICED,
     Reports,
@@ -35,7 +29,6 @@ from ftlab.service_estimate import ServiceEstimate
 from ftlab.spec import JobSpec, parse
 from ftlab.ui.guard import guarded
 from ftlab.ui.issue_line import issue_html
-from ftlab.ui.pump import PUMP
 from ftlab.ui.shown import set_html, show
 from ftlab.ui.state import State
 from ftlab.ui.task import Task
@@ -55,6 +48,8 @@ CHANGED = "Together has answered, but the form holds another job by now; ask aga
 class ServiceBox(widgets.VBox):
     """Says what asking does, asks, and shows the answer beside the price of the table."""
 
+    asking = Bool(help="whether it asks now")
+
     def __init__(self, state: State) -> None:
         self.state = state
         self.ask = widgets.Button(description="Ask the service")
@@ -64,30 +59,19 @@ class ServiceBox(widgets.VBox):
         self._question: PriceQuestion | None = None
         self._about = ""
         """The question that the line under the button is about, unless it shows an answer."""
-        self._keyring_has_key = False
         buttons = widgets.HBox([self.ask, self.cancel]).add_class("ft-buttons")
         super().__init__([buttons, self.about, self.task.said])
-        self.ask.on_click(guarded(state.tell, lambda _: self._start()))
+        self.ask.on_click(guarded(state.tell, lambda _: self.start()))
         self.cancel.on_click(guarded(state.tell, lambda _: self.end()))
         state.observe(guarded(state.tell, lambda _: self.refresh()), ["checked", "scanning"])
-        self._look_into_keyring()
-        self.refresh()
-
-    def _look_into_keyring(self) -> None:
-        """Not on the way of what is typed: a keyring may ask the person to open it."""
-        if has_keyring() and not os.environ.get(KEY_VARIABLE):
-            PUMP.work(find_key, self._keyring_opened, self.state.tell)
-
-    def _keyring_opened(self, key: object) -> None:
-        self._keyring_has_key = key is not None
+        state.key.observe(guarded(state.tell, lambda _: self.refresh()), "news")
+        state.key.look()
         self.refresh()
 
     def refresh(self) -> None:
         """Offer what can be asked: no price of a job that could not run there."""
-        has_key = bool(os.environ.get(KEY_VARIABLE)) or self._keyring_has_key
-        given, wrong = parse(self.state.values)
-        missing = [issue for issue in wrong if _hinders(issue)] + self._no_price(given)
-        busy = self.task.is_busy
+        has_key, given = self.state.key.is_here, parse(self.state.values)[0]
+        missing, busy = self._missing(given), self.task.is_busy
         reason = self._why_not(given, missing)
         show(self, visible=busy or not any(issue.where == "model" for issue in missing))
         show(self.ask, visible=has_key and not busy)
@@ -95,10 +79,17 @@ class ServiceBox(widgets.VBox):
         self.cancel.disabled = self.cancel.disabled and busy
         self.ask.disabled = bool(reason)
         self.ask.description = "Ask again" if self.state.answer else "Ask the service"
-        text = reason or (_what_it_does(given) if has_key else NO_KEY)
+        hosted = self.state.where.engine == "together"  # the box for the key says it then
+        text = reason or (_what_it_does(given) if has_key else "" if hosted else NO_KEY)
         is_news = not busy and (reason or self.state.answer is None)
         set_html(self.about, f'<span class="ft-dim">{escaped(text)}</span>' if is_news else "")
         self._show_answer(given)
+        self.asking = busy
+
+    def why_not(self) -> str:
+        """Why the service can't be asked about the job; empty when it can."""
+        given, _ = parse(self.state.values)
+        return self._why_not(given, self._missing(given))
 
     def _show_answer(self, given: JobSpec) -> None:
         """The answer of this job, if there is one; what was said instead stands until another job
@@ -111,9 +102,12 @@ class ServiceBox(widgets.VBox):
         self._about, answer = "", self.state.answer
         set_html(self.task.said, "" if answer is None else self._answer_html(given, answer))
 
-    def _no_price(self, given: JobSpec) -> list[Issue]:
-        """By the limits of the catalogue: those that the service gave once may have changed."""
-        return no_price(given, model_of(given)[0].hosted, self.state.reports)
+    def _missing(self, given: JobSpec) -> list[Issue]:
+        """Why there can be no price, by the limits of the catalogue: those that the service gave
+        once may have changed."""
+        _, wrong = parse(self.state.values)
+        limits = model_of(given)[0].hosted
+        return [i for i in wrong if _hinders(i)] + no_price(given, limits, self.state.reports)
 
     def _why_not(self, given: JobSpec, missing: list[Issue]) -> str:
         """Why nothing can be asked; empty when it can."""
@@ -124,7 +118,8 @@ class ServiceBox(widgets.VBox):
         unread = [name for name in to_upload(given) if name not in self.state.reports]
         return NOT_SCANNED if unread else ""
 
-    def _start(self) -> None:
+    def start(self) -> None:
+        """Ask; what is asked already goes on."""
         state = self.state
         if self.task.is_busy:
             return
@@ -133,6 +128,7 @@ class ServiceBox(widgets.VBox):
         self._question = PriceQuestion(
             given,
             reports,
+            key=state.key.typed,
             told=lambda share, what: self.task.progress(round(100 * share), 100, what),
         )
         self.task.start(

@@ -11,6 +11,7 @@ from traitlets import Bool, Float, Int, Tuple, Unicode
 from ftlab.data.report import DataReport
 from ftlab.errors import FtlabError
 from ftlab.providers import submit
+from ftlab.providers.together.asked import to_upload
 from ftlab.run import Run, RunState
 from ftlab.spec import JobSpec, parse
 from ftlab.ui.form_state import FormState
@@ -167,13 +168,15 @@ class State(FormState):
     def train(self, **options: Any) -> Run:
         """Submit the spec as it stands, and show the run."""
         given, _ = parse(self.values)
-        for name, report in self.reports.items():
+        for name, report in self._scanned_of(given).items():
+            if report is None:
+                continue  # it is scanned then
             if not report.holds_for(given, getattr(given, name)) and not self._is_uncounted(report):
                 with self.lock:
                     self.scan()
                 raise FtlabError(
                     f"{report.path} has changed since it was scanned; a run trains on rows that "
-                    "were checked. It is being scanned anew: press Train again after that."
+                    "were checked. It is being scanned anew: start it again after that."
                 )
         run = submit(
             self.values,
@@ -181,12 +184,21 @@ class State(FormState):
             report=self.report,
             validation=self.reports.get("validation_file"),
             folder=self.folder.folder,
-            **{**self.options, **options},
+            key=self.key.typed,
+            **{**self.own_options, **options},
         )
+        if run.is_hosted:
+            self.key.forget()  # its process has it now
         with self.lock:
             self.refresh_runs()
             self.select(run.id)
         return run
+
+    def _scanned_of(self, given: JobSpec) -> dict[str, DataReport | None]:
+        """Field → scan of each data file that is here; the service has looked into its own."""
+        hosted = self.where.engine == "together"
+        here = to_upload(given) if hosted else [n for n in SCANNED if getattr(given, n)]
+        return {name: self.reports.get(name) for name in here}
 
     def _is_uncounted(self, report: DataReport) -> bool:
         """A model that could not be read counts no tokens; what is wrong with it, `submit` says."""
@@ -245,11 +257,15 @@ class State(FormState):
         """Say how a run ended that was seen running."""
         if not seen or _rests(seen[0]) or not _rests(state):
             return
+        hosted = self.run is not None and self.run.is_hosted
         ends = {
             "paused": ("tip", "The run is paused and its device is free. Resume goes on with it."),
             "completed": ("tip", "The run is complete. The Try tab has both models."),
             "cancelled": ("warning", "The run was cancelled; nothing was kept."),
         }
+        if hosted:
+            ends["paused"] = "warning", state.detail
+            ends["cancelled"] = "warning", "The job is cancelled; what it had done is billed."
         self.tell(*ends.get(state.status, ("error", state.detail)))
 
     @property
@@ -262,7 +278,7 @@ class State(FormState):
         if self.scanning:
             return "The data is being scanned."
         given, _ = parse(self.values)
-        if any(getattr(given, name) and name not in self.reports for name in SCANNED):
+        if None in self._scanned_of(given).values():
             return CANCELLED if self.scan_failure == CANCELLED else NOT_SCANNED
         return ""
 

@@ -78,7 +78,7 @@ class Workbench(widgets.VBox):
         self.tabs.observe(guarded(tell, self._tab_chosen), "selected_index")
         self.state.observe(guarded(tell, self._show_tab), "tab")
         self.state.observe(guarded(tell, lambda _: self._show_message()), "message")
-        watched = ["values", "issues", "estimate", "reports", "beat", "selected"]
+        watched = ["values", "issues", "estimate", "reports", "beat", "selected", "provider"]
         self.state.observe(guarded(tell, lambda _: self._summarise()), watched)
         self.spec = self.state.spec
         self.state.observe(guarded(tell, lambda _: setattr(self, "spec", self.state.spec)), "spec")
@@ -104,22 +104,25 @@ class Workbench(widgets.VBox):
     def _restore(self, given: dict[str, Any]) -> None:
         """What was typed before, unless it belongs to other data or another model; what is given
         wins."""
-        draft = self.state.draft()
+        draft, provider = self.state.draft(), self.state.drafted_provider()
         same = all(given.get(n, draft.get(n)) == draft.get(n) for n in ("training_file", "model"))
         self.state.update({**draft, **given} if same else given)
+        if same:
+            self.state.choose(provider)
         back = [name for name in draft if same and name not in given]
         if back:
             self.state.tell("tip", f"What was typed here before is back: {', '.join(back)}.")
 
     def close(self) -> None:
-        """Take the widget away; runs go on, scans and measurements end, and so does a trainer that
-        waits."""
+        """Take the widget away; runs go on, and what else goes on for it ends. A key that was typed
+        is forgotten."""
         PUMP.remove(self.state)
         self.state.cancel_scan()
         for panel in self.panels.values():
             if isinstance(panel, JobPanel):
                 panel.probe.end()
         SPARE.end()
+        self.state.key.forget()
         super().close()
 
     @validate("spec")
@@ -206,7 +209,7 @@ def run_view(run: Run) -> widgets.Widget:
 
 def summary_html(state: State) -> str:
     """One line each for the data, the job, what is wrong and what it takes."""
-    parts = [_data_part(state), _job_part(state), _issues_part(state), _cost_part(state.estimate)]
+    parts = [_data_part(state), _job_part(state), _issues_part(state), _cost_part(state)]
     parts.append(_run_part(state.run))
     return "".join(f'<span class="ft-part">{part}</span>' for part in parts if part)
 
@@ -239,7 +242,8 @@ def _issues_part(state: State) -> str:
         return ""  # nothing is wrong yet
     # The issue that sums the data's up is counted as those that it stands for.
     found = [issue for issue in state.issues if issue.code != "data_is_accepted"]
-    found += [issue for issue in (state.report.issues if state.report else ()) if _counts(issue)]
+    of_data = state.report.issues if state.report else ()
+    found += [issue for issue in of_data if _counts(issue, state.where.engine)]
     counts = {level: sum(i.level == level for i in found) for level in ("error", "warning")}
     return " ".join(
         f'<span class="ft-{level}">{SHAPES[level]} {n} {level}{"s" if n > 1 else ""}</span>'
@@ -248,19 +252,22 @@ def _issues_part(state: State) -> str:
     )
 
 
-def _counts(issue: Issue) -> bool:
-    return (not issue.blocks or "local" in issue.blocks) and issue.where != "model"
+def _counts(issue: Issue, engine: str) -> bool:
+    return (not issue.blocks or engine in issue.blocks) and issue.where != "model"
 
 
-def _cost_part(found: Estimate | None) -> str:
+def _cost_part(state: State) -> str:
+    """What it takes here is no matter of a hosted job."""
+    found: Estimate | None = state.estimate
     if found is None or found.n_steps is None:
         return ""
+    here = state.where.engine == "local"
     parts = [f"{found.n_steps:,} steps"]
     if found.price is not None:
         parts.append(f"{Price(*found.price).in_words()} hosted")
-    if found.duration is not None:
+    if here and found.duration is not None:
         parts.append(f"{duration_in_words(found.duration)} here")
-    if found.memory is not None and found.device is not None:
+    if here and found.memory is not None and found.device is not None:
         level = {"tight": "warning", "does not fit": "error"}.get(found.fits or "", "dim")
         there = f"{found.device.memory_bytes / GIB:.3g} GiB"
         parts.append(f'<span class="ft-{level}">{in_gib(found.memory)} of {there}</span>')

@@ -108,7 +108,10 @@ def test_a_run_of_another_provider_says_why_it_can_not_be_resumed(state, tmp_pat
     assert "runs at cloud" in panel.reason.value
 
 
-def test_a_run_at_the_service_that_nobody_follows_can_be_followed_again(state, tmp_path):
+def test_a_run_at_the_service_that_nobody_follows_can_be_followed_again(
+    state, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("TOGETHER_API_KEY", "a-key")
     panel = RunPanel(state)
     job = Job(spec=JobSpec(model="m"), provider="together")
     run = Run.create(job, tmp_path / "runs")
@@ -119,7 +122,7 @@ def test_a_run_at_the_service_that_nobody_follows_can_be_followed_again(state, t
     assert shown_buttons(panel) == {"Stop and keep", "Cancel"}  # it knows no pause
     os.close(lock)
     state.tick()
-    assert shown_buttons(panel) == {"Resume", "Stop and keep", "Cancel"}
+    assert shown_buttons(panel) == {"Follow again", "Stop and keep", "Cancel"}
     assert "goes on with ft-1, its job at the service" in panel.reason.value
     assert "nobody follows it now" in panel.head.value
 

@@ -317,9 +317,9 @@ def test_the_key_is_in_no_widget_and_no_draft(box, state, tmp_path):
 def test_a_key_of_the_keyring_is_looked_for_beside_the_form(state, job, monkeypatch):
     monkeypatch.delenv("TOGETHER_API_KEY", raising=False)
     opened = threading.Event()
-    monkeypatch.setattr("ftlab.ui.service_box.has_keyring", lambda: True)
+    monkeypatch.setattr("ftlab.ui.held_key.has_keyring", lambda: True)
     monkeypatch.setattr(
-        "ftlab.ui.service_box.find_key",
+        "ftlab.ui.held_key.find_key",
         lambda: SecretStr("canary-key") if opened.wait(20) else None,
     )
     box = JobPanel(state).service
