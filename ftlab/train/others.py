@@ -26,6 +26,7 @@ GRACE = 20.0  # seconds in which this process ends by itself when another one is
 ENDING = 10.0  # seconds that another one has to give its device back
 LOOPBACK = "127.0.0.1"
 WORDS = "words of {}"  # where another process leaves why it ends
+LONGER = 40.0  # seconds more, where it ends because of another one: that one is to be named
 FOLLOWED = 3  # exit code of one that ends because another one has
 
 
@@ -54,6 +55,7 @@ class Others:
         self._store: Any = None
         self._grace = 0.0  # until they are together, nobody finds out but who watches
         self._closing = False
+        self._room: Room | None = None
         where = {"MASTER_ADDR": LOOPBACK, "MASTER_PORT": str(self._listener.getsockname()[1])}
         ranks = range(1, len(devices))
         self._processes = [start(_variables(rank, len(devices), where)) for rank in ranks]
@@ -100,15 +102,16 @@ class Others:
             wait_for_workers=False,
             master_listen_fd=self._listener.detach(),
         )
-        room = joined(self._store, 0, len(self.devices), self.devices[0], self._why_gone)
+        self._room = joined(self._store, 0, len(self.devices), self.devices[0], self._why_gone)
         self._grace = GRACE
-        return room
+        return self._room
 
     def _watch(self, rank: int, process: Process) -> None:
         """The first process may wait on its GPU for one that is gone, and never come back."""
         status = process.wait()
-        time.sleep(self._grace)
-        if not self._closing and status not in (0, FOLLOWED):
+        time.sleep(self._grace + (LONGER if status == FOLLOWED else 0.0))
+        has_left = self._room is not None and self._room.size == 1
+        if status != 0 and not has_left and not self._closing:
             self._lost(self._of(rank, status))
 
     def _why_gone(self, problem: Exception) -> str:
