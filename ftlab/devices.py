@@ -125,7 +125,8 @@ def missing_gpus(chosen: str, n: int) -> str:
         return ""
     names = [device.name for device in detect()]
     if chosen not in ("auto", *names):
-        return f"device is {chosen}; this machine has {', '.join(names)}. Set device to one of them."
+        here = ", ".join(names)
+        return f"device is {chosen}; this machine has {here}. Set device to one of them."
     gpus = [name for name in names if name.startswith("cuda")]
     first = gpus[0] if chosen == "auto" and gpus else chosen
     there = len([name for name in gpus if number_of(name) >= number_of(first)])

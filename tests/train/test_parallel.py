@@ -234,6 +234,13 @@ def test_a_device_that_fails_in_another_process_is_told(warm, job, tmp_path):
     assert "_sum" in run.log_file.read_text()
 
 
+def test_a_process_that_does_not_connect_is_told(warm, job, tmp_path):
+    run = new_run(job(), tmp_path, "slow")
+    assert warm.carry_out(run, slow=True) == 1
+    assert run.state.status == "failed"
+    assert run.state.detail.startswith("The run's processes did not connect within 1 seconds;")
+
+
 def test_a_process_that_nobody_needs_any_more_may_go(warm, job, tmp_path):
     run = new_run(job(max_steps=2), tmp_path, "last")
     assert warm.carry_out(run, lose_last=True) == 0, run.log_file.read_text()

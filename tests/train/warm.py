@@ -53,6 +53,7 @@ class Warm:
 
         lose: in that step another process of the run is killed, lose_after: after seconds;
         spoil: its share of that step is; fail: its device does so as it sums that step;
+        slow: it takes longer to connect than is waited for;
         lose_last: it is killed when all steps are done, and saving takes longer than is waited for;
         room_elsewhere: rows that the others have room for;
         every: save a state after so many steps; pause, stop, cancel: ask for it in that step of the
@@ -136,7 +137,7 @@ class _Every:
 
 def _points() -> dict[str, tuple[object, str]]:
     from ftlab.eventlog import EventWriter
-    from ftlab.train import checkpoints, saving, states, training
+    from ftlab.train import checkpoints, joining, saving, states, training
     from ftlab.train.parallel import Room
     from ftlab.train.trainer import Trainer
 
@@ -154,6 +155,7 @@ def _points() -> dict[str, tuple[object, str]]:
         "loading": (states, "_load_optimizer"),
         "reference": (Trainer, "refer"),
         "share": (Trainer, "take"),
+        "connecting": (joining, "_at_most"),
         "sum": (Room, "_sum"),
         "keeping": (training.Training, "_kept"),
         "tuned": (training, "save_tuned"),
@@ -163,6 +165,7 @@ def _points() -> dict[str, tuple[object, str]]:
 COUNTED = {
     "evaluation": lambda trainer, *_: not trainer.model.training,
     "share": lambda trainer, *_: trainer.room.rank > 0,
+    "connecting": lambda *_: "RANK" in os.environ,
     "sum": lambda room, *_: room.rank > 0,
 }
 
@@ -234,7 +237,7 @@ def _follow() -> int:
 
 
 def _prepare(run: Run, plan: dict) -> None:
-    from ftlab.train import others
+    from ftlab.train import joining, others
 
     others.start = _Forked
     kill = plan.get("kill") or {}
@@ -256,6 +259,9 @@ def _prepare(run: Run, plan: dict) -> None:
         _watch("share", plan["spoil"], _spoil)
     if "fail" in plan:
         _watch("sum", plan["fail"], _fail)
+    if "slow" in plan:
+        joining.CONNECTING = 1.0
+        _watch("connecting", 1, lambda: time.sleep(20))
     if "lose_last" in plan:
         others.GRACE = 0.2
         _watch("keeping", 1, lambda: _Forked.all[0].kill())
