@@ -159,7 +159,8 @@ def _with_memory(given: Estimate, plan: LocalPlan) -> Estimate:
         what = f"on each of {plan.n_devices} GPUs {what}"
     ranged = partial(_range_of, spread=_guess(MEMORY_SPREAD[plan.setup.kind], found))
     if measured is not None:
-        seen = max(measured.peak_bytes - parts.certain, 0.0) / (parts.total - parts.certain)
+        one = plan.alone
+        seen = max(measured.peak_bytes - one.certain, 0.0) / (one.total - one.certain)
         low, high = MEASURED_MEMORY
         ranged = partial(_range_of, spread=(low * seen, high * seen))
         what = f"{_measured_on(measured)}; by the formula {what}"

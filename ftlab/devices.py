@@ -123,7 +123,11 @@ def missing_gpus(chosen: str, n: int) -> str:
     empty where they are there, or where the CPU is to do it."""
     if n == 1 or chosen == "cpu":
         return ""
-    gpus = [device.name for device in detect() if device.name.startswith("cuda")]
+    names = [device.name for device in detect()]
+    if chosen not in ("auto", *names):
+        here = ", ".join(names)
+        return f"device is {chosen}; this machine has {here}. Set device to one of them."
+    gpus = [name for name in names if name.startswith("cuda")]
     first = gpus[0] if chosen == "auto" and gpus else chosen
     there = len([name for name in gpus if number_of(name) >= number_of(first)])
     if first in gpus and there >= n:

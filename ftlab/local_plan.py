@@ -13,10 +13,10 @@ from ftlab.data_sizes import data_sizes
 from ftlab.devices import Device
 from ftlab.job import LocalOptions
 from ftlab.measured import settings
-from ftlab.memory import LINEARS, Decoder, Parts, Setup, memory
+from ftlab.memory import FLOAT, LINEARS, Decoder, Parts, Setup, memory
 from ftlab.model_files import ModelInfo
 from ftlab.number_formats import is_faster, shape_of
-from ftlab.pieces import PIECE_TOKENS, Piece, StepRows, largest_piece
+from ftlab.pieces import GRADIENTS, PIECE_TOKENS, Piece, StepRows, largest_piece
 from ftlab.spec import JobSpec, may_mean, means, module_names
 
 
@@ -46,11 +46,18 @@ class LocalPlan:
         return None if self.validation is None else largest_piece(self.validation)
 
     @cached_property
+    def alone(self) -> Parts:
+        """What one process with its share has in memory when it is most, as a probe measures it."""
+        return memory(self.decoder, self.setup, self.largest, self.evaluated)
+
+    @cached_property
     def parts(self) -> Parts:
-        """What is in memory when it is most."""
-        each = memory(self.decoder, self.setup, self.largest, self.evaluated)
-        on_one_device = self.n_processes if self.setup.kind == "cpu" else 1
-        return each.times(on_one_device)
+        """The same of all processes on the device, which sum their gradients."""
+        if self.n_processes == 1:
+            return self.alone
+        summed = FLOAT * min(self.setup.trained, GRADIENTS)
+        each = replace(self.alone, gradients=self.alone.gradients + summed)
+        return each.times(self.n_processes if self.setup.kind == "cpu" else 1)
 
     @property
     def n_devices(self) -> int:
@@ -121,7 +128,7 @@ def local_plan(
         quantization=spec.quantization,
     )
     sizes = data_sizes(spec, report, validation)
-    rows = _rows(spec, options, report, sizes.rows_per_step / options.n_gpus)
+    rows = _rows(spec, options, report, sizes.rows_per_step, options.n_gpus)
     held_out = _validation(spec, options, report, validation)
     return LocalPlan(device, decoder, setup, rows, sizes.n_steps, held_out, options.n_gpus)
 
@@ -174,9 +181,14 @@ def _modules(spec: JobSpec, info: ModelInfo) -> frozenset[str]:
 
 
 def _rows(
-    spec: JobSpec, options: LocalOptions, report: DataReport | None, per_step: float
+    spec: JobSpec,
+    options: LocalOptions,
+    report: DataReport | None,
+    per_step: float,
+    n_shares: int = 1,
 ) -> StepRows:
-    """The rows of a step; of the longest length that is allowed while the data is unknown."""
+    """The first of so many shares of a step's rows; of the longest length that is allowed while
+    the data is unknown."""
     tokens = report.sizes if report is not None else None
     if tokens is None or not tokens.lengths:
         lengths: Mapping[int, int] = dict.fromkeys([spec.max_seq_length or PIECE_TOKENS], 1)
@@ -184,10 +196,11 @@ def _rows(
         lengths = _cut(tokens.lengths, spec.max_seq_length)
     return StepRows(
         lengths,
-        max(round(per_step), 1),
+        max(round(per_step / n_shares), 1),
         options.micro_batch_size,
         2 if spec.training_method == "dpo" else 1,
         _shared(spec, tokens),
+        longest_of=max(round(per_step), 1),
     )
 
 

@@ -17,6 +17,8 @@ PIECE_TOKENS = 4096
 count."""
 LOGITS = 2**23
 """Values of the output head that are there at once, 32 MiB in float32."""
+GRADIENTS = 2**25
+"""Values that several processes sum in one go, out of a copy: 128 MiB in float32."""
 
 
 class Piece(NamedTuple):
@@ -76,6 +78,8 @@ class StepRows:
     """Of a row: 2 for the answers of a pair, taken for equally long."""
     shared: float = 0.0
     """Of all tokens, those that a piece leaves out because the answers of a pair begin alike."""
+    longest_of: int | None = None
+    """Rows per step of all processes, where these are a share: the first has the longest of all."""
 
     @cached_property
     def n_rows(self) -> float:
@@ -130,7 +134,7 @@ def _blom(n: float) -> float:
 
 def _longest_drawn(rows: StepRows, steps: int) -> int:
     """Length of the longest sequence in so many steps; of the file, once they see all of it."""
-    n, left = steps * rows.per_step, 0.0
+    n, left = steps * (rows.longest_of or rows.per_step), 0.0
     if n < rows.n_rows:
         left = (1 - _blom(n * rows.sequences)) * sum(rows.lengths.values())
     for length in sorted(rows.lengths, reverse=True):

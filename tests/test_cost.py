@@ -8,15 +8,20 @@ from dataclasses import replace
 
 import pytest
 
-from ftlab import demo
+from ftlab import cost, demo
 from ftlab.cost import estimate
 from ftlab.data.guess import SPREAD
 from ftlab.data.report import DataReport, scan
 from ftlab.data.stats import TokenStats
 from ftlab.devices import Device
 from ftlab.estimated import Estimate
-from ftlab.memory import GIB
+from ftlab.job import LocalOptions
+from ftlab.local_plan import local_plan
+from ftlab.measured import Measurement
+from ftlab.memory import GIB, memory
 from ftlab.models import ModelInfo
+from ftlab.rules import resolve
+from ftlab.spec import parse
 from tests.small import save_model
 
 CPU = Device("cpu", "CPU", 16 * GIB, 2)
@@ -138,7 +143,7 @@ def test_several_gpus_take_less_time_and_no_more_memory_each():
     gpu = Device("cuda:0", "GPU", 80 * GIB)
     one, two = (estimate(SPEC, REPORT, MODEL, device=gpu, options={"n_gpus": n}) for n in (1, 2))
     assert one.duration[1] / 2 < two.duration[1] < one.duration[1]
-    assert two.parts.total <= one.parts.total
+    assert two.parts.total - two.parts.gradients <= one.parts.total - one.parts.gradients
     assert two.n_steps == one.n_steps
     assert any("on each of 2 GPUs" in line for line in two.basis)
 
@@ -147,6 +152,36 @@ def test_several_processes_on_a_cpu_take_more_memory_and_no_less_time():
     one, two = (estimate(SPEC, REPORT, MODEL, device=CPU, options={"n_gpus": n}) for n in (1, 2))
     assert two.parts.weights == 2 * one.parts.weights
     assert two.duration[1] >= one.duration[1]
+
+
+def test_a_probe_is_of_one_process(monkeypatch):
+    """As the formula has it for one: then it holds for all."""
+    options, spec = {"n_gpus": 2}, resolve(parse(SPEC)[0], REPORT, MODEL).spec
+    plan = local_plan(spec, MODEL, CPU, LocalOptions(**options), REPORT)
+    one = memory(plan.decoder, plan.setup, plan.largest)
+    probed = Measurement("2026-11-21", 5, round(one.total), 4.0, 0.5, 1000.0)
+    monkeypatch.setattr(cost, "find", lambda _: probed)
+    found = estimate(SPEC, REPORT, MODEL, device=CPU, options=options)
+    assert found.memory[0] < found.parts.total < found.memory[1]
+
+
+def test_what_processes_sum_is_copied(monkeypatch):
+    monkeypatch.setattr("ftlab.local_plan.GRADIENTS", 1000)
+    gpu = Device("cuda:0", "GPU", 80 * GIB)
+    one, two = (estimate(SPEC, REPORT, MODEL, device=gpu, options={"n_gpus": n}) for n in (1, 2))
+    assert two.parts.gradients == one.parts.gradients + 4 * 1000
+
+
+def test_the_longest_row_of_a_step_goes_to_the_first_process():
+    rows = TokenStats(lengths={100: 997, 3000: 3}, by_role={})
+    report = DataReport(path="t", n_rows=1000, tokens=rows, loss_tokens=9)
+    spec = {**SPEC, "batch_size": 64, "max_steps": 5, "max_seq_length": 4000}
+    resolved = resolve(parse(spec)[0], report, MODEL).spec
+    one, eight = (
+        local_plan(resolved, MODEL, CPU, LocalOptions(n_gpus=n), report).largest for n in (1, 8)
+    )
+    assert one.squares == one.tokens * 3000
+    assert eight.squares == eight.tokens * 3000
 
 
 def test_the_parts_are_those_of_the_model_and_its_adapter():

@@ -63,7 +63,8 @@ def test_several_devices_lie_side_by_side():
     [
         ("auto", 3, "this machine has 2 from cuda:0 on"),
         ("cuda:1", 2, "this machine has 1 from cuda:1 on"),
-        ("cuda:7", 2, "this machine has no cuda:7"),
+        ("cuda:7", 2, "device is cuda:7; this machine has cuda:0, cuda:1, cpu. Set device to"),
+        ("mps", 2, "device is mps; this machine has cuda:0, cuda:1, cpu. Set device to"),
     ],
 )
 def test_gpus_that_are_not_there_are_named(monkeypatch, chosen, n, has):

@@ -93,7 +93,7 @@ def _events(
         if not granted:
             yield from _ended_waiting(run, asked())
             return
-        with gathered(devices, partial(_end_at_once, run)) as room:
+        with gathered(devices, partial(_end_at_once, run), partial(_note, run)) as room:
             with loading():
                 import peft  # noqa: F401
                 from transformers import AutoModelForCausalLM  # noqa: F401
@@ -112,9 +112,13 @@ def _saving(run: Run, pace: Pace | None) -> Saving:
 
 def _end_at_once(run: Run, text: str) -> None:
     """End this process, which may wait for a GPU that never answers, with these last words."""
+    _note(run, text)
+    os._exit(1)
+
+
+def _note(run: Run, text: str) -> None:
     with contextlib.suppress(OSError):  # the folder may be gone
         note_words(run.lock_file, text)
-    os._exit(1)
 
 
 def _with_origin(job: Job, run: Run) -> Job:
@@ -155,8 +159,7 @@ def _say_failed(run: Run, writer: EventWriter, text: str) -> None:
     try:
         writer.append(Status(status="failed", detail=text))
     except OSError:
-        with contextlib.suppress(OSError):  # the folder may be gone
-            note_words(run.lock_file, text)
+        _note(run, text)
 
 
 def _listen(run: Run) -> Callable[[], str | None]:

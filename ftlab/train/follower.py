@@ -53,18 +53,19 @@ def follow() -> int:
     store, rank, size = meeting()
     try:
         return _follow(store, rank, size)
-    except Gone:
-        return FOLLOWED
+    except Gone as exc:
+        traceback.print_exc()
+        status, words = FOLLOWED, str(exc)
     except FtlabError as exc:
-        words = str(exc)
+        status, words = 1, str(exc)
     except Exception as exc:
         from ftlab.train.__main__ import in_words
 
         traceback.print_exc()
-        words = in_words(exc)
+        status, words = 1, in_words(exc)
     with contextlib.suppress(RuntimeError):  # nobody is there to read them
         store.set(WORDS.format(rank), words)
-    return 1
+    return status
 
 
 def _follow(store: Any, rank: int, size: int) -> int:

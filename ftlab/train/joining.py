@@ -15,6 +15,10 @@ from ftlab.train.parallel import PATIENCE, Gone, Room, no_answer
 
 BETWEEN_STEPS = timedelta(days=30)  # the first one may save, answer prompts, or wait for a disk
 CONNECTING = 300.0  # seconds; it takes a moment
+SLOW = (
+    "The run's processes did not connect within {:.0f} seconds; on one machine it takes a moment. "
+    "Look into the run's log.txt for where they were."
+)
 BACKEND = "backend"
 
 
@@ -24,14 +28,17 @@ def joined(
     size: int,
     device: str | None = None,
     why_gone: Callable[[Exception], str] = no_answer,
+    note: Callable[[str], None] = lambda _: None,
 ) -> Room:
     """The room of these processes, once all of them are there. The first one says by its device
-    how they sum. Raises Gone when one does not come."""
+    how they sum, and notes last words that hold only while it connects. Raises Gone when one does
+    not come."""
     try:
         if device is not None:
             store.set(BACKEND, "cpu:gloo,cuda:nccl" if device.startswith("cuda") else "gloo")
         _met(store, rank, size)
         backend = store.get(BACKEND).decode()
+        note(SLOW.format(CONNECTING))
         with _at_most(CONNECTING):
             dist.init_process_group(
                 backend, timeout=PATIENCE, world_size=size, rank=rank, store=store
@@ -39,6 +46,8 @@ def joined(
             orders = dist.new_group(timeout=BETWEEN_STEPS, backend="gloo")
     except RuntimeError as problem:
         raise Gone(why_gone(problem)) from problem
+    finally:
+        note("")
     return Room(rank, size, why_gone, orders)
 
 

@@ -26,6 +26,7 @@ GRACE = 20.0  # seconds in which this process ends by itself when another one is
 ENDING = 10.0  # seconds that another one has to give its device back
 LOOPBACK = "127.0.0.1"
 WORDS = "words of {}"  # where another process leaves why it ends
+LONGER = 40.0  # seconds more, where it ends because of another one: that one is to be named
 FOLLOWED = 3  # exit code of one that ends because another one has
 
 
@@ -46,14 +47,20 @@ class Process(Protocol):
 class Others:
     """The processes of a run besides its own, one for each device after the first."""
 
-    def __init__(self, devices: Sequence[str], lost: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        devices: Sequence[str],
+        lost: Callable[[str], None],
+        note: Callable[[str], None] = lambda _: None,
+    ) -> None:
         """Starts them. `lost` ends this process with some last words: it is called where one of
-        them is gone and this one does not get on."""
-        self.devices, self._lost = devices, lost
+        them is gone and this one does not get on. `note` keeps such words for when it can't."""
+        self.devices, self._lost, self._note = devices, lost, note
         self._listener = socket.create_server((LOOPBACK, 0))
         self._store: Any = None
         self._grace = 0.0  # until they are together, nobody finds out but who watches
         self._closing = False
+        self._room: Room | None = None
         where = {"MASTER_ADDR": LOOPBACK, "MASTER_PORT": str(self._listener.getsockname()[1])}
         ranks = range(1, len(devices))
         self._processes = [start(_variables(rank, len(devices), where)) for rank in ranks]
@@ -100,15 +107,17 @@ class Others:
             wait_for_workers=False,
             master_listen_fd=self._listener.detach(),
         )
-        room = joined(self._store, 0, len(self.devices), self.devices[0], self._why_gone)
+        n, device = len(self.devices), self.devices[0]
+        self._room = joined(self._store, 0, n, device, self._why_gone, self._note)
         self._grace = GRACE
-        return room
+        return self._room
 
     def _watch(self, rank: int, process: Process) -> None:
         """The first process may wait on its GPU for one that is gone, and never come back."""
         status = process.wait()
-        time.sleep(self._grace)
-        if not self._closing and status not in (0, FOLLOWED):
+        time.sleep(self._grace + (LONGER if status == FOLLOWED else 0.0))
+        has_left = self._room is not None and self._room.size == 1
+        if status != 0 and not has_left and not self._closing:
             self._lost(self._of(rank, status))
 
     def _why_gone(self, problem: Exception) -> str:
@@ -142,15 +151,17 @@ class Others:
 
 
 @contextlib.contextmanager
-def gathered(devices: Sequence[str], lost: Callable[[str], None]) -> Iterator[Callable[[], Room]]:
+def gathered(
+    devices: Sequence[str], lost: Callable[[str], None], note: Callable[[str], None]
+) -> Iterator[Callable[[], Room]]:
     """What gives the room of the processes on these devices, one for each, once torch is loaded;
     those that torchrun or the like has not started are started here."""
     if len(devices) == 1:
         yield _alone
     elif around() > 1:
-        yield partial(_of_environment, devices[0])
+        yield partial(_of_environment, devices[0], note)
     else:
-        with Others(devices, lost) as others:
+        with Others(devices, lost, note) as others:
             yield others.room
 
 
@@ -170,10 +181,10 @@ def _alone() -> Room:
     return Room()
 
 
-def _of_environment(device: str) -> Room:
+def _of_environment(device: str, note: Callable[[str], None]) -> Room:
     from ftlab.train.joining import joined
 
-    return joined(*meeting(), device)
+    return joined(*meeting(), device, note=note)
 
 
 def meeting() -> tuple[Any, int, int]:

@@ -19,6 +19,7 @@ import torch
 import torch.distributed as dist
 
 from ftlab.errors import FtlabError
+from ftlab.pieces import GRADIENTS
 from ftlab.train.batches import Row
 from ftlab.train.device import is_out_of_memory
 from ftlab.train.methods.method import Loss
@@ -26,7 +27,6 @@ from ftlab.train.sent import Shared, packed, unpacked
 
 PATIENCE = timedelta(minutes=30)
 """For the others in the middle of a step; the shares of one are about as long as each other."""
-AT_ONCE = 2**25  # gradients that are summed in one go, 128 MiB
 
 
 Answer = TypeVar("Answer")
@@ -92,6 +92,7 @@ class Room:
             with contextlib.suppress(Gone, RuntimeError):
                 self.tell("end")
                 dist.destroy_process_group()
+            self.size = 1
 
     # --- another one follows -----------------------------------------------------------------
 
@@ -126,17 +127,17 @@ class Room:
         """
         if self.size == 1:
             return piece_tokens
+        # Where gradients are is known before a GPU has made them: it need not be waited for.
+        has = torch.tensor([-piece_tokens, *(p.grad is not None for p in parameters)])
         with self._together():
-            # Where gradients are is known before a GPU has made them: it need not be waited for.
-            has = torch.tensor([-piece_tokens, *(p.grad is not None for p in parameters)])
             dist.all_reduce(has, dist.ReduceOp.MAX)
-            least, *there = has.tolist()
-            trained = [p for p, is_there in zip(parameters, there, strict=True) if is_there]
-            for parameter in trained:
-                if parameter.grad is None:
-                    parameter.grad = torch.zeros_like(parameter)
-            for some in _some_at_once([p.grad for p in trained if p.grad is not None]):
-                _sum(some)
+        least, *there = has.tolist()
+        trained = [p for p, is_there in zip(parameters, there, strict=True) if is_there]
+        for parameter in trained:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        for some in _some_at_once([p.grad for p in trained if p.grad is not None]):
+            self._sum(some)
         return -least
 
     def added(self, loss: Loss, place: int, n_rows: int) -> Loss:
@@ -167,9 +168,23 @@ class Room:
             dist.recv(data, rank, group)
         return data.numpy().tobytes()
 
+    def _sum(self, gradients: Sequence[torch.Tensor]) -> None:
+        """All in one go; one that is alone needs no copy."""
+        if len(gradients) == 1 and gradients[0].is_contiguous():
+            with self._together():
+                dist.all_reduce(gradients[0])
+            return
+        flat = torch.cat([gradient.flatten() for gradient in gradients])
+        with self._together():
+            dist.all_reduce(flat)
+        parts = flat.split([gradient.numel() for gradient in gradients])
+        for gradient, part in zip(gradients, parts, strict=True):
+            gradient.copy_(part.view_as(gradient))
+
     @contextlib.contextmanager
     def _together(self) -> Iterator[None]:
-        """Say in words what torch says when another process is gone."""
+        """Say in words what torch says when another process is gone; around nothing else, where
+        what failed here would be taken for that."""
         try:
             yield
         except RuntimeError as problem:
@@ -208,18 +223,10 @@ def _some_at_once(gradients: Sequence[torch.Tensor]) -> Iterator[list[torch.Tens
     """All of an adapter's together; those of all weights in parts."""
     some, n = list[torch.Tensor](), 0
     for gradient in gradients:
-        if some and n + gradient.numel() > AT_ONCE:
+        if some and n + gradient.numel() > GRADIENTS:
             yield some
             some, n = [], 0
         some.append(gradient)
         n += gradient.numel()
     if some:
         yield some
-
-
-def _sum(gradients: Sequence[torch.Tensor]) -> None:
-    flat = torch.cat([gradient.flatten() for gradient in gradients])
-    dist.all_reduce(flat)
-    parts = flat.split([gradient.numel() for gradient in gradients])
-    for gradient, part in zip(gradients, parts, strict=True):
-        gradient.copy_(part.view_as(gradient))

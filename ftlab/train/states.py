@@ -54,13 +54,11 @@ def load_state(folder: Path, trainer: Any) -> None:
     _load_weights(trainer.model, folder)
     _load_optimizer(trainer.optimizer, folder)
     first = json.loads((folder / GENERATORS).read_text(encoding="utf-8"))
+    if first["scaler"]:  # the same in all; that of another number format has nothing to say
+        trainer.scaler.load_state_dict(first["scaler"])
     own = [first, *first.get("others", ())]
-    if trainer.room.rank >= len(own):  # more processes than there were
-        return
-    found = own[trainer.room.rank]
-    _set_generators(found, trainer.device)
-    if found["scaler"]:  # that of another number format has nothing to say
-        trainer.scaler.load_state_dict(found["scaler"])
+    if trainer.room.rank < len(own):  # there may be more processes than there were
+        _set_generators(own[trainer.room.rank], trainer.device)
 
 
 def load_references(folder: Path, of: str) -> dict[int, Reference]:

@@ -223,6 +223,7 @@ class Training:
 
     def _kept(self, adapter: Path, detail: str) -> Iterator[Event]:
         """Save what was tuned: as it is now, or as it was where early stopping found it best."""
+        self.trainer.room.leave()  # it may take long, and nobody else is needed
         best = self.saving.best(self.spec, self.position)
         if best.folder is None:
             save_tuned(self.trainer.model, adapter, self.ready.base)

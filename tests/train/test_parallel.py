@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 import queue
 import random
 import subprocess
 import sys
 from array import array
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,7 +17,7 @@ from transformers import Gemma2Config, Gemma2ForCausalLM
 
 from ftlab.processes import environment
 from ftlab.providers import prepare
-from ftlab.train import others, parallel
+from ftlab.train import others, parallel, states
 from ftlab.train.batches import Example
 from ftlab.train.methods.method import Loss
 from ftlab.train.parallel import dealt
@@ -223,6 +225,28 @@ def test_what_another_process_says_at_its_end_is_told(warm, job, tmp_path):
     assert run.state == ("failed", f"{SPOILED} (Said by process 2 of 2, on cpu.)")
 
 
+def test_a_device_that_fails_in_another_process_is_told(warm, job, tmp_path):
+    run = new_run(job(), tmp_path, "failing")
+    assert warm.carry_out(run, fail=3) == 1
+    assert run.state.status == "failed"
+    assert "RuntimeError: CUDA error: an illegal memory access" in run.state.detail
+    assert "(Said by process 2 of 2, on cpu.)" in run.state.detail
+    assert "_sum" in run.log_file.read_text()
+
+
+def test_a_process_that_does_not_connect_is_told(warm, job, tmp_path):
+    run = new_run(job(), tmp_path, "slow")
+    assert warm.carry_out(run, slow=True) == 1
+    assert run.state.status == "failed"
+    assert run.state.detail.startswith("The run's processes did not connect within 1 seconds;")
+
+
+def test_a_process_that_nobody_needs_any_more_may_go(warm, job, tmp_path):
+    run = new_run(job(max_steps=2), tmp_path, "last")
+    assert warm.carry_out(run, lose_last=True) == 0, run.log_file.read_text()
+    assert run.status == "completed"
+
+
 @pytest.mark.parametrize(
     ("asked", "status"), [("stop", "completed"), ("cancel", "cancelled"), ("pause", "paused")]
 )
@@ -267,11 +291,76 @@ def test_one_process_says_and_sums_nothing(monkeypatch):
     assert room.added(loss, 0, 0) is loss
 
 
+@pytest.fixture
+def summed(monkeypatch):
+    """A room of two that hold the same, and the tensors that it sums."""
+    found = []
+
+    def all_reduce(tensor, *_):
+        found.append(tensor)
+        if tensor.is_floating_point():
+            tensor.mul_(2)
+
+    monkeypatch.setattr(parallel.dist, "all_reduce", all_reduce)
+    return parallel.Room(0, 2), found
+
+
+def weights(*sizes):
+    found = [torch.nn.Parameter(torch.ones(size)) for size in sizes]
+    for weight in found:
+        weight.grad = torch.ones_like(weight)
+    return found
+
+
+def test_a_gradient_that_is_alone_is_summed_without_a_copy(summed, monkeypatch):
+    room, found = summed
+    monkeypatch.setattr(parallel, "GRADIENTS", 4)
+    big, *small = weights(5, 2, 2)
+    room.sum_gradients([big, *small], 4096)
+    assert [len(tensor) for tensor in found] == [4, 5, 4]
+    assert found[1] is big.grad
+    for weight in (big, *small):
+        assert torch.equal(weight.grad, torch.full_like(weight, 2))
+
+
+def test_what_fails_here_is_not_blamed_on_others(summed, monkeypatch):
+    def fails(_):
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(torch, "cat", fails)
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        summed[0].sum_gradients(weights(2, 2), 4096)
+
+
+def test_more_processes_than_before_scale_their_gradients_alike(monkeypatch, tmp_path):
+    for name in ("_load_weights", "_load_optimizer"):
+        monkeypatch.setattr(states, name, lambda *_: None)
+    before, now = (
+        SimpleNamespace(
+            model=None,
+            optimizer=None,
+            device="cpu",
+            scaler=torch.amp.GradScaler("cpu", init_scale=scale),
+            room=parallel.Room(rank, 3),
+        )
+        for rank, scale in ((0, 8.0), (2, 2.0**16))
+    )
+    found = {**states.generators(before), "others": [states.generators(before)]}
+    (tmp_path / "generators.json").write_text(json.dumps(found))
+    torch.manual_seed(5)
+    own = torch.get_rng_state()
+    states.load_state(tmp_path, now)
+    assert now.scaler.get_scale() == 8
+    assert torch.equal(torch.get_rng_state(), own)
+
+
 class _Stuck:
     """A process that is killed at once."""
 
+    status = KILLED
+
     def poll(self):
-        return KILLED
+        return self.status
 
     wait = kill = let_go = lambda self, *_: self.poll()
 
@@ -282,6 +371,17 @@ def test_a_run_that_waits_for_a_process_that_is_gone_ends(monkeypatch):
     with others.Others(["cuda:0", "cuda:1"], said.put):
         text = said.get(timeout=30)
     assert "process 2 of 2, on cuda:1, was ended by SIGKILL" in text
+
+
+def test_a_process_that_followed_nobody_is_missed_too(monkeypatch):
+    class Following(_Stuck):
+        status = others.FOLLOWED
+
+    monkeypatch.setattr(others, "start", lambda _: Following())
+    monkeypatch.setattr(others, "LONGER", 0.1)
+    said = queue.Queue()
+    with others.Others(["cuda:0", "cuda:1"], said.put):
+        assert "was ended by exit code 3" in said.get(timeout=30)
 
 
 def test_shares_are_as_long_as_each_other_and_hold_every_row_once():

@@ -52,7 +52,10 @@ class Warm:
         """Carry out a run in a process of its own and return its exit status.
 
         lose: in that step another process of the run is killed, lose_after: after seconds;
-        spoil: its share of that step is; room_elsewhere: rows that the others have room for;
+        spoil: its share of that step is; fail: its device does so as it sums that step;
+        slow: it takes longer to connect than is waited for;
+        lose_last: it is killed when all steps are done, and saving takes longer than is waited for;
+        room_elsewhere: rows that the others have room for;
         every: save a state after so many steps; pause, stop, cancel: ask for it in that step of the
         process;
         kill: {"after": seconds}, or {"at": one of POINTS, "n": which time}; room: bytes that a file
@@ -134,7 +137,8 @@ class _Every:
 
 def _points() -> dict[str, tuple[object, str]]:
     from ftlab.eventlog import EventWriter
-    from ftlab.train import checkpoints, saving, states
+    from ftlab.train import checkpoints, joining, saving, states, training
+    from ftlab.train.parallel import Room
     from ftlab.train.trainer import Trainer
 
     return {
@@ -151,12 +155,18 @@ def _points() -> dict[str, tuple[object, str]]:
         "loading": (states, "_load_optimizer"),
         "reference": (Trainer, "refer"),
         "share": (Trainer, "take"),
+        "connecting": (joining, "_at_most"),
+        "sum": (Room, "_sum"),
+        "keeping": (training.Training, "_kept"),
+        "tuned": (training, "save_tuned"),
     }
 
 
 COUNTED = {
     "evaluation": lambda trainer, *_: not trainer.model.training,
     "share": lambda trainer, *_: trainer.room.rank > 0,
+    "connecting": lambda *_: "RANK" in os.environ,
+    "sum": lambda room, *_: room.rank > 0,
 }
 
 
@@ -227,7 +237,7 @@ def _follow() -> int:
 
 
 def _prepare(run: Run, plan: dict) -> None:
-    from ftlab.train import others
+    from ftlab.train import joining, others
 
     others.start = _Forked
     kill = plan.get("kill") or {}
@@ -247,6 +257,15 @@ def _prepare(run: Run, plan: dict) -> None:
         threading.Timer(plan["lose_after"], lambda: _Forked.all and _Forked.all[0].kill()).start()
     if "spoil" in plan:
         _watch("share", plan["spoil"], _spoil)
+    if "fail" in plan:
+        _watch("sum", plan["fail"], _fail)
+    if "slow" in plan:
+        joining.CONNECTING = 1.0
+        _watch("connecting", 1, lambda: time.sleep(20))
+    if "lose_last" in plan:
+        others.GRACE = 0.2
+        _watch("keeping", 1, lambda: _Forked.all[0].kill())
+        _watch("tuned", 1, lambda: time.sleep(2))
     if "room_elsewhere" in plan:
         _limit_elsewhere(plan["room_elsewhere"])
     if "remove" in plan:
@@ -264,6 +283,10 @@ def _limit(size: int) -> None:
 
 def _spoil() -> None:
     raise UnreadableData(SPOILED)
+
+
+def _fail() -> None:
+    raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
 
 def _limit_elsewhere(rows: int) -> None:
