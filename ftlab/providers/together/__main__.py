@@ -148,7 +148,10 @@ def _teller(writer: EventWriter):
 
 def _rests(run: Run) -> RunStatus:
     """What a run is that can't go on now: where there may be a job, it has not failed."""
-    return "paused" if run.hosted.tag or run.hosted.job_id else "failed"
+    try:
+        return "paused" if run.hosted.tag or run.hosted.job_id else "failed"
+    except RunError:
+        return "paused"
 
 
 def _say(run: Run, writer: EventWriter, status: RunStatus, text: str) -> None:

@@ -34,6 +34,7 @@ TRIES = 3
 PASSING = (408, 429, 500, 502, 503, 504)
 """Statuses after which the same request may well succeed."""
 FIRST_WAIT = 0.5  # seconds before the second try; each later one waits twice as long
+LONGEST_WISH = 86400.0  # seconds of a Retry-After; a longer one is a mistake
 LONGEST_WAIT = 60.0  # seconds that the service may ask for; the official SDK obeys as many
 TIMEOUT = httpx.Timeout(60.0, connect=5.0)  # those of the official SDK
 FAREWELL = 5.0  # seconds for a request that nobody waits for
@@ -197,17 +198,17 @@ def _seconds(found: Found, tries: int) -> float | None:
 
 
 def retry_after(reply: httpx.Response) -> float | None:
-    """Seconds that the service asks to wait, which it gives as a number or as a date."""
+    """Seconds that the service asks to wait, which it gives as a number or as a date: a day at
+    most."""
     text = reply.headers.get("retry-after", "")
     try:
         seconds = float(text)
-        return max(seconds, 0.0) if math.isfinite(seconds) else None
     except ValueError:
-        pass
-    try:
-        return max(parsedate_to_datetime(text).timestamp() - time.time(), 0.0)
-    except (ValueError, OverflowError):
-        return None
+        try:
+            seconds = parsedate_to_datetime(text).timestamp() - time.time()
+        except (ValueError, OverflowError):
+            return None
+    return min(max(seconds, 0.0), LONGEST_WISH) if math.isfinite(seconds) else None
 
 
 def why(found: Found) -> str:
