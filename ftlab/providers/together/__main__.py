@@ -40,7 +40,7 @@ def main() -> int:
     arguments = parser.parse_args()
     run = Run(arguments.run)
     try:
-        secrets = received(b"" if sys.stdin.isatty() else sys.stdin.buffer.read())
+        secrets = received(b"" if sys.stdin.isatty() else sys.stdin.buffer.read(), run)
         if arguments.lock is None:
             run.begin()
     except FtlabError as exc:
@@ -74,12 +74,12 @@ def carry_out(run: Run, secrets: Secrets) -> int:
 def _events(run: Run, writer: EventWriter, secrets: Secrets) -> Iterator[Event]:
     """All that happens in this process; what it waits for is written at once."""
     address = run.hosted.address or TogetherOptions(**run.job.options).base_url
-    stop, tell = threading.Event(), _teller(writer)
+    stop, tell, hidden = threading.Event(), _teller(writer), secrets.fields.values()
     with (
         Ledger(run.path.parent) as ledger,
         _stopped_when_asked(run, stop),
-        Client(secrets.key, address, stop=stop, told=tell) as client,
-        Client(secrets.key, address) as steady,
+        Client(secrets.key, address, stop=stop, told=tell, secrets=hidden) as client,
+        Client(secrets.key, address, secrets=hidden) as steady,
     ):
         yield from _of_others(steady, run, ledger)
         intent = started(client, steady, run, ledger, secrets, tell)

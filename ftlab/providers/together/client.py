@@ -55,7 +55,7 @@ class Client:
     """One account at the service; a context that closes its connections.
 
     `stop` ends all waiting: the call that goes on raises Cancelled at once. `told` hears why it
-    waits.
+    waits. `secrets` are what is sent beside the key, and shown as little.
     """
 
     def __init__(
@@ -65,9 +65,11 @@ class Client:
         *,
         stop: Event | None = None,
         told: Callable[[str], Any] = lambda _: None,
+        secrets: Collection[SecretStr] = (),
     ) -> None:
         self.address = address(base_url)
         self._key = require_key(key)
+        self._secrets = (self._key, *secrets)
         self._stop, self._told = stop or Event(), told
         # A proxy would read what goes to this machine in clear text, the key too.
         is_far = self.address.startswith("https:")
@@ -98,7 +100,7 @@ class Client:
         except (ValueError, RecursionError):
             found = None
         if not isinstance(found, dict):
-            raise refusals.unreadable(reply, doing, self._key)
+            raise refusals.unreadable(reply, doing, self._secrets)
         return found
 
     def request(
@@ -133,15 +135,15 @@ class Client:
 
     def cleaned(self, text: object) -> str:
         """What the service said, as it may be shown: one line, cut, without secrets."""
-        return refusals.without_secrets(str(text), self._key)
+        return refusals.without_secrets(str(text), self._secrets)
 
     def redacted(self, text: str) -> str:
         """A text of many lines, however long, without secrets."""
-        return refusals.redacted(text, self._key)
+        return refusals.redacted(text, self._secrets)
 
     def said(self, reply: httpx.Response) -> str:
         """What the service said in a reply, in brackets, as it may be shown."""
-        return refusals.told(reply, self._key)
+        return refusals.told(reply, self._secrets)
 
     def pause(self, seconds: float) -> None:
         """Wait. Raises Cancelled as soon as nobody wants an answer."""
@@ -167,7 +169,7 @@ class Client:
     def failure(self, found: Found, doing: str) -> ServiceError:
         """The error for a reply that is no success, or for none."""
         if isinstance(found, httpx.Response):
-            return refusals.refused(found, doing, self._key)
+            return refusals.refused(found, doing, self._secrets)
         return refusals.unreachable(found, doing, self.address)
 
 
