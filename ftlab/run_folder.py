@@ -25,6 +25,8 @@ class Hosted(NamedTuple):
     tag: str = ""
     """Stands in the job's suffix; where there is one, the job may have been asked for."""
     job_id: str = ""
+    ended: str = ""
+    """How the job has ended; empty as long as it may go on."""
 
 
 class RunFolder:

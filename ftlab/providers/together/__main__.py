@@ -89,6 +89,8 @@ def _events(run: Run, writer: EventWriter, secrets: Secrets) -> Iterator[Event]:
             yield Log(text=f"The job at Together is {intent.job_id}.")
             yield from follow(steady, run, intent.job_id, run.asked)
         else:
+            if intent.state == "rejected":
+                run.note_hosted(ended=intent.state)
             yield _not_started(intent)
 
 
