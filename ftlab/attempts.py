@@ -86,7 +86,7 @@ def begin(run: Run) -> int:
             f"Run {run.id} could not begin ({exc.strerror}); its folder must take new lines. "
             "Make room on the disk, and start it again."
         ) from exc
-    except RunError:
+    except BaseException:  # an interrupt, too
         os.close(handle)
         raise
     return handle

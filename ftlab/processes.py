@@ -33,6 +33,8 @@ NOTEBOOK_VARIABLES = ("JPY_", "MPLBACKEND")
 LAUNCHER_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 KEYS = ("TOGETHER_API_KEY",)
 """What no process needs: one that asks a service gets its key through a pipe."""
+OTHER_KEYS = ("WANDB_API_KEY", "HF_TOKEN")
+"""What one that reads a pipe gets from there, if it needs it."""
 
 
 Ended = Callable[[int, int], None]
@@ -62,7 +64,7 @@ def spawn(
             stderr=subprocess.STDOUT,
             start_new_session=True,
             pass_fds=(lock,),
-            env=environment(),
+            env=environment(() if given is None else OTHER_KEYS),
         )
     if process.stdin is not None and given is not None:
         with contextlib.suppress(BrokenPipeError), process.stdin as pipe:  # it ended at once
@@ -108,9 +110,9 @@ def loading() -> Iterator[None]:
         gc.enable()
 
 
-def environment() -> dict[str, str]:
+def environment(without: tuple[str, ...] = ()) -> dict[str, str]:
     """Of a process of its own: ours, without what belongs to the notebook's frontend or to its
-    launcher, and without keys."""
-    dropped = (*NOTEBOOK_VARIABLES, *LAUNCHER_VARIABLES, *KEYS)
+    launcher, and without keys and what begins with these names."""
+    dropped = (*NOTEBOOK_VARIABLES, *LAUNCHER_VARIABLES, *KEYS, *without)
     kept = {k: v for k, v in os.environ.items() if not k.startswith(dropped)}
     return {**WAIT_POLICY, **MALLOC, **QUIET, **APPLE, **kept}

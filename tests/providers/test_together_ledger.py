@@ -134,3 +134,10 @@ def test_a_damaged_ledger_is_told(tmp_path):
 def test_a_run_that_is_not_in_it_is_told(ledger):
     with pytest.raises(RunError, match="has nothing about run run-9"):
         ledger.move("run-9", "sent")
+
+
+def test_a_run_with_another_name_is_known_by_its_tag(ledger):
+    ledger.prepare(NEW)
+    ledger.move("run-1", "sent")
+    assert ledger.restore("my-best-run", NEW.tag, NEW.address).state == "sent"
+    assert ledger.of("run-1") is None

@@ -158,7 +158,8 @@ class Ledger:
 
     def restore(self, run: str, tag: str, address: str) -> Intent:
         """Note a run that may have started a job, of which this ledger knows nothing: it was
-        removed, or the run came from another folder."""
+        removed, or the run came from another folder, or has another name since."""
+        self._do("UPDATE OR IGNORE intents SET run = ? WHERE tag = ?", run, tag)
         now, said = time.time(), "the ledger knew nothing of it"
         new = Intent(run, tag, "unknown", address, said=said, created_at=now, changed_at=now)
         self._add(new, "ON CONFLICT (run) DO NOTHING")
