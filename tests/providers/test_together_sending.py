@@ -220,6 +220,13 @@ def test_a_job_is_known_by_the_name_of_its_model_too(client, ledger, service):
     assert sending.tagged(jobs, intent._replace(tag=None)) == []
 
 
+@pytest.mark.parametrize("dash", ["_", "", ".", " "])
+def test_a_job_is_known_however_the_service_writes_its_name(client, ledger, service, dash):
+    intent = ask(client, ledger, service)
+    jobs = [{"id": "ft-7", "suffix": intent.tag.replace("-", dash)}]
+    assert sending.tagged(jobs, intent) == ["ft-7"]
+
+
 def test_more_jobs_than_were_asked_for_are_told(client, ledger, service):
     service.misbehave("POST", CREATE, DROP._replace(after=True))
     intent = ask(client, ledger, service)

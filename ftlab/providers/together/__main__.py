@@ -104,8 +104,9 @@ def _not_started(intent: Intent) -> Status:
     return Status(
         status="paused",
         detail=f"It is not known whether Together has started the job: {intent.said}. It is never "
-        f"asked for a second time by itself. resume() looks again for {intent.tag}; if it is not "
-        "in the account's list tomorrow either, submit it again.",
+        f"asked for a second time by itself. resume() looks again for {intent.tag}; the service "
+        "may have named it otherwise, so look in the account's list (ftlab account) for a job of "
+        "this model and time, and adopt it. Only where there is none, submit it again.",
     )
 
 

@@ -125,9 +125,10 @@ def listed(client: Client) -> list[dict[str, Any]]:
 
 
 def tagged(jobs: list[dict[str, Any]], intent: Intent) -> list[str]:
-    """The ids of the jobs with the tag of an intent, the oldest first."""
-    mark = mark_of(intent.tag or "")
-    found = [job for job in jobs if mark and any(mark in _word(job, name) for name in NAMES)]
+    """The ids of the jobs with the tag of an intent, the oldest first. Letters and digits count:
+    the service may write the rest of a name in its own way."""
+    mark = _plain(mark_of(intent.tag or ""))
+    found = [job for job in jobs if mark and any(mark in _plain(_word(job, n)) for n in NAMES)]
     found.sort(key=lambda job: (_word(job, "created_at"), _id_of(job)))
     return list(dict.fromkeys(filter(None, map(_id_of, found))))
 
@@ -173,6 +174,10 @@ def path_of(job_id: str) -> str:
         f"{job_id!r} is no id of a job; ids are of letters, digits, '.', '_' and '-'. Take one "
         "from the account's list."
     )
+
+
+def _plain(text: str) -> str:
+    return "".join(filter(str.isalnum, text))
 
 
 def _word(found: Mapping[str, Any], name: str) -> str:
