@@ -86,7 +86,7 @@ def begin(run: Run) -> int:
             f"Run {run.id} could not begin ({exc.strerror}); its folder must take new lines. "
             "Make room on the disk, and start it again."
         ) from exc
-    except RunError:
+    except BaseException:  # an interrupt, too
         os.close(handle)
         raise
     return handle
@@ -147,7 +147,8 @@ def _begin(run: Run) -> None:
     last = run.history.status
     if last is not None and last.status in ("completed", "cancelled"):
         raise RunError(f"{run.id} is {last.status} already; a run runs once. Submit the job again.")
-    forget(run.request_file)
+    if not is_hosted(run):  # what was asked of a job at a service holds until it has ended
+        forget(run.request_file)
     writer = EventWriter(run.event_file, run.history.attempt + 1)
     try:
         writer.append(Status(status="queued", detail="starting"))

@@ -36,6 +36,8 @@ OF_JUPYTER, NOTEBOOK_VARIABLES = "JPY_", ("MPLBACKEND",)
 LAUNCHER_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 KEYS = ("TOGETHER_API_KEY",)
 """What no process needs: one that asks a service gets its key through a pipe."""
+OTHER_KEYS = ("WANDB_API_KEY", "HF_TOKEN")
+"""What one that reads a pipe gets from there, if it needs it."""
 
 
 Ended = Callable[[int, int], None]
@@ -65,7 +67,7 @@ def spawn(
             stderr=subprocess.STDOUT,
             start_new_session=True,
             pass_fds=(lock,),
-            env=environment(),
+            env=environment(() if given is None else OTHER_KEYS),
         )
     if process.stdin is not None and given is not None:
         with contextlib.suppress(BrokenPipeError), process.stdin as pipe:  # it ended at once
@@ -111,10 +113,10 @@ def loading() -> Iterator[None]:
         gc.enable()
 
 
-def environment() -> dict[str, str]:
+def environment(without: tuple[str, ...] = ()) -> dict[str, str]:
     """Of a process of its own: ours, without what belongs to the notebook's frontend or to its
-    launcher, and without keys."""
-    dropped = {*NOTEBOOK_VARIABLES, *LAUNCHER_VARIABLES, *KEYS}
+    launcher, and without keys and these variables."""
+    dropped = {*NOTEBOOK_VARIABLES, *LAUNCHER_VARIABLES, *KEYS, *without}
     kept = {
         k: v for k, v in os.environ.items() if k not in dropped and not k.startswith(OF_JUPYTER)
     }

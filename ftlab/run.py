@@ -206,19 +206,23 @@ class Run(RunFolder):
             )
         self._ask("pause")
 
-    def stop(self, key: SecretStr | None = None) -> None:
-        """Ask the run to end after the present step and keep what it has learned. `key` is as for
-        resume()."""
+    def stop(self, key: str | SecretStr | None = None) -> None:
+        """Ask the run to end after the present step and keep what it has learned. `key` is that of
+        the account at a service, as for `resume`; it takes one where nobody follows the job."""
+        secret = SecretStr(key) if isinstance(key, str) else key
+        key = None  # so that no traceback shows it
         resting = self.status in ("paused", "failed")
         if self.is_left or (resting and attempts.module_of(self) and self.has_checkpoint):
-            attempts.start(self, "stop", key=key)
+            attempts.start(self, "stop", key=secret)
         else:
             self._ask("stop")
 
-    def cancel(self, key: SecretStr | None = None) -> None:
-        """Ask the run to end after the present step and keep nothing. `key` is as for resume()."""
+    def cancel(self, key: str | SecretStr | None = None) -> None:
+        """Ask the run to end after the present step and keep nothing. `key` is as for `stop`."""
+        secret = SecretStr(key) if isinstance(key, str) else key
+        key = None  # so that no traceback shows it
         if self.is_left:
-            attempts.start(self, "cancel", key=key)
+            attempts.start(self, "cancel", key=secret)
         elif not (self.is_paused and attempts.cancel(self)):
             self._ask("cancel")
 

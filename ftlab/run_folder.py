@@ -25,6 +25,8 @@ class Hosted(NamedTuple):
     tag: str = ""
     """Stands in the job's suffix; where there is one, the job may have been asked for."""
     job_id: str = ""
+    ended: str = ""
+    """How the job has ended; empty as long as it may go on."""
 
 
 class RunFolder:
@@ -74,12 +76,19 @@ class RunFolder:
 
     @property
     def hosted(self) -> Hosted:
-        """Its job at a service; empty where it has none, or the file is damaged."""
+        """Its job at a service; empty where nobody asked for one. Raises RunError when the file is
+        damaged: there may be a job."""
         try:
             found = json.loads(self._hosted_file.read_bytes())
             return Hosted(*(str(found.get(name, "")) for name in Hosted._fields))
-        except (OSError, ValueError, AttributeError):
+        except FileNotFoundError:
             return Hosted()
+        except (OSError, ValueError, AttributeError) as exc:
+            raise RunError(
+                f"{self._hosted_file} can't be read ({_first_line(exc)}); it says which job at the "
+                "service is that of the run, so that none is paid for twice. Put it back from a "
+                "copy, or adopt the job from the account's list (ftlab account) as another run."
+            ) from exc
 
     def note_hosted(self, **known: str) -> None:
         """Write down what is known of its job at a service, on disk for good."""
@@ -164,8 +173,9 @@ class RunFolder:
     @property
     def resumes_from(self) -> str:
         """From where it would go on, as the end of a sentence."""
-        if self.hosted.job_id:
-            return f"with {self.hosted.job_id}, its job at the service"
+        with contextlib.suppress(RunError):  # a damaged file is told of when it goes on
+            if job_id := self.hosted.job_id:
+                return f"with {job_id}, its job at the service"
         steps = self.steps_on_disk
         return f"from step {steps[-1]:,}" if steps else "from its beginning"
 

@@ -49,19 +49,20 @@ class ServiceEstimate:
     def from_reply(cls, reply: Mapping[str, Any]) -> ServiceEstimate:
         """What is missing in the reply, or is of no use, stays unknown."""
         amount = _number(reply, "estimated_total_price", MOST_DOLLARS)
+        allowed = _allowed(reply)
         if reply.get("estimation_available") is False or amount is None:
-            return cls(Price(basis=(f"The service gives no estimate: {_why_none(reply)}.",)))
+            none = Price(basis=(f"The service gives no estimate: {_why_none(reply)}.",))
+            return cls(none, allowed=allowed)
         names = [f"estimated_{part}_token_count" for part in ("train", "eval")]
         counts = [_number(reply, name, MOST_TOKENS) for name in names]
         train_tokens, eval_tokens = (None if n is None else int(n) for n in counts)
         told = f" for {train_tokens:,} training tokens" if train_tokens is not None else ""
-        allowed = reply.get("allowed_to_proceed")
         return cls(
             Price(amount, amount, (f"The service's own estimate{told}.",)),
             train_tokens,
             eval_tokens,
             _credit(reply),
-            allowed if isinstance(allowed, bool) else None,
+            allowed,
         )
 
     def in_words(self, table: Price | None = None) -> str:
@@ -110,6 +111,12 @@ class ServiceEstimate:
     def issue(self) -> Issue | None:
         """A warning when the account does not cover the job."""
         return credit_issue(self.price, self.credit, allowed=self.allowed)
+
+
+def _allowed(reply: Mapping[str, Any]) -> bool | None:
+    """None where it says nothing; whatever else than true it says is a no."""
+    value = reply.get("allowed_to_proceed")
+    return None if value is None else value is True
 
 
 def _why_none(reply: Mapping[str, Any]) -> str:

@@ -30,6 +30,7 @@ Keep = Literal["best", "last"]
 MADE_HERE = re.compile(r"\d{8}-\d{6}-[a-z0-9-]{1,32}-[0-9a-f]{4}")
 """What `Run.create` calls a folder. Others may hold anything, and are nobody's to delete."""
 GONE = ".gone-"
+OVER = ("completed", "cancelled")
 
 
 class Tidying(NamedTuple):
@@ -64,11 +65,8 @@ def why_not_delete(run: Run) -> str:
         return f"{path} {what}; ftlab deletes only folders that it made itself. Remove it by hand."
     if run.is_alive:
         return f"{_is_live(run)} Cancel it first."
-    if run.is_left and run.status != "paused":
-        return (
-            f"The job of run {run.id} goes on at {run.job.provider} and costs what it costs, and "
-            "nobody follows it; only a run that rests is deleted. Cancel it first, or resume it."
-        )
+    if problem := _may_cost(run):
+        return problem
     heir = next((other for other in _siblings(run) if other.is_alive and _needs(other, run)), None)
     if heir is not None:
         return (
@@ -76,6 +74,25 @@ def why_not_delete(run: Run) -> str:
             "stays. Wait for its end."
         )
     return ""
+
+
+def _may_cost(run: Run) -> str:
+    """What a job at a service may cost yet, if it is not known to have ended."""
+    if not run.is_hosted:
+        return ""
+    try:
+        hosted = run.hosted
+    except RunError as exc:
+        return str(exc)
+    if hosted.ended or not (hosted.tag or hosted.job_id) or run.status in OVER:
+        return ""
+    job = f"The job {hosted.job_id}" if hosted.job_id else f"A job with the suffix {hosted.tag}"
+    goes_on = "goes on" if hosted.job_id else "may go on"
+    return (
+        f"{job} of run {run.id} {goes_on} at {run.job.provider} and costs what it costs, and "
+        "nobody follows it; only a run whose job has ended is deleted. Resume it, or cancel it. "
+        "Where the account's list has no such job, remove the folder by hand."
+    )
 
 
 def delete(run: Run) -> int:
@@ -168,7 +185,7 @@ def _best(run: Run, steps: list[int]) -> int | None:
 
 
 def _is_over(run: Run) -> bool:
-    return run.status in ("completed", "cancelled")
+    return run.status in OVER
 
 
 def _remove(checkpoint: Path) -> None:

@@ -20,7 +20,7 @@ import httpx
 from ftlab.providers.together import client as module
 from ftlab.providers.together.account import secret
 from ftlab.providers.together.client import Client
-from ftlab.providers.together.ledger import Intent, Ledger, new_tag
+from ftlab.providers.together.ledger import Intent, Ledger, tag_of
 from ftlab.providers.together.sending import reconcile, send
 from tests.fakes.together import DROP, HANG, Fault, Service
 
@@ -102,7 +102,7 @@ def _ask(
 ) -> Outcome:
     is_started, service.lag = draw.random() < 0.5, draw.randint(0, 4)
     run = f"run-{len(service.requests)}"
-    tag = ledger.prepare(Intent(run, new_tag("mine"), "prepared", service.address)).tag
+    tag = ledger.prepare(Intent(run, tag_of("mine", run), "prepared", service.address)).tag
     body = {"model": "m", "training_file": "file-0", "suffix": tag}
     service.misbehave("POST", CREATE, FAULTS[fault]._replace(after=is_started))
     with Client(secret("k"), service.address) as client:

@@ -181,7 +181,7 @@ def test_hardware_is_listed_by_its_price(service):
             "priceCentsPerHour": 798,
             "regions": [{"name": "us"}, {"name": "eu", "new": 1}, 7],
         },
-        {"id": "it_9", "priceCentsPerHour": None, "regions": None},
+        {"id": "it_9", "priceCentsPerHour": None, "regions": 5},
         {
             "id": "it_1",
             "name": "1x H100",

@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from ftlab.errors import RunError
-from ftlab.providers.together.ledger import COMES_FROM, Intent, Ledger, mark_of, new_tag
+from ftlab.providers.together.ledger import COMES_FROM, Intent, Ledger, mark_of, tag_of
 
 NEW = Intent("run-1", "mine-ftl-0123456789", "prepared", "https://api.together.ai", price=3.0)
 
@@ -80,7 +80,7 @@ def test_of_many_who_want_to_send_one_does(ledger, tmp_path):
 
 def test_a_run_prepares_again_until_it_is_sent_and_keeps_its_tag(ledger):
     ledger.prepare(NEW)
-    again = ledger.prepare(NEW._replace(tag=new_tag("other"), price=4.0))
+    again = ledger.prepare(NEW._replace(tag=tag_of("other", "run-1"), price=4.0))
     assert (again.tag, again.price) == (NEW.tag, 4.0)
     ledger.move("run-1", "sent")
     with pytest.raises(RunError, match="is sent in the ledger"):
@@ -91,7 +91,7 @@ def test_a_run_prepares_again_until_it_is_sent_and_keeps_its_tag(ledger):
 
 def test_open_intents_are_those_that_may_have_started_a_job(ledger):
     for number, state in enumerate(("prepared", "sent", "bound", "rejected", "unknown")):
-        ledger.prepare(NEW._replace(run=f"run-{number}", tag=new_tag(None)))
+        ledger.prepare(NEW._replace(run=f"run-{number}", tag=tag_of(None, str(number))))
         ledger._do("UPDATE intents SET state = ? WHERE run = ?", state, f"run-{number}")
     assert [intent.run for intent in ledger.open()] == ["run-1", "run-4"]
 
@@ -117,7 +117,7 @@ def test_no_other_run_has_the_same_tag(ledger):
 
 @pytest.mark.parametrize("suffix", [None, "", "mine", "x" * 40])
 def test_a_tag_is_a_suffix_that_the_service_takes(suffix):
-    tags = {new_tag(suffix) for _ in range(100)}
+    tags = {tag_of(suffix, str(number)) for number in range(100)}
     assert len(tags) == 100
     assert all(len(tag) <= 40 for tag in tags)
     assert all(tag.startswith((suffix or "")[:25]) for tag in tags)
@@ -134,3 +134,10 @@ def test_a_damaged_ledger_is_told(tmp_path):
 def test_a_run_that_is_not_in_it_is_told(ledger):
     with pytest.raises(RunError, match="has nothing about run run-9"):
         ledger.move("run-9", "sent")
+
+
+def test_a_run_with_another_name_is_known_by_its_tag(ledger):
+    ledger.prepare(NEW)
+    ledger.move("run-1", "sent")
+    assert ledger.restore("my-best-run", NEW.tag, NEW.address).state == "sent"
+    assert ledger.of("run-1") is None

@@ -272,6 +272,16 @@ def test_the_content_of_a_file_is_downloaded(service, tmp_path, monkeypatch):
         here.download("file-0000")
 
 
+def test_an_id_of_the_service_is_no_path(service, tmp_path, monkeypatch):
+    (tmp_path / "in").mkdir()
+    monkeypatch.chdir(tmp_path / "in")
+    file_id = add_file(service)
+    service.files["../evil"] = {**service.files[file_id], "id": "../evil"}
+    with pytest.raises(FtlabError, match="can't name a folder"):
+        ftlab.account().download("../evil")
+    assert not list(tmp_path.glob("evil*"))
+
+
 def test_a_job_is_cancelled(service):
     job = add_job(service, "running")
     here = ftlab.account()

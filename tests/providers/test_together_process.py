@@ -94,6 +94,7 @@ def test_no_key_is_in_its_arguments_or_its_environment(submit, service, monkeypa
     process = Path(f"/proc/{pid_of(run)}")
     for file in ("cmdline", "environ"):
         assert KEY.encode() not in (process / file).read_bytes()
+        assert b"canary-wandb" not in (process / file).read_bytes()
     assert service.bodies[0]["wandb_key"] == "canary-wandb"
     assert service.bodies[0]["wandb_project_name"] == "mine"
     for file in run.path.parent.rglob("*"):
@@ -132,12 +133,13 @@ def test_a_process_that_dies_while_it_asks_for_the_job_buys_no_second_one(submit
     assert len(service.asked("POST", CREATE)) == 1
 
 
-def test_a_run_that_nobody_follows_is_cancelled_all_the_same(submit, service):
+def test_a_run_that_nobody_follows_is_cancelled_with_a_key(submit, service, monkeypatch):
     service.running = 1000.0
     run = submit()
     until(lambda: run.status == "running")
     kill(run)
-    run.cancel()
+    monkeypatch.delenv("TOGETHER_API_KEY")
+    run.cancel(KEY)
     assert run.wait(PATIENCE).status == "cancelled"
     assert service.jobs["ft-0000"]["cancelled_at"] is not None
 

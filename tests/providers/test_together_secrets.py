@@ -14,6 +14,7 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
 import ftlab
+from ftlab.errors import FtlabError
 from ftlab.providers.together.__main__ import carry_out
 from ftlab.providers.together.account import secret
 from ftlab.providers.together.piped import Secrets, piped, received
@@ -51,7 +52,9 @@ def service(monkeypatch):
 
 def test_a_whole_run_leaves_no_secret(service, tmp_path, caplog):
     caplog.set_level(logging.DEBUG)
-    echoed = {"wandb_key": WANDB, "hf_api_token": HUB, "message": f"your key is {KEY}"}
+    fields = {"wandb_key": WANDB, "hf_api_token": HUB}
+    said = f"your key is {KEY}, beside {WANDB} and {HUB}"
+    echoed = {**fields, "message": said, "integrations": [{"wandb": {"wandb_api_key": WANDB}}]}
     service.twist = lambda _, reply: {**reply, **echoed, "url": "https://x/y?signature=canary"}
     options = {"wandb_project_name": "mine", "hf_output_repo_name": "me/mine"}
     printed = io.StringIO()
@@ -70,7 +73,7 @@ def test_a_whole_run_leaves_no_secret(service, tmp_path, caplog):
 
 def _with_secrets(run):
     """The run's process here, given what came through its pipe."""
-    given = received(piped(run, secret(KEY)).get_secret_value())
+    given = received(piped(run, secret(KEY)).get_secret_value(), run)
     handle = run.begin()
     try:
         return carry_out(run, given)
@@ -89,12 +92,48 @@ def test_refusals_that_repeat_a_key_do_not_show_it(service, tmp_path):
         assert leaks(file.read_bytes()) == [], file
 
 
+@pytest.mark.parametrize("status", [400, 500])
+def test_refusals_that_repeat_what_was_sent_do_not_show_it(service, tmp_path, status):
+    said = f"wandb refused {WANDB}; the hub refused {HUB}"
+    body = json.dumps({"error": {"message": said}}).encode()
+    service.misbehave("POST", "/fine-tunes", Fault(status=status, body=body))
+    run = new_run(tmp_path, {"wandb_project_name": "mine", "hf_output_repo_name": "me/mine"})
+    _with_secrets(run)
+    for file in files(run.path.parent):
+        assert leaks(file.read_bytes()) == [], file
+
+
+def test_without_a_pipe_what_the_options_ask_for_is_found_all_the_same(service, tmp_path):
+    run = new_run(tmp_path, {"wandb_project_name": "mine", "hf_output_repo_name": "me/mine"})
+    given = received(b"", run)
+    assert [value.get_secret_value() for value in given if value] == list(CANARIES)
+
+
+def test_without_a_pipe_the_key_goes_to_no_other_place_than_it_is_for(service, tmp_path):
+    run = new_run(tmp_path)
+    run.note_hosted(address="https://elsewhere.example", tag="ftl-0123456789", job_id="ft-1")
+    with pytest.raises(FtlabError, match="is at https://elsewhere"):
+        received(b"", run)
+
+
+def test_an_account_whose_key_is_refused_shows_it_in_no_traceback(service):
+    service.key = "another"
+    shell = InteractiveShell()
+    shell.run_line_magic("xmode", "Verbose")
+    shell.user_ns.update(ftlab=ftlab, given=lambda: KEY)
+    printed = io.StringIO()
+    with redirect_stdout(printed), redirect_stderr(printed):
+        shell.run_cell("ftlab.account(key=given())")
+    assert "401" in printed.getvalue()
+    assert leaks(printed.getvalue().encode()) == []
+
+
 def test_secrets_are_in_no_repr(service, tmp_path):
     run = new_run(tmp_path, {"wandb_project_name": "mine"})
     given = piped(run, secret(KEY))
-    holders = (given, received(given.get_secret_value()), Secrets(secret(KEY), secret(WANDB)))
+    holders = (given, received(given.get_secret_value(), run), Secrets(secret(KEY), secret(WANDB)))
     assert leaks(repr(holders).encode()) == []
-    assert received(given.get_secret_value()).wandb_key.get_secret_value() == WANDB
+    assert received(given.get_secret_value(), run).wandb_key.get_secret_value() == WANDB
 
 
 @pytest.mark.parametrize("mode", ["Plain", "Context", "Verbose", "Minimal"])

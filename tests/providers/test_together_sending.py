@@ -11,7 +11,7 @@ from ftlab.errors import RunError, ServiceError
 from ftlab.providers.together import sending
 from ftlab.providers.together.account import secret
 from ftlab.providers.together.client import Cancelled, Client
-from ftlab.providers.together.ledger import Intent, Ledger, new_tag
+from ftlab.providers.together.ledger import Intent, Ledger, tag_of
 from ftlab.providers.together.sending import cancel, reconcile, send, sweep
 from tests.ambiguous_creates import CREATE, FAULTS, ambiguous_creates
 from tests.fakes.together import BUSY, DROP, Fault, Service
@@ -46,7 +46,7 @@ def ledger(tmp_path):
 
 
 def prepared(ledger, service, run="run-1"):
-    return ledger.prepare(Intent(run, new_tag("mine"), "prepared", service.address))
+    return ledger.prepare(Intent(run, tag_of("mine", run), "prepared", service.address))
 
 
 def body_of(intent):
@@ -89,13 +89,31 @@ def test_a_refusal_is_an_answer(client, ledger, service, status):
 
 def test_who_is_asked_to_wait_waits_so_long_and_asks_again(client, ledger, service, waits):
     busy = BUSY._replace(status=429)
-    asked = (busy._replace(headers=(("Retry-After", "120"),)), busy)
+    asked = (busy._replace(headers=(("Retry-After", "50"),)), busy)
     service.misbehave("POST", CREATE, *asked)
     told = []
     assert ask(client, ledger, service, told.append).state == "bound"
-    assert [seconds for seconds in waits if seconds] == [120.0, 2.0]
-    assert told[0] == "the service is busy (429); nothing was started. Asking again in 120 s"
+    assert [seconds for seconds in waits if seconds] == [50.0, 2.0]
+    assert told[0] == "the service is busy (429); nothing was started. Asking again in 50 s"
     assert len(service.bodies) == 1
+
+
+@pytest.mark.parametrize("after", ["0", "-5", "Sat, 01 Jan 2000 00:00:00 GMT"])
+def test_who_is_asked_to_come_back_at_once_waits_all_the_same(
+    client, ledger, service, waits, after
+):
+    busy = BUSY._replace(status=429, headers=(("Retry-After", after),))
+    service.misbehave("POST", CREATE, *[busy] * 4)
+    assert ask(client, ledger, service).state == "bound"
+    assert [seconds for seconds in waits if seconds] == [1.0, 2.0, 4.0, 8.0]
+
+
+@pytest.mark.parametrize("after", ["99999999999", "Fri, 31 Dec 9999 23:59:59 GMT"])
+def test_who_is_asked_to_wait_for_ages_waits_a_day(client, ledger, service, waits, after):
+    busy = BUSY._replace(status=429, headers=(("Retry-After", after),))
+    service.misbehave("POST", CREATE, busy)
+    assert ask(client, ledger, service).state == "prepared"
+    assert [seconds for seconds in waits if seconds] == [86400.0]
 
 
 def test_where_nobody_listens_nothing_was_started(ledger, tmp_path, waits):
@@ -200,6 +218,13 @@ def test_a_job_is_known_by_the_name_of_its_model_too(client, ledger, service):
     assert sending.tagged(jobs, intent) == ["ft-7"]
     assert sending.tagged([{"id": "ft-7", "suffix": "mine-ftl-000"}], intent) == []
     assert sending.tagged(jobs, intent._replace(tag=None)) == []
+
+
+@pytest.mark.parametrize("dash", ["_", "", ".", " "])
+def test_a_job_is_known_however_the_service_writes_its_name(client, ledger, service, dash):
+    intent = ask(client, ledger, service)
+    jobs = [{"id": "ft-7", "suffix": intent.tag.replace("-", dash)}]
+    assert sending.tagged(jobs, intent) == ["ft-7"]
 
 
 def test_more_jobs_than_were_asked_for_are_told(client, ledger, service):

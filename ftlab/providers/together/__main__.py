@@ -40,7 +40,7 @@ def main() -> int:
     arguments = parser.parse_args()
     run = Run(arguments.run)
     try:
-        secrets = received(b"" if sys.stdin.isatty() else sys.stdin.buffer.read())
+        secrets = received(b"" if sys.stdin.isatty() else sys.stdin.buffer.read(), run)
         if arguments.lock is None:
             run.begin()
     except FtlabError as exc:
@@ -74,12 +74,12 @@ def carry_out(run: Run, secrets: Secrets) -> int:
 def _events(run: Run, writer: EventWriter, secrets: Secrets) -> Iterator[Event]:
     """All that happens in this process; what it waits for is written at once."""
     address = run.hosted.address or TogetherOptions(**run.job.options).base_url
-    stop, tell = threading.Event(), _teller(writer)
+    stop, tell, hidden = threading.Event(), _teller(writer), secrets.fields.values()
     with (
         Ledger(run.path.parent) as ledger,
         _stopped_when_asked(run, stop),
-        Client(secrets.key, address, stop=stop, told=tell) as client,
-        Client(secrets.key, address) as steady,
+        Client(secrets.key, address, stop=stop, told=tell, secrets=hidden) as client,
+        Client(secrets.key, address, secrets=hidden) as steady,
     ):
         yield from _of_others(steady, run, ledger)
         intent = started(client, steady, run, ledger, secrets, tell)
@@ -89,6 +89,8 @@ def _events(run: Run, writer: EventWriter, secrets: Secrets) -> Iterator[Event]:
             yield Log(text=f"The job at Together is {intent.job_id}.")
             yield from follow(steady, run, intent.job_id, run.asked)
         else:
+            if intent.state == "rejected":
+                run.note_hosted(ended=intent.state)
             yield _not_started(intent)
 
 
@@ -102,8 +104,9 @@ def _not_started(intent: Intent) -> Status:
     return Status(
         status="paused",
         detail=f"It is not known whether Together has started the job: {intent.said}. It is never "
-        f"asked for a second time by itself. resume() looks again for {intent.tag}; if it is not "
-        "in the account's list tomorrow either, submit it again.",
+        f"asked for a second time by itself. resume() looks again for {intent.tag}; the service "
+        "may have named it otherwise, so look in the account's list (ftlab account) for a job of "
+        "this model and time, and adopt it. Only where there is none, submit it again.",
     )
 
 
@@ -148,7 +151,10 @@ def _teller(writer: EventWriter):
 
 def _rests(run: Run) -> RunStatus:
     """What a run is that can't go on now: where there may be a job, it has not failed."""
-    return "paused" if run.hosted.tag or run.hosted.job_id else "failed"
+    try:
+        return "paused" if run.hosted.tag or run.hosted.job_id else "failed"
+    except RunError:
+        return "paused"
 
 
 def _say(run: Run, writer: EventWriter, status: RunStatus, text: str) -> None:

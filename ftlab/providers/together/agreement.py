@@ -45,7 +45,7 @@ def offer(
     """The service's own price, for which the data is uploaded; that of the table of rates where
     the service can't be asked. Raises InvalidSpec for a job that it would refuse."""
     spec, _ = parse(values)
-    by_rates = estimate(spec, report, validation=validation)
+    table = Price(*(estimate(spec, report, validation=validation).price or (None, None)))
     try:
         found = ask_price(
             spec, report=report, validation=validation, key=key, base_url=base_url, told=told
@@ -53,16 +53,9 @@ def offer(
     except InvalidSpec:
         raise
     except FtlabError as exc:
-        price = Price(*(by_rates.price or (None, None)))
-        return Offer(price, f"{_in_rates(price)} {exc}")
-    price = Price(*(by_rates.priced_by(found, packing=spec.packing).price or (None, None)))
-    return Offer(
-        price, str(found) if price == _bare(found.price) else f"{_in_rates(price)} {found}"
-    )
-
-
-def _bare(price: Price) -> Price:
-    return Price(price.low, price.high)
+        return Offer(table, f"{_in_rates(table)} {exc}")
+    price = _counting(spec, found.price, table)
+    return Offer(price, str(found) if price is found.price else f"{_in_rates(price)} {found}")
 
 
 def _in_rates(price: Price) -> str:
@@ -71,8 +64,8 @@ def _in_rates(price: Price) -> str:
 
 def unconfirmed(found: Offer) -> FtlabError:
     """What a person is told who has not said what a job may cost."""
-    amount = "AMOUNT" if found.most is None else f"{found.most:.2f}"
-    most = "what it may cost" if found.most is None else dollars(found.most)
+    amount = "inf" if found.most is None else f"{found.most:.2f}"
+    most = "any price" if found.most is None else dollars(found.most)
     return FtlabError(
         f"{found.text} A job there is paid for, so it starts only when you say what it may cost; "
         f"nothing was started. Give pay_up_to={amount} to agree to {most}."
@@ -82,11 +75,11 @@ def unconfirmed(found: Offer) -> FtlabError:
 def require_agreed(spec: JobSpec, found: ServiceEstimate, pay_up_to: float | None) -> None:
     """Raise FtlabError where a job costs more than the person agreed to, or nobody knows what, or
     where the service says that it would not start it."""
-    if found.allowed is False and (issue := found.issue()) is not None:
+    if issue := found.allowed is False and found.issue():
         raise FtlabError(f"{issue.message} Nothing was started.")
     if pay_up_to == math.inf:
         return
-    price = _counting(spec, found)
+    price = _counting(spec, found.price, _by_rates(spec))
     if pay_up_to is not None and price.high is not None and price.high <= pay_up_to:
         return
     agreed = "nothing" if pay_up_to is None else dollars(pay_up_to)
@@ -98,10 +91,17 @@ def require_agreed(spec: JobSpec, found: ServiceEstimate, pay_up_to: float | Non
     )
 
 
-def _counting(spec: JobSpec, found: ServiceEstimate) -> Price:
-    """The service's price; that of the table where it has none, or one that leaves out what
-    unpacked rows cost."""
-    if found.price.high is not None and spec.packing is not False:
-        return found.price
+def _counting(spec: JobSpec, service: Price, table: Price) -> Price:
+    """The service's price, unknown where it has none; that of the table where that is higher, since
+    the service leaves out what unpacked rows cost."""
+    if service.high is None or spec.packing is not False:
+        return service
+    return max(service, table, key=lambda price: price.high or 0.0)
+
+
+def _by_rates(spec: JobSpec) -> Price:
+    """The price of the table where it counts: without packing."""
+    if spec.packing is not False:
+        return Price()
     report, validation = scan_data(spec, engine="together")
     return Price(*(estimate(spec, report, validation=validation).price or (None, None)))

@@ -34,6 +34,7 @@ TRIES = 3
 PASSING = (408, 429, 500, 502, 503, 504)
 """Statuses after which the same request may well succeed."""
 FIRST_WAIT = 0.5  # seconds before the second try; each later one waits twice as long
+LONGEST_WISH = 86400.0  # seconds of a Retry-After; a longer one is a mistake
 LONGEST_WAIT = 60.0  # seconds that the service may ask for; the official SDK obeys as many
 TIMEOUT = httpx.Timeout(60.0, connect=5.0)  # those of the official SDK
 FAREWELL = 5.0  # seconds for a request that nobody waits for
@@ -54,7 +55,7 @@ class Client:
     """One account at the service; a context that closes its connections.
 
     `stop` ends all waiting: the call that goes on raises Cancelled at once. `told` hears why it
-    waits.
+    waits. `secrets` are what is sent beside the key, and shown as little.
     """
 
     def __init__(
@@ -64,9 +65,11 @@ class Client:
         *,
         stop: Event | None = None,
         told: Callable[[str], Any] = lambda _: None,
+        secrets: Collection[SecretStr] = (),
     ) -> None:
         self.address = address(base_url)
         self._key = require_key(key)
+        self._secrets = (self._key, *secrets)
         self._stop, self._told = stop or Event(), told
         # A proxy would read what goes to this machine in clear text, the key too.
         is_far = self.address.startswith("https:")
@@ -97,7 +100,7 @@ class Client:
         except (ValueError, RecursionError):
             found = None
         if not isinstance(found, dict):
-            raise refusals.unreadable(reply, doing, self._key)
+            raise refusals.unreadable(reply, doing, self._secrets)
         return found
 
     def request(
@@ -132,15 +135,15 @@ class Client:
 
     def cleaned(self, text: object) -> str:
         """What the service said, as it may be shown: one line, cut, without secrets."""
-        return refusals.without_secrets(str(text), self._key)
+        return refusals.without_secrets(str(text), self._secrets)
 
     def redacted(self, text: str) -> str:
         """A text of many lines, however long, without secrets."""
-        return refusals.redacted(text, self._key)
+        return refusals.redacted(text, self._secrets)
 
     def said(self, reply: httpx.Response) -> str:
         """What the service said in a reply, in brackets, as it may be shown."""
-        return refusals.told(reply, self._key)
+        return refusals.told(reply, self._secrets)
 
     def pause(self, seconds: float) -> None:
         """Wait. Raises Cancelled as soon as nobody wants an answer."""
@@ -166,7 +169,7 @@ class Client:
     def failure(self, found: Found, doing: str) -> ServiceError:
         """The error for a reply that is no success, or for none."""
         if isinstance(found, httpx.Response):
-            return refusals.refused(found, doing, self._key)
+            return refusals.refused(found, doing, self._secrets)
         return refusals.unreachable(found, doing, self.address)
 
 
@@ -197,17 +200,17 @@ def _seconds(found: Found, tries: int) -> float | None:
 
 
 def retry_after(reply: httpx.Response) -> float | None:
-    """Seconds that the service asks to wait, which it gives as a number or as a date."""
+    """Seconds that the service asks to wait, which it gives as a number or as a date: a day at
+    most."""
     text = reply.headers.get("retry-after", "")
     try:
         seconds = float(text)
-        return max(seconds, 0.0) if math.isfinite(seconds) else None
     except ValueError:
-        pass
-    try:
-        return max(parsedate_to_datetime(text).timestamp() - time.time(), 0.0)
-    except (ValueError, OverflowError):
-        return None
+        try:
+            seconds = parsedate_to_datetime(text).timestamp() - time.time()
+        except (ValueError, OverflowError):
+            return None
+    return min(max(seconds, 0.0), LONGEST_WISH) if math.isfinite(seconds) else None
 
 
 def why(found: Found) -> str:

@@ -11,7 +11,7 @@ from ftlab.errors import FtlabError, ServiceError
 from ftlab.eventlog import EventReader
 from ftlab.events import ENDED, Checkpoint, Event, Log, Metrics, Status
 from ftlab.providers.together.adopting import adopt as adopt
-from ftlab.providers.together.client import Client
+from ftlab.providers.together.client import PASSING, Client
 from ftlab.providers.together.downloads import checkpoints, download_adapter
 from ftlab.providers.together.said import Said
 from ftlab.providers.together.sending import cancel, path_of
@@ -33,8 +33,9 @@ LISTEN_EVERY = 0.5  # seconds between two looks at what people ask of the run
 OVERLAP = 20
 """Steps that are asked for again: a row may come late."""
 NO_ENTRY = (401, 402, 403)
-LASTING = (*NO_ENTRY, 404)
 """Refusals that asking again does not change."""
+LOOKS_FOR_A_NEW_ONE = 27
+"""Looks, two minutes, for which the service may not know a job yet that it has started."""
 NO_PAUSE = "Together can't pause a job, so this one goes on; it can be stopped or cancelled."
 SILENT = "Together does not answer as it should"
 PATIENCE = 20
@@ -176,22 +177,33 @@ def follow(
     What the service does not answer is asked for again. Raises ServiceError where it will not.
     """
     watch, cadence = Watch(client, run, job_id), cadence or Cadence()
-    heard: Request | None = None
+    heard, trouble, n_looks = None, "", 0
     while True:
-        word = watch.word
+        word, request, n_looks = watch.word, asked(), n_looks + 1
         try:
-            if (request := asked()) != heard:
+            if request != heard:
                 yield from _heard(client, job_id, request, heard)
                 heard = request
+        except ServiceError as exc:
+            heard = request if _is_answer(exc) else heard
+            if trouble != (trouble := str(exc)):
+                yield Log(level="warning", text=trouble)
+        try:
             yield from watch.look()
         except ServiceError as exc:
-            if exc.status in LASTING:
+            is_new = not watch.job and n_looks < LOOKS_FOR_A_NEW_ONE
+            if exc.status in NO_ENTRY or (exc.status == 404 and not is_new):
                 raise
             yield from _silence(watch, exc)
         if watch.has_ended:
             break
         cadence.wait(asked, changed=watch.word != word)
-    yield from _ended(client, run, watch, heard)
+    yield from _ended(client, run, watch, asked())
+
+
+def _is_answer(exc: ServiceError) -> bool:
+    """Whether a refusal stays one when the same is asked again."""
+    return exc.status is not None and 400 <= exc.status < 500 and exc.status not in (404, *PASSING)
 
 
 def _heard(
@@ -206,24 +218,29 @@ def _heard(
 
 def _silence(watch: Watch, exc: ServiceError) -> Iterator[Event]:
     """Say once that the service does not answer, and what was known last."""
-    if watch.word is not None and not watch.word.detail.startswith(SILENT):
-        why = exc.status or "no connection"
-        detail = f"{SILENT} ({why}); at {time.strftime('%H:%M')} it was {watch.word.detail}"
-        watch.word = watch.word._replace(detail=detail)
+    last = watch.word or Word("queued", "")
+    if not last.detail.startswith(SILENT):
+        detail = f"{SILENT} ({exc.status or 'no connection'})"
+        if last.detail:
+            detail += f"; at {time.strftime('%H:%M')} it was {last.detail}"
+        watch.word = last._replace(detail=detail)
         yield watch.word.event
 
 
-def _ended(client: Client, run: Run, watch: Watch, heard: Request | None) -> Iterator[Event]:
+def _ended(client: Client, run: Run, watch: Watch, asked: Request | None) -> Iterator[Event]:
     """What a job made, and how it ended; the last event is its end."""
     assert watch.word is not None
+    run.note_hosted(ended=watch.word.status)
     word, step = watch.word, None
-    if word.status == "cancelled" and heard == "stop" and watch.last_checkpoint is not None:
+    if word.status == "cancelled" and asked == "stop" and watch.last_checkpoint is not None:
         step = watch.last_checkpoint
         word = Word("completed", f"stopped; of step {step:,}, the last that Together has kept")
     if word.status == "completed":
         yield Status(status="running", detail="ended at Together; downloading what was tuned")
         try:
-            download_adapter(client, watch.job, run.adapter, lambda _: None, step=step)
+            download_adapter(
+                client, {**watch.job, "id": watch.job_id}, run.adapter, lambda _: None, step=step
+            )
         except FtlabError as exc:
             yield Status(status="paused", detail=f"The job is done, but not here: {exc}")
             return

@@ -40,7 +40,9 @@ def account(key: str | SecretStr | None = None, base_url: str | None = None) -> 
     The key is that of TOGETHER_API_KEY or of the keyring, if none is given. Raises ServiceError
     when the service does not answer.
     """
-    return Account(secret(key), base_url)
+    given = secret(key)
+    key = None  # so that no traceback shows it
+    return Account(given, base_url)
 
 
 class Account:
@@ -200,7 +202,15 @@ class Account:
         return any(found.id == one for found in (*self.jobs, *self.files))
 
     def _named(self, one: str) -> str:
-        """A name for what is downloaded: nothing that the service says is a path."""
+        """A name for what is downloaded: nothing that the service says is a path. Raises FtlabError
+        for an id that is none."""
+        from ftlab.providers.together.files import FILE_ID
+
+        if not FILE_ID.fullmatch(one):
+            raise FtlabError(
+                f"{shown(one)} can't name a folder; an id is of letters, digits, '.', '_' and '-'. "
+                "Say where it goes with into=."
+            )
         suffix = next((Path(f.name).suffix for f in self.files if f.id == one), "")
         return one + (suffix if suffix[1:].isalnum() else "")
 

@@ -8,8 +8,9 @@ started nothing goes back. So a run can't buy two jobs, whichever process dies w
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
-import secrets
+import re
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -30,7 +31,7 @@ State = Literal["prepared", "sent", "bound", "rejected", "unknown"]
 COMES_FROM: dict[State, tuple[State, ...]] = {
     "sent": ("prepared",),
     "prepared": ("sent",),  # it is certain that nothing was started
-    "bound": ("sent", "unknown"),
+    "bound": ("prepared", "sent", "unknown"),  # prepared: the file may be older than the truth
     "rejected": ("sent",),
     "unknown": ("sent", "unknown"),
 }
@@ -81,10 +82,12 @@ class Intent(NamedTuple):
 FIELDS = ", ".join(Intent._fields)
 
 
-def new_tag(suffix: str | None) -> str:
-    """A suffix that no other job has: the person's own, as much of it as fits, and a mark."""
-    mark = f"{MARK}{secrets.token_hex(DIGITS // 2)}"
-    own = (suffix or "")[: LONGEST_SUFFIX - len(mark) - 1]
+def tag_of(suffix: str | None, run: str) -> str:
+    """A suffix that the job of no other run has: the person's own without the mark of another job,
+    as much of it as fits, and a mark. It is the same in each copy of the run's folder."""
+    mark = f"{MARK}{hashlib.sha256(run.encode()).hexdigest()[:DIGITS]}"
+    own = re.sub(f"-?{MARK}[0-9a-f]{{{DIGITS}}}", "", suffix or "", flags=re.IGNORECASE)
+    own = own[: LONGEST_SUFFIX - len(mark) - 1]
     return f"{own}-{mark}" if own else mark
 
 
@@ -144,16 +147,19 @@ class Ledger:
         return found
 
     def adopt(self, run: str, address: str, job_id: str) -> Intent:
-        """Note that a run is that of a job which was started elsewhere."""
+        """Note that a run is that of a job which this ledger did not start, or knows no more."""
         now = time.time()
         self._add(
-            Intent(run, None, "bound", address, job_id=job_id, created_at=now, changed_at=now)
+            Intent(run, None, "bound", address, job_id=job_id, created_at=now, changed_at=now),
+            "ON CONFLICT (run) DO UPDATE SET state = 'bound', job_id = excluded.job_id, "
+            "changed_at = excluded.changed_at WHERE state != 'bound'",
         )
         return self._known(run)
 
     def restore(self, run: str, tag: str, address: str) -> Intent:
         """Note a run that may have started a job, of which this ledger knows nothing: it was
-        removed, or the run came from another folder."""
+        removed, or the run came from another folder, or has another name since."""
+        self._do("UPDATE OR IGNORE intents SET run = ? WHERE tag = ?", run, tag)
         now, said = time.time(), "the ledger knew nothing of it"
         new = Intent(run, tag, "unknown", address, said=said, created_at=now, changed_at=now)
         self._add(new, "ON CONFLICT (run) DO NOTHING")

@@ -10,7 +10,7 @@ from pydantic import SecretBytes, SecretStr
 
 from ftlab.errors import FtlabError
 from ftlab.job import TogetherOptions
-from ftlab.providers.together.account import ADDRESS_VARIABLE, address, find_key, require_key
+from ftlab.providers.together.account import ADDRESS_VARIABLE, address, require_key
 from ftlab.run import Run
 
 WANDB, HUB = "WANDB_API_KEY", "HF_TOKEN"
@@ -67,9 +67,7 @@ def _found(variable: str, asked_by: str) -> SecretStr:
     return SecretStr(value)
 
 
-def received(data: bytes) -> Secrets:
-    """What came through the pipe; from the environment or the keyring where nothing did."""
-    if not data.strip():
-        return Secrets(find_key())
-    found = json.loads(data)
+def received(data: bytes, run: Run) -> Secrets:
+    """What came through the pipe; what `piped` finds where nothing did. Raises FtlabError as it."""
+    found = json.loads(data.strip() or piped(run).get_secret_value())
     return Secrets(**{name: SecretStr(str(value)) for name, value in found.items()})

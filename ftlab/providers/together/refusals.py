@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection
 from typing import Any
 
 import httpx
@@ -12,6 +13,8 @@ from pydantic import SecretStr
 from ftlab.errors import ServiceError
 from ftlab.providers.together.account import ADDRESS_VARIABLE, KEY_VARIABLE
 
+Secrets = Collection[SecretStr]
+"""What is never shown: the key, and what is sent beside a job."""
 LONGEST = 300  # characters of what the service said
 SIGNED = re.compile(r"(https?://[^\s?\"'<>]+)\?[^\s\"'<>]*")
 """An address whose query may hold a signature."""
@@ -31,10 +34,10 @@ OTHERWISE = "what was asked is in order as far as ftlab knows. Change what it na
 SERVER = "it should answer. Nothing was started; ask again in a few minutes."
 
 
-def refused(reply: httpx.Response, doing: str, key: SecretStr) -> ServiceError:
+def refused(reply: httpx.Response, doing: str, secrets: Secrets) -> ServiceError:
     """The error for a reply that is no success."""
     status = reply.status_code
-    said = told(reply, key)
+    said = told(reply, secrets)
     if reply.has_redirect_location:
         return ServiceError(
             f"Together answered {status} when {doing}: it sends to {host_of(reply)}; a key goes "
@@ -68,18 +71,18 @@ def unreachable(why: httpx.HTTPError, doing: str, address: str) -> ServiceError:
     )
 
 
-def unreadable(reply: httpx.Response, doing: str, key: SecretStr) -> ServiceError:
+def unreadable(reply: httpx.Response, doing: str, secrets: Secrets) -> ServiceError:
     """The error for a success that is no JSON object."""
     return ServiceError(
-        f"Together's reply when {doing} can't be understood{told(reply, key)}; a JSON object is "
-        f"needed. Check that {ADDRESS_VARIABLE} is its API and no page in front of it.",
+        f"Together's reply when {doing} can't be understood{told(reply, secrets)}; a JSON object "
+        f"is needed. Check that {ADDRESS_VARIABLE} is its API and no page in front of it.",
         reply.status_code,
     )
 
 
-def told(reply: httpx.Response, key: SecretStr) -> str:
+def told(reply: httpx.Response, secrets: Secrets) -> str:
     """What the service said, in brackets, without secrets; empty where it said nothing."""
-    text = without_secrets(_message(reply), key)
+    text = without_secrets(_message(reply), secrets)
     return f" (“{text}”)" if text else ""
 
 
@@ -99,18 +102,19 @@ def message_in(body: Any) -> str:
     return message_in(body.get("error")) or message_in(body.get("message"))
 
 
-def without_secrets(text: str, key: SecretStr) -> str:
+def without_secrets(text: str, secrets: Secrets) -> str:
     """One line, cut where it is long, with every key and every signature taken out, and what
     could steer a terminal or turn the text around."""
     text = "".join(c for c in " ".join(text.split()) if c.isprintable())
-    text = redacted(text, key)
+    text = redacted(text, secrets)
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
-def redacted(text: str, key: SecretStr) -> str:
+def redacted(text: str, secrets: Secrets) -> str:
     """A text, perhaps JSON, in which every key and every signature is taken out."""
-    for form in (key.get_secret_value(), json.dumps(key.get_secret_value())[1:-1]):
-        text = text.replace(form, "[key]")
+    for value in (secret.get_secret_value() for secret in secrets):
+        for form in (value, json.dumps(value)[1:-1]):
+            text = text.replace(form, "[key]")
     return KEYS.sub("[key]", SIGNED.sub(r"\1", text))
 
 

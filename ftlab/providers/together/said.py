@@ -27,16 +27,22 @@ class Said:
 
     def keep(self, what: str, reply: Mapping[str, Any]) -> None:
         """Add a reply, if it says something new."""
-        left_out = (*PASSING, *SECRET)
-        self.keep_all(what, [{n: v for n, v in reply.items() if n not in left_out}])
+        self.keep_all(what, [{n: v for n, v in reply.items() if n not in PASSING}])
 
     def keep_all(self, what: str, replies: object) -> None:
         """Add those of many that are new."""
         given = replies if isinstance(replies, list) else [replies]
-        lines = [self._client.redacted(json.dumps({what: reply})) for reply in given]
+        lines = [self._client.redacted(json.dumps({what: _bare(reply)})) for reply in given]
         if new := [line for line in dict.fromkeys(lines) if line not in self._known]:
             self._known.update(new)
             _add(self._file, "".join(f"{line}\n" for line in new).encode())
+
+
+def _bare(found: Any) -> Any:
+    """A reply without the fields of secrets, however deep they are."""
+    if isinstance(found, dict):
+        return {name: _bare(value) for name, value in found.items() if name not in SECRET}
+    return [_bare(value) for value in found] if isinstance(found, list) else found
 
 
 def _add(file: Path, data: bytes) -> None:

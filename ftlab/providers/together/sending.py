@@ -22,8 +22,10 @@ JOBS = "/v1/fine-tunes"
 UNCLEAR = (408, 409)
 """Of the refusals, those after which there may be a job all the same."""
 NO_ENTRY = (401, 402, 403)
-FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
+FIRST_WAIT = 1.0
 """Seconds until a request that has started nothing is sent again; each wait is twice the last."""
+LONGEST_WAITING = 60.0
+"""Seconds of such waits after which the price may be another."""
 LOOKS = (0.0, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
 """Seconds before each look for a job in the list, which may lag behind: two minutes in all."""
 JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -44,22 +46,26 @@ def send(
     pause: Pause | None = None,
 ) -> Intent:
     """Ask for the job of a prepared intent, and return what became of it: it is bound to its job,
-    rejected, or unknown. It is asked for again only when it is certain that nothing was started;
-    `told` hears why, and `pause` is how that is waited for. Raises RunError when it isn't prepared.
+    rejected, or unknown. It is asked for again only when it is certain that nothing was started,
+    and for about a minute: then it is still prepared, and the price may be another. `told` hears
+    why, and `pause` is how that is waited for. Raises RunError when it isn't prepared.
     """
-    content, wait = json.dumps(body, allow_nan=False).encode(), FIRST_WAIT
+    content = json.dumps(body, allow_nan=False).encode()
+    wait, waited = FIRST_WAIT, 0.0
     while True:
         intent = ledger.move(run, "sent")
         headers = {"Content-Type": "application/json", "Idempotency-Key": intent.tag or run}
         found = client.attempt("POST", JOBS, content=content, headers=headers)
         if not is_undone(found):
             return _settled(client, ledger, run, found)
-        ledger.move(run, "prepared", said=why(found))
+        intent = ledger.move(run, "prepared", said=why(found))
         asked = retry_after(found) if isinstance(found, httpx.Response) else None
-        seconds = wait if asked is None else asked
+        seconds = max(wait, asked or 0.0)
         told(f"{why(found)}; nothing was started. Asking again in {seconds:.0f} s")
         (pause or client.pause)(seconds)
-        wait = min(2 * wait, LONGEST_WAIT)
+        wait, waited = 2 * wait, waited + seconds
+        if waited > LONGEST_WAITING:
+            return intent
 
 
 def _settled(client: Client, ledger: Ledger, run: str, found: Found) -> Intent:
@@ -119,9 +125,10 @@ def listed(client: Client) -> list[dict[str, Any]]:
 
 
 def tagged(jobs: list[dict[str, Any]], intent: Intent) -> list[str]:
-    """The ids of the jobs with the tag of an intent, the oldest first."""
-    mark = mark_of(intent.tag or "")
-    found = [job for job in jobs if mark and any(mark in _word(job, name) for name in NAMES)]
+    """The ids of the jobs with the tag of an intent, the oldest first. Letters and digits count:
+    the service may write the rest of a name in its own way."""
+    mark = _plain(mark_of(intent.tag or ""))
+    found = [job for job in jobs if mark and any(mark in _plain(_word(job, n)) for n in NAMES)]
     found.sort(key=lambda job: (_word(job, "created_at"), _id_of(job)))
     return list(dict.fromkeys(filter(None, map(_id_of, found))))
 
@@ -167,6 +174,10 @@ def path_of(job_id: str) -> str:
         f"{job_id!r} is no id of a job; ids are of letters, digits, '.', '_' and '-'. Take one "
         "from the account's list."
     )
+
+
+def _plain(text: str) -> str:
+    return "".join(filter(str.isalnum, text))
 
 
 def _word(found: Mapping[str, Any], name: str) -> str:

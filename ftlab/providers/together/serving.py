@@ -53,7 +53,8 @@ def _hardware(client: Client, entry: Mapping[str, Any]) -> Hardware:
         return value if type(value) is int and value >= 0 else 0
 
     cents, regions = count("priceCentsPerHour"), entry.get("regions")
-    named = [r.get("name") for r in regions if isinstance(r, dict)] if regions else []
+    regions = regions if isinstance(regions, list) else []
+    named = [region.get("name") for region in regions if isinstance(region, dict)]
     return Hardware(
         client.cleaned(entry["id"]),
         word("name"),

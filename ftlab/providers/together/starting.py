@@ -17,13 +17,12 @@ from ftlab.providers.together.agreement import require_agreed
 from ftlab.providers.together.asked import FILES, refusals, to_upload
 from ftlab.providers.together.client import Client
 from ftlab.providers.together.files import upload, wait_until_checked
-from ftlab.providers.together.ledger import OPEN, Intent, Ledger, new_tag
+from ftlab.providers.together.ledger import OPEN, Intent, Ledger, tag_of
 from ftlab.providers.together.piped import Secrets
 from ftlab.providers.together.price import limits_of, price_of
-from ftlab.providers.together.sending import reconcile, send, sweep
+from ftlab.providers.together.sending import bound, listed, reconcile, send, sweep, tagged
 from ftlab.run import Run
 from ftlab.run_folder import RunFolder
-from ftlab.service_estimate import ServiceEstimate
 from ftlab.spec import JobSpec
 
 Tell = Callable[[str], Any]
@@ -34,11 +33,11 @@ def known(run: Run, ledger: Ledger, address: str) -> Intent | None:
     """What is known of a run's job; None when nothing was ever asked for. A run that may have asked
     counts as one that did, whatever became of the ledger."""
     intent, hosted = ledger.of(run.id), run.hosted
-    if intent is not None or not (hosted.tag or hosted.job_id):
-        return intent
     if hosted.job_id:
         return ledger.adopt(run.id, hosted.address or address, hosted.job_id)
-    return ledger.restore(run.id, hosted.tag, hosted.address or address)
+    if intent is None and hosted.tag:
+        return ledger.restore(run.id, hosted.tag, hosted.address or address)
+    return intent
 
 
 def started(
@@ -51,7 +50,9 @@ def started(
     and other kinds of FtlabError while it is certain that nothing was started.
     """
     intent = known(run, ledger, client.address)
-    if intent is None or intent.state == "prepared":
+    if intent is not None or run.history.attempt > 1:
+        intent = _found_before(steady, run, ledger, intent)
+    while intent is None or intent.state == "prepared":
         body, intent = _prepared(client, run, ledger, secrets, tell)
         tell("asking Together for the job")
         client.pause(0)  # from here on the request is waited for, whoever wants the run to end
@@ -61,6 +62,14 @@ def started(
     if intent.job_id:
         run.note_hosted(address=intent.address, tag=intent.tag or "", job_id=intent.job_id)
     return intent
+
+
+def _found_before(client: Client, run: Run, ledger: Ledger, known: Intent | None) -> Intent:
+    """What an earlier attempt has come to, or that of a copy of the folder. A ledger that says that
+    nothing was sent may be older than the truth, so one look at the account's list comes first."""
+    intent = known or ledger.prepare(_intent(run, client.address))
+    jobs = tagged(listed(client), intent) if intent.state == "prepared" else []
+    return bound(ledger, intent, jobs) if jobs else intent
 
 
 def _prepared(
@@ -76,7 +85,7 @@ def _prepared(
     tell("asking for the price")
     price = price_of(client, to_price_body(spec, limits))
     require_agreed(run.job.spec, price, options.pay_up_to)
-    intent = ledger.prepare(_intent(run, client.address, price, options))
+    intent = ledger.prepare(_intent(run, client.address)._replace(price=price.price.high))
     run.note_hosted(address=intent.address, tag=intent.tag or "")
     return _body(spec.changed(suffix=intent.tag), limits, options, secrets), intent
 
@@ -93,18 +102,17 @@ def _fitting(job: Job, limits: Limits) -> JobSpec:
     return spec
 
 
-def _intent(run: Run, address: str, price: ServiceEstimate, options: TogetherOptions) -> Intent:
+def _intent(run: Run, address: str) -> Intent:
     job = run.job
     text = json.dumps(job.spec.model_dump(mode="json"), sort_keys=True)
     return Intent(
         run=run.id,
-        tag=new_tag(job.spec.suffix),
+        tag=tag_of(job.spec.suffix, f"{run.id} {job.created_at.isoformat()}"),
         state="prepared",
         address=address,
         spec_sha256=hashlib.sha256(text.encode()).hexdigest(),
         files_sha256=" ".join(filter(None, (job.data_sha256, job.validation_sha256))),
-        price=price.price.high,
-        pay_up_to=options.pay_up_to,
+        pay_up_to=TogetherOptions(**job.options).pay_up_to,
     )
 
 
