@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ftlab.errors import FtlabError, ServiceError
-from ftlab.providers.together.following import adopt
+from ftlab.providers.together.adopting import adopt
 from ftlab.providers.together.ledger import Ledger
 from ftlab.runs import Run, Runs
 from tests.providers.hosted import KEY, carried_out, hosted

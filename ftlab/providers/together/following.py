@@ -10,7 +10,6 @@ from ftlab.asking import Request
 from ftlab.errors import FtlabError, ServiceError
 from ftlab.eventlog import EventReader
 from ftlab.events import ENDED, Checkpoint, Event, Log, Metrics, Status
-from ftlab.providers.together.adopting import adopt as adopt
 from ftlab.providers.together.client import PASSING, Client
 from ftlab.providers.together.downloads import checkpoints, download_adapter
 from ftlab.providers.together.said import Said

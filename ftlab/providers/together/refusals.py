@@ -31,7 +31,7 @@ ADVICE = {
     429: "it answers so many requests in a time. Wait a while, then ask again.",
 }
 OTHERWISE = "what was asked is in order as far as ftlab knows. Change what it names, or ask later."
-SERVER = "it should answer. Nothing was started; ask again in a few minutes."
+SERVER = "it should answer, so ask again in a few minutes."
 
 
 def refused(reply: httpx.Response, doing: str, secrets: Secrets) -> ServiceError:
@@ -66,8 +66,8 @@ def unreachable(why: httpx.HTTPError, doing: str, address: str) -> ServiceError:
         else f"the connection failed ({type(why).__name__})"
     )
     return ServiceError(
-        f"Together did not answer when {doing}: {kind}; it is asked at {address}. Nothing was "
-        "started. Check the network, then ask again."
+        f"Together did not answer when {doing}: {kind}; it is asked at {address}. "
+        "Check the network, then ask again."
     )
 
 

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from ftlab.providers.together.client import Client
 
 HARDWARE = "/v2/public/inference-instance-types"
-TITLES = ("hardware", "GPUs", "memory", "an hour")
 IDLE_MINUTES = 30
 """After which an endpoint stops by itself; the service takes no less."""
 
@@ -31,7 +30,7 @@ class Hardware(NamedTuple):
     regions: tuple[str, ...]
 
     def cells(self) -> tuple[str, ...]:
-        """In words, in the order of TITLES."""
+        """In words: what it is, its GPUs, their memory, and its price."""
         price = "unknown" if self.usd_per_hour is None else dollars(self.usd_per_hour)
         return self.name or self.id, f"{self.n_gpus} × {self.gpu}", f"{self.gib} GiB each", price
 

@@ -37,7 +37,7 @@ class Cancelled(FtlabError):
 def wait(stop: Event, seconds: float) -> None:
     """Wait. Raises Cancelled as soon as nobody wants an answer."""
     if stop.wait(seconds):
-        raise Cancelled("Cancelled; nothing was started. Ask again when you like.")
+        raise Cancelled("Cancelled; no answer is waited for. Ask again when you like.")
 
 
 def reply_of(
