@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import TypeVar
 
 from ftlab.data.report import DataReport
 from ftlab.models import ModelInfo
-from ftlab.packs import count_packs
 from ftlab.rates import Setup
 from ftlab.recommendation import Other, in_range
 from ftlab.schedule import total_steps
@@ -184,10 +183,5 @@ def training_sequences(spec: JobSpec, report: DataReport | None) -> int | None:
         return n_rows
     if report.sizes is None or not report.sizes.n_sequences or spec.max_seq_length is None:
         return None
-    n_packs = _n_packs(tuple(report.sizes.lengths.items()), spec.max_seq_length)
+    n_packs = report.sizes.packs_within(spec.max_seq_length)
     return math.ceil(n_packs * n_rows / report.n_rows)
-
-
-@lru_cache(maxsize=8)  # the form asks with every key that is pressed
-def _n_packs(lengths: tuple[tuple[int, int], ...], longest: int) -> int:
-    return count_packs(dict(lengths), longest)

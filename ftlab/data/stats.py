@@ -92,6 +92,17 @@ class TokenStats(BaseModel):
         """Tokens left when sequences are cut at that length."""
         return self._lengths.reach(max_seq_length)
 
+    @cached_property
+    def _packs(self) -> dict[int, int]:
+        """Length → packs, once they are counted: the form asks with every key."""
+        return {}
+
+    def packs_within(self, length: int) -> int:
+        """Packs of that length that the sequences fill."""
+        if length not in self._packs:
+            self._packs[length] = count_packs(self.lengths, length)
+        return self._packs[length]
+
     def n_longer(self, max_seq_length: int | None) -> int:
         """Sequences above that length."""
         return self._lengths.beyond(max_seq_length)
@@ -121,7 +132,7 @@ class TokenStats(BaseModel):
         length = max_seq_length or self.longest
         if not length or not self.lengths:
             return 1.0
-        return self.total_within(length) / (count_packs(self.lengths, length) * length)
+        return self.total_within(length) / (self.packs_within(length) * length)
 
     def quantile(self, share: float) -> int:
         """The smallest length that `share` (0 to 1) of the sequences do not exceed."""
