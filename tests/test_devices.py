@@ -92,7 +92,10 @@ def test_several_are_held_together_or_not_at_all(holder):
     told = []
     looks = iter([False, True])
     wanted = ["cuda:1", "cpu", "cuda:0", "cpu"]
-    held = lambda: [d for d in ("cuda:0", "cuda:1") if devices.holder_of(d)]  # noqa: E731
+
+    def held():
+        return [d for d in ("cuda:0", "cuda:1") if devices.holder_of(d)]
+
     with devices.leases(wanted, "me", lambda *it: told.append(it), lambda: next(looks)) as granted:
         assert not granted
     assert told == [("cpu", "somebody")]

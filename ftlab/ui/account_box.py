@@ -160,12 +160,14 @@ class AccountBox(Fold):
 
     def _download(self, job: HostedJob) -> None:
         here, place = self._here, Path(job.id).absolute()
-        told = lambda share: self.task.progress(round(100 * share), 100)  # noqa: E731
         self._do(
             f"Downloading {job.id}",
-            lambda: here.download(job.id, place, told=told),
+            lambda: here.download(job.id, place, told=self._show_share),
             lambda path: f"What {escaped(job.id)} tuned is in <code>{escaped(str(path))}</code>.",
         )
+
+    def _show_share(self, share: float) -> None:
+        self.task.progress(round(100 * share), 100)
 
     # --- what can't be undone ----------------------------------------------------------------
 

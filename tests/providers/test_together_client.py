@@ -28,19 +28,6 @@ def service():
         yield service
 
 
-@pytest.fixture
-def waits(monkeypatch):
-    """Seconds that the client would have waited."""
-    seconds, pause = [], Client.pause
-
-    def note(client, wait):
-        seconds.extend([wait] if wait else [])
-        pause(client, 0)
-
-    monkeypatch.setattr(Client, "pause", note)
-    return seconds
-
-
 def client(service, **more):
     return Client(secret(KEY), service.address, **more)
 

@@ -32,7 +32,7 @@ from tests.small import (
     save_tokenizer,
     write_rows,
 )
-from tests.train.warm import KILLED, SPOILED, Warm, new_run, outcome
+from tests.train.warm import KILLED, SPOILED, new_run, outcome
 
 pytestmark = [
     pytest.mark.slow,
@@ -58,15 +58,6 @@ KINDS = {
 }
 OPTIONS = {"micro-batches": {"micro_batch_size": 2}, "padded": {"gradient_checkpointing": True}}
 CLOSE = 1e-5  # relative; sums in another order round otherwise
-
-
-@pytest.fixture(scope="module")
-def warm(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FTLAB_LEASES", str(tmp_path_factory.mktemp("leases")))
-        process = Warm()
-        yield process
-        process.close()
 
 
 @pytest.fixture(scope="module")

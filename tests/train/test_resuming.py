@@ -15,7 +15,7 @@ from ftlab.providers import prepare
 from ftlab.run import checkpoint_steps
 from ftlab.train.checkpoints import damage, newest_whole
 from tests.small import chat_rows, preference_rows, save_model, write_rows
-from tests.train.warm import KILLED, Warm, damage_one, new_run, outcome
+from tests.train.warm import KILLED, damage_one, new_run, outcome
 
 pytestmark = [
     pytest.mark.slow,
@@ -40,15 +40,6 @@ KINDS = {
         **{"early_stopping_min_delta": 0.5, "n_checkpoints": 4},
     },
 }
-
-
-@pytest.fixture(scope="module")
-def warm(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FTLAB_LEASES", str(tmp_path_factory.mktemp("leases")))
-        process = Warm()
-        yield process
-        process.close()
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from ftlab.events import ENDED, Checkpoint, Event, Log, Metrics, Status
 from ftlab.providers.together.client import PASSING, Client
 from ftlab.providers.together.downloads import checkpoints, download_adapter
 from ftlab.providers.together.said import Said
-from ftlab.providers.together.sending import cancel, path_of
+from ftlab.providers.together.sending import NO_ENTRY, cancel, path_of
 from ftlab.providers.together.translated import (
     Word,
     logs_of,
@@ -31,8 +31,6 @@ half minutes."""
 LISTEN_EVERY = 0.5  # seconds between two looks at what people ask of the run
 OVERLAP = 20
 """Steps that are asked for again: a row may come late."""
-NO_ENTRY = (401, 402, 403)
-"""Refusals that asking again does not change."""
 LOOKS_FOR_A_NEW_ONE = 27
 """Looks, two minutes, for which the service may not know a job yet that it has started."""
 NO_PAUSE = "Together can't pause a job, so this one goes on; it can be stopped or cancelled."

@@ -22,6 +22,7 @@ JOBS = "/v1/fine-tunes"
 UNCLEAR = (408, 409)
 """Of the refusals, those after which there may be a job all the same."""
 NO_ENTRY = (401, 402, 403)
+"""Refusals that asking again does not change."""
 FIRST_WAIT = 1.0
 """Seconds until a request that has started nothing is sent again; each wait is twice the last."""
 LONGEST_WAITING = 60.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from ftlab.errors import InvalidSpec
@@ -132,15 +133,16 @@ def _uploaded(client: Client, job: Job, tell: Tell) -> dict[str, str]:
     sums: dict[str, str] = dict(zip(FILES, (job.data_sha256, job.validation_sha256), strict=True))
     ids = {name: file for name in FILES if (file := getattr(job.spec, name))}
     for name, path in paths.items():
-        say: Callable[[float], Any] = lambda share, path=path: tell(  # noqa: E731
-            f"uploading {path.name}: {share:.0%}"
-        )
-        ids[name] = upload(client, path, sums[name], say)
+        ids[name] = upload(client, path, sums[name], partial(_tell_share, tell, path.name))
     for name, file_id in ids.items():
         title = paths[name].name if name in paths else file_id
         tell(f"Together checks {title}")
         wait_until_checked(client, file_id, title, name)
     return ids
+
+
+def _tell_share(tell: Tell, name: str, share: float) -> None:
+    tell(f"uploading {name}: {share:.0%}")
 
 
 def found_of_others(client: Client, run: Run, ledger: Ledger) -> list[Intent]:
