@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import ipywidgets as widgets
 
@@ -108,6 +109,10 @@ def _choice(change: Change, *, ticked: bool) -> widgets.Checkbox:
 def change_html(change: Change) -> str:
     """What is, what would be, and why."""
     typed = ' <span class="ft-tip">typed by you</span>' if change.is_typed else ""
-    now, then = escaped(written(change.now)), escaped(written(change.then))
+    now, then = escaped(_said(change.now)), escaped(_said(change.then))
     reason = f'<span class="ft-dim">{escaped(change.reason)}</span>'
     return f"<span>{now}{typed} → <b>{then}</b></span> {reason}"
+
+
+def _said(value: Any) -> str:
+    return "left out" if value in (None, ()) else written(value)

@@ -11,12 +11,8 @@ import ipywidgets as widgets
 from traitlets import Any as AnyTrait
 from traitlets import TraitError, validate
 
-from ftlab.estimated import Estimate, duration_in_words
-from ftlab.fits import in_gib
-from ftlab.html import escaped, issue_list, rate, short
+from ftlab.html import escaped, issue_list
 from ftlab.issues import SHAPES, Issue
-from ftlab.memory import GIB
-from ftlab.prices import Price
 from ftlab.runs import Run
 from ftlab.spare import SPARE
 from ftlab.spec import JobSpec
@@ -24,6 +20,7 @@ from ftlab.ui.anchor import Anchor
 from ftlab.ui.data_panel import DataPanel
 from ftlab.ui.form import JobPanel
 from ftlab.ui.guard import guarded
+from ftlab.ui.head import Head
 from ftlab.ui.keys import Keys
 from ftlab.ui.pump import PUMP
 from ftlab.ui.run_panel import RunPanel
@@ -66,7 +63,7 @@ class Workbench(widgets.VBox):
         given = {name: value for name, value in given.items() if value is not None}
         self._restore(given)
         self.state.settle()
-        self.head = widgets.HTML().add_class("ft-head")
+        self.head = Head(self.state)
         self.anchor = Anchor()
         self.foot = widgets.HTML().add_class("ft-foot")
         self.panels = {name: panel(self.state) for name, panel in PANELS.items()}
@@ -78,15 +75,12 @@ class Workbench(widgets.VBox):
         self.tabs.observe(guarded(tell, self._tab_chosen), "selected_index")
         self.state.observe(guarded(tell, self._show_tab), "tab")
         self.state.observe(guarded(tell, lambda _: self._show_message()), "message")
-        watched = ["values", "issues", "estimate", "reports", "beat", "selected", "provider"]
-        self.state.observe(guarded(tell, lambda _: self._summarise()), watched)
         self.spec = self.state.spec
         self.state.observe(guarded(tell, lambda _: setattr(self, "spec", self.state.spec)), "spec")
         self.state.find_run()
         self._greet()
         self.state.observe(guarded(tell, lambda _: self._trace()), "beat")
         self._static: Any = None
-        self._summarise()
         self._show_message()
         PUMP.add(self.state)
 
@@ -161,11 +155,6 @@ class Workbench(widgets.VBox):
             self.tabs.selected_index = place
             self.anchor.show()
 
-    def _summarise(self) -> None:
-        text = summary_html(self.state)
-        if self.head.value != text:
-            self.head.value = text
-
     def _show_message(self) -> None:
         level, text = self.state.message
         shape = f'<b class="ft-{level}">{SHAPES[level]}</b> ' if level else ""
@@ -205,82 +194,6 @@ def run_view(run: Run) -> widgets.Widget:
     state.select(run.id)
     PUMP.add(state)
     return widgets.VBox([widgets.HTML(_style()), RunPanel(state)]).add_class("ftlab")
-
-
-def summary_html(state: State) -> str:
-    """One line each for the data, the job, what is wrong and what it takes."""
-    parts = [_data_part(state), _job_part(state), _issues_part(state), _cost_part(state)]
-    parts.append(_run_part(state.run))
-    return "".join(f'<span class="ft-part">{part}</span>' for part in parts if part)
-
-
-def _data_part(state: State) -> str:
-    file = state.values.get("training_file")
-    if not file:
-        return "<b>ftlab</b> no data yet"
-    report = state.report
-    name = f"<b>{escaped(Path(str(file)).name)}</b>"
-    if report is None:
-        return name
-    counted = report.tokens is not None and report.tokens.n_sequences
-    tokens = f" · {short(report.tokens.total)} tokens" if report.tokens and counted else ""
-    return f"{name} · {report.n_rows:,} rows{tokens}"
-
-
-def _job_part(state: State) -> str:
-    spec: JobSpec | None = None if state.resolved is None else state.resolved.spec
-    if spec is None or not spec.model:
-        return ""
-    model = escaped(Path(spec.model).name)
-    epochs = f"{spec.n_epochs} epoch" + ("s" if spec.n_epochs > 1 else "")
-    trained = "all weights" if spec.lora is False else f"LoRA r{spec.lora_r}"
-    return f"<b>{model}</b> · {trained} · lr {rate(spec.learning_rate)} · {epochs}"
-
-
-def _issues_part(state: State) -> str:
-    if not state.values:
-        return ""  # nothing is wrong yet
-    # The issue that sums the data's up is counted as those that it stands for.
-    found = [issue for issue in state.issues if issue.code != "data_is_accepted"]
-    of_data = state.report.issues if state.report else ()
-    found += [issue for issue in of_data if _counts(issue, state.where.engine)]
-    counts = {level: sum(i.level == level for i in found) for level in ("error", "warning")}
-    return " ".join(
-        f'<span class="ft-{level}">{SHAPES[level]} {n} {level}{"s" if n > 1 else ""}</span>'
-        for level, n in counts.items()
-        if n
-    )
-
-
-def _counts(issue: Issue, engine: str) -> bool:
-    return (not issue.blocks or engine in issue.blocks) and issue.where != "model"
-
-
-def _cost_part(state: State) -> str:
-    """What it takes here is no matter of a hosted job."""
-    found: Estimate | None = state.estimate
-    if found is None or found.n_steps is None:
-        return ""
-    here = state.where.engine == "local"
-    parts = [f"{found.n_steps:,} steps"]
-    if found.price is not None:
-        parts.append(f"{Price(*found.price).in_words()} hosted")
-    if here and found.duration is not None:
-        parts.append(f"{duration_in_words(found.duration)} here")
-    if here and found.memory is not None and found.device is not None:
-        level = {"tight": "warning", "does not fit": "error"}.get(found.fits or "", "dim")
-        there = f"{found.device.memory_bytes / GIB:.3g} GiB"
-        parts.append(f'<span class="ft-{level}">{in_gib(found.memory)} of {there}</span>')
-    return " · ".join(parts)
-
-
-def _run_part(run: Run | None) -> str:
-    if run is None:
-        return ""
-    history, state = run.history, run.state
-    of = f" {history.last_step:,} of {history.n_steps:,}" if history.n_steps else ""
-    level = {"failed": "error", "cancelled": "warning"}.get(state.status, "dim")
-    return f'<span class="ft-{level}">run: {state.status}{of}</span>'
 
 
 def static_html(state: State) -> str:

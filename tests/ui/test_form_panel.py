@@ -12,7 +12,8 @@ from ftlab.ui import known_models
 from ftlab.ui.estimate_box import estimate_html
 from ftlab.ui.form import ALL, CHANGED, JobPanel
 from ftlab.ui.knobs import FORM_FIELDS, FORM_GROUPS, FORM_KNOBS
-from ftlab.ui.offers import recommended_offer
+from ftlab.ui.offers import Change, recommended_offer
+from ftlab.ui.review_box import change_html
 from ftlab.ui.run_panel import RunPanel
 from tests.fake_hub import own_cache
 from tests.test_model_cache import put
@@ -122,6 +123,12 @@ def test_a_preset_shows_what_it_would_set_and_why_before_it_does(panel, state, f
     assert panel.preset.value == ""
     state.undo()
     assert state.values == before
+
+
+def test_a_change_from_nothing_says_that_the_field_was_left_out():
+    shown = change_html(Change("lora_dropout", None, 0.05, "small data", is_typed=False))
+    assert "left out" in shown
+    assert "None" not in shown
 
 
 def test_what_was_typed_goes_only_when_it_is_ticked(panel, state, files):

@@ -231,11 +231,10 @@ def test_the_workbench_has_its_panels_and_a_summary(tmp_path, files):
     bench = Workbench(files["training_file"], model=files["model"], folder=tmp_path / "runs")
     assert list(bench.panels) == list(PANELS)
     scan(bench.state)
-    assert "t.jsonl" in bench.head.value
-    assert "40 rows" in bench.head.value
+    assert bench.head.buttons["data"].description.startswith("t.jsonl · 40 rows")
     assert bench.spec is not None
     bench.state.set("n_epochs", 0)
-    assert "1 error" in bench.head.value
+    assert "1 error" in bench.head.buttons["error"].description
     assert bench.spec is None
 
 
