@@ -27,6 +27,8 @@ class Hosted(NamedTuple):
     job_id: str = ""
     ended: str = ""
     """How the job has ended; empty as long as it may go on."""
+    file: str = ""
+    """The id of its training file there."""
 
 
 class RunFolder:

@@ -19,7 +19,7 @@ import pytest
 from ftlab.asking import ask
 from ftlab.providers import prepare
 from ftlab.providers.together import client as client_module
-from ftlab.providers.together import following, starting
+from ftlab.providers.together import following, sending, starting
 from ftlab.providers.together.client import Client
 from ftlab.providers.together.following import Cadence
 from ftlab.providers.together.ledger import Ledger
@@ -191,15 +191,16 @@ def test_the_list_of_jobs_names_some_twice(tmp_path):
     for draw, service, run, patch in worlds(tmp_path):
         shown = service.jobs
         service.misbehave("POST", CREATE, DROP._replace(after=True))
-        listed = starting.reconcile.__globals__["listed"]
+        listed = sending.hosted_jobs
 
         def shifted(client, listed=listed, draw=draw):
             jobs = listed(client)
-            jobs = [*jobs, *jobs, {"id": "ft-77", "suffix": "ftl-other"}]
+            other = jobs[0]._replace(id="ft-77", suffix="ftl-other", output="other")
+            jobs = [*jobs, *jobs, other]
             draw.shuffle(jobs)
             return jobs
 
-        patch.setitem(starting.reconcile.__globals__, "listed", shifted)
+        patch.setattr(sending, "hosted_jobs", shifted)
         assert carried_out(run) == 0
         assert (run.job_id, len(shown)) == ("ft-0000", 1)
         assert "carry the tag" not in " ".join(texts(run))

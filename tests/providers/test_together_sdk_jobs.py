@@ -11,8 +11,9 @@ import pytest
 from ftlab.exchange.code import sdk_keywords
 from ftlab.providers import prepare
 from ftlab.providers.together.client import Client
+from ftlab.providers.together.jobs import cancel
 from ftlab.providers.together.ledger import mark_of
-from ftlab.providers.together.sending import cancel, listed
+from ftlab.providers.together.listing import hosted_jobs
 from ftlab.runs import Run
 from tests.exchange.oracles import SDK, ask
 from tests.fakes.together import Service
@@ -77,7 +78,7 @@ def test_jobs_are_asked_for_and_followed_as_by_the_official_sdk(jobs, tmp_path, 
         with Client(base_url=ours.address) as client:
             job_id = client.json("POST", "/v1/fine-tunes", "x", json=ours.bodies[0])["id"]
             assert cancel(client, job_id) == "cancel_requested"
-            assert [job["id"] for job in listed(client)] == list(ours.jobs)[::-1]
+            assert [job.id for job in hosted_jobs(client)] == list(ours.jobs)[::-1]
     with Service(key=KEY) as theirs:
         question = {"key": KEY, "address": theirs.address, "jobs": [asked(s) for s in specs]}
         told, status, ids = ask(SDK, FOLLOW, question)

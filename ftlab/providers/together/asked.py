@@ -17,6 +17,7 @@ from ftlab.limits import Limits
 from ftlab.origin import is_here
 from ftlab.providers import model_of
 from ftlab.providers.together.files import problem
+from ftlab.providers.together.ledger import LONGEST_OWN, LONGEST_SUFFIX, own_of
 from ftlab.rules import check, resolve
 from ftlab.spec import JobSpec, parse
 
@@ -91,7 +92,7 @@ def examined(
     found = check(values, limits, training, validation=validation)
     problems = {name: issue for name, path in files.items() if (issue := problem(path, name))}
     found = [i for i in found if i.where not in problems or "together" not in i.blocks]
-    return [*found, *problems.values(), *_from_here(spec)]
+    return [*found, *problems.values(), *_from_here(spec), *_too_long(spec)]
 
 
 def _from_here(spec: JobSpec) -> list[Issue]:
@@ -104,6 +105,20 @@ def _from_here(spec: JobSpec) -> list[Issue]:
         "from jobs of its own. Name such a job (“ft-…”), or leave it out and name a model."
     )
     return [Issue("error", text, "goes_on", "from_checkpoint", blocks=("together",))]
+
+
+def _too_long(spec: JobSpec) -> list[Issue]:
+    """A name that is cut is not the person's any more."""
+    own = own_of(spec.suffix)
+    if len(own) <= LONGEST_OWN:
+        return []
+    text = (
+        f"suffix has {len(own)} characters; at Together {LONGEST_OWN} are yours: it takes "
+        f"{LONGEST_SUFFIX}, and ftlab puts a mark in front by which it knows the job again. Use a "
+        f"shorter one, such as {own[:LONGEST_OWN]}."
+    )
+    fix = {"suffix": own[:LONGEST_OWN]}
+    return [Issue("error", text, "suffix_too_long", "suffix", fix=fix, blocks=("together",))]
 
 
 def _of_files_here(spec: JobSpec, reports: Reports) -> Reports:

@@ -15,6 +15,7 @@ from ftlab.adapter_files import CONFIG, WEIGHTS, read_adapter
 from ftlab.errors import FtlabError, UnreadableData
 from ftlab.providers.together.archives import unpack
 from ftlab.providers.together.fetching import Told, fetch
+from ftlab.providers.together.jobs import path_of
 
 if TYPE_CHECKING:
     from ftlab.providers.together.client import Client
@@ -40,7 +41,7 @@ class RemoteCheckpoint(NamedTuple):
 
 def checkpoints(client: Client, job_id: str) -> list[RemoteCheckpoint]:
     """What can be downloaded of a job, or gone on from, the oldest first. Raises ServiceError."""
-    path = f"/v1/fine-tunes/{quote(job_id, safe='')}/checkpoints"
+    path = f"{path_of(job_id)}/checkpoints"
     listed = client.json("GET", path, f"the checkpoints of {job_id} were listed").get("data")
     entries = listed if isinstance(listed, list) else []
     found = [_checkpoint(client, job_id, entry) for entry in entries if _has_step(entry)]

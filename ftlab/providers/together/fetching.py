@@ -14,7 +14,7 @@ import httpx
 from pydantic import SecretStr
 
 from ftlab.errors import FtlabError, ServiceError
-from ftlab.providers.together.wire import Found, wait
+from ftlab.providers.together.wire import PASSING, Found, wait
 from ftlab.units import in_bytes
 
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 WAITS = (1.0, 2.0, 4.0, 8.0, 16.0)
 """Seconds before each of the times that a download is gone on with."""
 BEYOND = 416
-PASSING = (408, BEYOND, 429, 500, 502, 503, 504)
-"""Statuses of the service after which it may well go on."""
 REDIRECTS = (301, 302, 303, 307, 308)
 PLACE = re.compile(r"bytes (\d{1,15})-\d{1,15}/(\d{1,15}|\*)")
 
@@ -109,7 +107,7 @@ class _Fetch:
         if found.has_redirect_location:
             where = SecretStr(found.headers["location"])
             return self.client.storage.get(where, self.doing, taken, headers)
-        if found.status_code not in PASSING:
+        if found.status_code not in (BEYOND, *PASSING):
             raise self.client.failure(found, self.doing)
         if found.status_code == BEYOND:
             self.got = 0  # it became shorter

@@ -10,10 +10,10 @@ from ftlab.asking import Request
 from ftlab.errors import FtlabError, ServiceError
 from ftlab.eventlog import EventReader
 from ftlab.events import ENDED, Checkpoint, Event, Log, Metrics, Status
-from ftlab.providers.together.client import PASSING, Client
+from ftlab.providers.together.client import Client
 from ftlab.providers.together.downloads import checkpoints, download_adapter
+from ftlab.providers.together.jobs import cancel, path_of
 from ftlab.providers.together.said import Said
-from ftlab.providers.together.sending import NO_ENTRY, cancel, path_of
 from ftlab.providers.together.translated import (
     Word,
     logs_of,
@@ -23,6 +23,7 @@ from ftlab.providers.together.translated import (
     tells_of_checkpoints,
     word_of,
 )
+from ftlab.providers.together.wire import NO_ENTRY, PASSING
 from ftlab.run import Run
 
 FIRST_WAIT, LONGEST_WAIT, GROWTH = 1.0, 30.0, 1.1

@@ -21,12 +21,13 @@ from ftlab.html import Issues, counted
 from ftlab.issues import Issue, shown
 from ftlab.providers.together.account import secret
 from ftlab.providers.together.files import problem, upload, wait_until_checked
+from ftlab.providers.together.jobs import JOBS
 from ftlab.spec import JobSpec, parse
 
 if TYPE_CHECKING:
     from ftlab.providers.together.client import Client
 
-PREVIEW = "/v1/fine-tunes/preview"
+PREVIEW = f"{JOBS}/preview"
 N_ROWS = 10
 MOST_IDS = 2**31
 UPDATE = (

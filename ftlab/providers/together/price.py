@@ -28,6 +28,7 @@ from ftlab.providers.together.asked import (
     tuned,
 )
 from ftlab.providers.together.files import upload, wait_until_checked
+from ftlab.providers.together.jobs import JOBS
 from ftlab.rules import resolve
 from ftlab.service_estimate import ServiceEstimate
 from ftlab.spec import JobSpec, parse
@@ -154,7 +155,7 @@ def _as_id(file_id: str) -> str:
 
 def price_of(client: Client, body: dict[str, Any]) -> ServiceEstimate:
     """The service's price for a body. Raises ServiceError."""
-    path = "/v1/fine-tunes/estimate-price"
+    path = f"{JOBS}/estimate-price"
     reply = client.json("POST", path, "asked for the price", json=body)
     if reason := reply.get("unavailable_reason"):
         reply["unavailable_reason"] = client.cleaned(reason)
@@ -164,7 +165,7 @@ def price_of(client: Client, body: dict[str, Any]) -> ServiceEstimate:
 def limits_of(client: Client, spec: JobSpec, info: ModelInfo) -> Limits:
     """What the service takes for the model of a job. Raises ServiceError where it has none."""
     name, doing = tuned(spec), "asked for the limits"
-    path, asked = "/v1/fine-tunes/models/limits", {"model_name": name}
+    path, asked = f"{JOBS}/models/limits", {"model_name": name}
     reply = client.request("GET", path, doing, accepted={404}, params=asked)
     found = client.parsed(reply, doing)  # else the address is that of something else
     if reply.status_code != 404:

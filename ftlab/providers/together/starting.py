@@ -19,9 +19,11 @@ from ftlab.providers.together.asked import FILES, refusals, to_upload
 from ftlab.providers.together.client import Client
 from ftlab.providers.together.files import upload, wait_until_checked
 from ftlab.providers.together.ledger import OPEN, Intent, Ledger, tag_of
+from ftlab.providers.together.listing import hosted_jobs
 from ftlab.providers.together.piped import Secrets
 from ftlab.providers.together.price import limits_of, price_of
-from ftlab.providers.together.sending import bound, listed, reconcile, send, sweep, tagged
+from ftlab.providers.together.recognised import candidates, tagged
+from ftlab.providers.together.sending import bound, reconcile, send, sweep
 from ftlab.run import Run
 from ftlab.run_folder import RunFolder
 from ftlab.spec import JobSpec
@@ -60,6 +62,8 @@ def started(
         intent = send(steady, ledger, run.id, body, tell, client.pause)
     if intent.state in OPEN:
         intent = reconcile(steady, ledger, intent, tell)
+    if intent.state == "unknown" and (others := candidates(steady, run, ledger)):
+        intent = ledger.move(run.id, "unknown", said=f"{intent.said}; {others}")
     if intent.job_id:
         run.note_hosted(address=intent.address, tag=intent.tag or "", job_id=intent.job_id)
     return intent
@@ -69,7 +73,7 @@ def _found_before(client: Client, run: Run, ledger: Ledger, known: Intent | None
     """What an earlier attempt has come to, or that of a copy of the folder. A ledger that says that
     nothing was sent may be older than the truth, so one look at the account's list comes first."""
     intent = known or ledger.prepare(_intent(run, client.address))
-    jobs = tagged(listed(client), intent) if intent.state == "prepared" else []
+    jobs = tagged(hosted_jobs(client), intent) if intent.state == "prepared" else []
     return bound(ledger, intent, jobs) if jobs else intent
 
 
@@ -87,7 +91,7 @@ def _prepared(
     price = price_of(client, to_price_body(spec, limits))
     require_agreed(run.job.spec, price, options.pay_up_to)
     intent = ledger.prepare(_intent(run, client.address)._replace(price=price.price.high))
-    run.note_hosted(address=intent.address, tag=intent.tag or "")
+    run.note_hosted(address=intent.address, tag=intent.tag or "", file=spec.training_file or "")
     return _body(spec.changed(suffix=intent.tag), limits, options, secrets), intent
 
 
