@@ -16,9 +16,9 @@ def train(options: argparse.Namespace) -> int:
     going.
 
     With --on together the service is asked for its price, for which it gets the data, and nothing
-    starts before somebody agrees to that.
+    starts before somebody agrees to that: when asked, or by --pay-up-to.
     """
-    run = submitted(options.spec, options.on, options.pay_up_to)
+    run = submitted(options)
     return 1 if run is None else _show(run)
 
 
