@@ -135,12 +135,24 @@ def why_not_resume(run: Run) -> str:
             f"Run {run.id} is {status}; paused and failed runs can go on. "
             "Pause it first, or wait for it."
         )
+    if status == "failed" and _has_ended_there(run):
+        return (
+            f"The job of run {run.id} has ended at {run.job.provider}, where what has ended does "
+            "not go on. Submit it again, with what its message asks for."
+        )
     if module_of(run) is None:
         return (
             f"Run {run.id} runs at {run.job.provider}; runs of {', '.join(PROCESSES)} can be "
             "resumed. Start a new one."
         )
     return ""
+
+
+def _has_ended_there(run: Run) -> bool:
+    """Whether its job at a service is known to have ended; one that can't be read is not."""
+    with contextlib.suppress(RunError):
+        return is_hosted(run) and bool(run.hosted.ended)
+    return False
 
 
 def _begin(run: Run) -> None:

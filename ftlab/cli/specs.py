@@ -55,6 +55,7 @@ def _examined(values: dict[str, Any], engine: str) -> list[Issue]:
     from ftlab.issues import by_gravity
     from ftlab.providers import examine, get_provider, model_of, scan_data
     from ftlab.providers.together.asked import FILES, examined, to_upload
+    from ftlab.providers.together.quoted import limits_now
     from ftlab.spec import parse
 
     given, _ = parse(values)
@@ -63,7 +64,8 @@ def _examined(values: dict[str, Any], engine: str) -> list[Issue]:
     here = given.changed(**{name: None for name in FILES if name not in to_upload(given)})
     scans = dict(zip(FILES, scan_data(here), strict=True))
     reports = {name: report for name, report in scans.items() if report is not None}
-    return by_gravity(examined(values, model_of(given)[0].hosted, reports))
+    limits = limits_now(given) or model_of(given)[0].hosted
+    return by_gravity(examined(values, limits, reports))
 
 
 def estimate(options: argparse.Namespace) -> int:

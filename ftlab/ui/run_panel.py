@@ -130,7 +130,8 @@ class RunPanel(widgets.VBox):
         self.buttons.layout.display = "none" if over else None
         self.pause.layout.display = None if live and not run.is_hosted else "none"
         self.pause.disabled = asked is not None
-        self.resume.layout.display = "none" if live else None
+        gone = run.is_hosted and state.status == "failed" and bool(run.why_not_resume)
+        self.resume.layout.display = "none" if live or gone else None
         self.resume.description = "Follow again" if run.is_hosted else "Resume"
         self.resume.disabled = bool(run.why_not_resume or self.hosted.why_not)
         self.stop.layout.display = None if live or run.is_left or run.has_checkpoint else "none"

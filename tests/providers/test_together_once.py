@@ -76,7 +76,7 @@ def test_a_copy_from_before_anything_was_written_down_buys_no_second_job(
 ):
     run = new_run(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(starting, "limits_of", lambda *_: 1 / 0)
+        patch.setattr(starting, "quote", lambda *_: 1 / 0)
         assert carried_out(run) == 1
     shutil.copytree(run.path.parent, tmp_path / "elsewhere")
     copy = Run(tmp_path / "elsewhere" / run.id)

@@ -47,6 +47,18 @@ def tuned(spec: JobSpec) -> str:
     return spec.model or (spec.from_checkpoint or "").partition(":")[0]
 
 
+def is_there(spec: JobSpec) -> bool:
+    """Whether what is tuned is the service's, and has no other name here: it need not hear how
+    anything of this machine is called."""
+    name, source = tuned(spec), spec.from_checkpoint
+    return (
+        bool(name)
+        and name != "demo"
+        and existing(name) is None
+        and not (source and is_here(source))
+    )
+
+
 def question(spec: JobSpec, reports: Reports) -> str:
     """The same text for jobs with the same price: what is asked, and what is in the files."""
     training, info = _of_files_here(spec, reports).get("training_file"), model_of(spec)[0]

@@ -168,7 +168,9 @@ class Client:
     def failure(self, found: Found, doing: str) -> ServiceError:
         """The error for a reply that is no success, or for none."""
         if isinstance(found, httpx.Response):
-            return refusals.refused(found, doing, self._secrets)
+            refused = refusals.refused(found, doing, self._secrets)
+            refused.wait = retry_after(found)
+            return refused
         return refusals.unreachable(found, doing, self.address)
 
 

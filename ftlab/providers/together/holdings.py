@@ -115,9 +115,11 @@ class Account:
         *,
         step: int | None = None,
         told: Told = lambda _: None,
+        noted: Callable[[str], Any] = print,
     ) -> Path:
         """Fetch what a job tuned into a new folder, of that step or else the last, or the content
-        of a file into a new one; returns where. Without `into` it is named after the id."""
+        of a file into a new one; returns where. Without `into` it is named after the id. `noted`
+        hears what can't be done with it."""
         from ftlab.providers.together.downloads import download_adapter, download_file, new_place
 
         if not self._has(one):
@@ -127,7 +129,9 @@ class Account:
             if self._job(one) is None:
                 download_file(client, one, place, told)
                 return place
-            download_adapter(client, looked_up(client, one), place, told, step=step)
+            tuned = download_adapter(client, looked_up(client, one), place, told, step=step)
+        for note in tuned.notes:
+            noted(note)
         return place
 
     def chat(self, job_id: str, prompt: str | Sequence[Mapping[str, Any]], **options: Any) -> str:
@@ -145,8 +149,8 @@ class Account:
     def endpoint(self, job_id: str) -> str:
         """The commands that start an endpoint for the model of a job, and end it. Such a one is
         billed by the hour; ftlab starts none."""
-        from ftlab.providers.together.downloads import is_full
         from ftlab.providers.together.serving import endpoint_commands
+        from ftlab.providers.together.tuned import is_full
 
         self._require_job(job_id)
         with self._client() as client:

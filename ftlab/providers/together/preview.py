@@ -20,6 +20,7 @@ from ftlab.files import existing
 from ftlab.html import Issues, counted
 from ftlab.issues import Issue, shown
 from ftlab.providers.together.account import secret
+from ftlab.providers.together.asked import is_there
 from ftlab.providers.together.files import problem, upload, wait_until_checked
 from ftlab.providers.together.jobs import JOBS
 from ftlab.spec import JobSpec, parse
@@ -89,7 +90,7 @@ def check_template(
 
 def _of_model(spec: JobSpec) -> Issue | None:
     """The service has nothing of this machine, and need not hear how it is called here."""
-    if spec.model and existing(spec.model) is None and spec.model != "demo":
+    if spec.model and is_there(spec):
         return None
     text = (
         f"model is {shown(spec.model)}; the service has the models of its list. Name one, such as "
