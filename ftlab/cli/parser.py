@@ -119,6 +119,12 @@ def _add_spec_verbs(add: Add) -> None:
     check = add("check", specs.check)
     check.add_argument("spec", type=Path, help=SPEC_HELP)
     _add_engine_argument(check, default="local")
+    check.add_argument(
+        "--template",
+        action="store_true",
+        help="with --for together: upload the data and compare the service's tokens of the first "
+        "rows with ftlab's; nothing is started and nothing is billed",
+    )
     check.add_argument("--json", action="store_true")
     # Among these because it reads a spec too; the help lists the verbs in this order.
     add_train_arguments(add("train", runs.train))
