@@ -51,8 +51,7 @@ class NextBox(widgets.HBox):
         """Offer what the selected run is good for."""
         run = self.state.run
         done = run is not None and run.status == "completed" and run.adapter.exists()
-        gone = run is not None and run.is_hosted and run.status == "failed"
-        gone = gone and run is not None and bool(run.why_not_resume)
+        gone = run is not None and run.has_ended_there
         show(self, visible=done or gone)
         show(self.further, visible=done)
         show(self.again, visible=gone)

@@ -11,7 +11,7 @@ import pytest
 from ftlab.exchange.code import sdk_keywords
 from ftlab.providers import prepare
 from ftlab.providers.together.client import Client
-from ftlab.providers.together.jobs import cancel
+from ftlab.providers.together.jobs import cancel, delete_job
 from ftlab.providers.together.ledger import mark_of
 from ftlab.providers.together.listing import hosted_jobs
 from ftlab.runs import Run
@@ -87,6 +87,8 @@ def test_jobs_are_asked_for_and_followed_as_by_the_official_sdk(jobs, tmp_path, 
             job_id = client.json("POST", "/v1/fine-tunes", "x", json=ours.bodies[0])["id"]
             assert cancel(client, job_id) == "cancel_requested"
             assert [job.id for job in hosted_jobs(client)] == list(ours.jobs)[::-1]
+            delete_job(client, job_id)
+            assert job_id not in ours.jobs
     own = ours.bodies[: len(specs)]
     theirs = require_same(SDK, "", specs, own)
     older = [{name: body[name] for name in body if name not in NEWER} for body in own]

@@ -17,10 +17,10 @@ import ftlab
 from ftlab.errors import ServiceError
 from ftlab.providers.together import refusals
 from ftlab.providers.together.account import address, require_key
+from ftlab.providers.together.statuses import PASSING
 from ftlab.providers.together.storage import Storage
 from ftlab.providers.together.wire import (
     LONGEST_REPLY,
-    PASSING,
     Found,
     Taken,
     connected,

@@ -16,7 +16,8 @@ from pydantic import SecretStr
 
 from ftlab.errors import ServiceError
 from ftlab.providers.together.room import require_room
-from ftlab.providers.together.wire import PASSING, Found, wait
+from ftlab.providers.together.statuses import PASSING
+from ftlab.providers.together.wire import Found, wait
 from ftlab.units import in_bytes
 
 if TYPE_CHECKING:

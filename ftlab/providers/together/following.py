@@ -15,6 +15,7 @@ from ftlab.providers.together.downloads import checkpoints
 from ftlab.providers.together.finishing import ended
 from ftlab.providers.together.jobs import cancel, path_of
 from ftlab.providers.together.said import Said
+from ftlab.providers.together.statuses import NO_ENTRY, PASSING
 from ftlab.providers.together.translated import (
     Word,
     logs_of,
@@ -24,7 +25,6 @@ from ftlab.providers.together.translated import (
     tells_of_checkpoints,
     word_of,
 )
-from ftlab.providers.together.wire import NO_ENTRY, PASSING
 from ftlab.run import Run
 from ftlab.units import duration
 

@@ -18,6 +18,7 @@ from ftlab.providers.together.account import find_key
 from ftlab.providers.together.asked import FILES, is_there, to_upload, tuned
 from ftlab.providers.together.files import upload, wait_until_checked
 from ftlab.providers.together.jobs import JOBS
+from ftlab.providers.together.statuses import NO_ENTRY
 from ftlab.service_estimate import ServiceEstimate
 from ftlab.spec import JobSpec
 
@@ -114,7 +115,6 @@ def limits_now(
     """The same where there is a key and the service answers; None otherwise. Raises ServiceError
     where the service has no such model, or refuses the key."""
     from ftlab.providers.together.client import Client
-    from ftlab.providers.together.wire import NO_ENTRY
 
     found = find_key(key) if is_there(spec) else None
     if found is None:

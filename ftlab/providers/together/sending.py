@@ -18,7 +18,8 @@ from ftlab.providers.together.jobs import JOB_ID, JOBS
 from ftlab.providers.together.ledger import Intent, Ledger
 from ftlab.providers.together.listing import hosted_jobs
 from ftlab.providers.together.recognised import tagged
-from ftlab.providers.together.wire import NO_ENTRY, Found
+from ftlab.providers.together.statuses import NO_ENTRY
+from ftlab.providers.together.wire import Found
 
 UNCLEAR = (408, 409)
 """Of the refusals, those after which there may be a job all the same."""

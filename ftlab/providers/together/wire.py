@@ -16,10 +16,6 @@ import httpx
 from ftlab.errors import FtlabError
 from ftlab.providers.together.quiet import unlogged
 
-PASSING = (408, 429, 500, 502, 503, 504)
-"""Statuses after which the same request may well succeed."""
-NO_ENTRY = (401, 402, 403)
-"""Refusals that asking again does not change."""
 LONGEST_REPLY = 120.0  # seconds from a request to the end of its reply
 LARGEST_REPLY = 2**26  # bytes; the rest is not read. A list has about 1,500 per job
 LOOK_EVERY = 0.1  # seconds between two looks at whether an answer is still wanted
