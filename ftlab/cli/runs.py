@@ -95,7 +95,10 @@ def _show(run: Any) -> int:
     """A progress bar until the run ends, then how it ended; 0 when it completed."""
     _follow(run)
     state = run.state
-    say(f"{run.id}: {state.status}" + (f", {state.detail}" if state.detail else ""))
+    say(
+        f"{run.id}: {state.status}"
+        + (f", {state.detail}" if state.detail not in ("", state.status) else "")
+    )
     if state.status == "paused" or run.is_left:
         say(f"`ftlab resume {run.id}` goes on from there.")
     for log in _warnings(run):

@@ -12,6 +12,7 @@ from ftlab.data.chat import IGNORED, tokenise
 from ftlab.data.rows import Rows
 from ftlab.data.tokens import load_tokenizer
 from ftlab.errors import InvalidSpec, ServiceError
+from ftlab.issues import Issue
 from ftlab.providers.together import beginnings
 from ftlab.providers.together.account import secret
 from ftlab.providers.together.client import Client
@@ -244,6 +245,20 @@ def test_that_nothing_was_compared_is_no_agreement(service, asked):
     service.artefacts.previewed = []
     (issue,) = ftlab.check_template(asked)
     assert (issue.code, "the service showed 0" in issue.message) == ("not_compared", True)
+
+
+def test_that_there_is_no_tokenizer_here_is_no_agreement(service, asked, monkeypatch):
+    monkeypatch.undo()
+    monkeypatch.setattr("ftlab.providers.together.preview.find_tokenizer", nothing_here)
+    (issue,) = ftlab.check_template(asked)
+    assert issue.message == "The rows were not compared: Qwen/Qwen3-8B is not here."
+    assert (issue.code, issue.blocks) == ("not_compared", ())
+    assert service.requests == []
+
+
+def nothing_here(model):
+    text = f"Tokens were not counted: {model} is not here."
+    return None, [Issue("error", text, "no_tokenizer", "model", blocks=("local",))]
 
 
 # --- in a terminal ---------------------------------------------------------------------------

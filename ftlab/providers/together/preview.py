@@ -87,7 +87,8 @@ def check_template(
         raise InvalidSpec(wrong)
     tokenizer, missing = find_tokenizer(given.model)
     if tokenizer is None:
-        return Issues(missing)
+        why = missing[0].message.removeprefix("Tokens were not counted: ")
+        return Issues([_not_compared(f"The rows were not compared: {why}", "model")])
     with Client(key, base_url) as client:
         if is_id:
             wait_until_checked(client, file, file, "training_file")
@@ -144,8 +145,12 @@ def differences(
             f"No row was compared: the service showed {len(rows)}, and of those ftlab could read "
             "none. Look at the first rows in the Data tab, or with ftlab scan."
         )
-        return [Issue("warning", text, "not_compared", "training_file")]
+        return [_not_compared(text, "training_file")]
     return list(_issues(found, name or path.name, tokenizer))
+
+
+def _not_compared(text: str, where: str) -> Issue:
+    return Issue("warning", text, "not_compared", where)
 
 
 def first_difference(
