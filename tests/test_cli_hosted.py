@@ -102,6 +102,14 @@ def test_the_notebook_has_the_same_words(service, file, capsys, monkeypatch):
     assert run.status == "completed"
 
 
+def test_without_a_key_nobody_is_asked_for_the_price(service, file, capsys, monkeypatch):
+    monkeypatch.delenv("TOGETHER_API_KEY")
+    asked = answering(monkeypatch, "y")
+    assert main(["train", file, "--on", "together"]) == 1
+    assert "No key of Together was found" in capsys.readouterr().err
+    assert asked == service.requests == list(Runs()) == []
+
+
 # --- options ---------------------------------------------------------------------------------
 
 

@@ -20,11 +20,13 @@ def submitted(options: argparse.Namespace) -> Run | None:
     Raises FtlabError with the price where nobody can be asked.
     """
     from ftlab.providers import scan_data, submit
+    from ftlab.providers.together.account import require_key
     from ftlab.spec import parse
 
     values, given = read_values(options.spec), given_options(options, options.on)
     if options.on == "local":
         return submit(values, **given)
+    require_key()  # before anybody is asked to agree to a price
     scans = scan_data(parse(values)[0], engine="together")
     if "pay_up_to" not in given:
         given["pay_up_to"] = _agreed(values, scans, given.get("base_url"))

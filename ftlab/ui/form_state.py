@@ -223,9 +223,11 @@ class FormState(HasTraits):
     def _ask_service(self) -> None:
         """Ask the hosted service what it takes for its model, once for each; what it says comes
         before the catalogue from then on."""
+        if self.where.engine != "together" or not self.key.is_here:
+            return
         given, _ = parse(self.values)
         name, key = tuned(given), self.key.typed
-        if self.where.engine != "together" or not self.key.is_here or name in self._asked_limits:
+        if name in self._asked_limits:
             return
         self._asked_limits.add(name)
         PUMP.work(

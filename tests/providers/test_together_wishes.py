@@ -48,6 +48,16 @@ def test_stop_is_known_to_the_next_process(service, tmp_path, monkeypatch):
     assert run.adapter.exists()
 
 
+def test_stop_before_the_first_checkpoint_says_why_nothing_is_left(service, tmp_path, monkeypatch):
+    service.running = 1000.0
+    run = new_run(tmp_path)
+    with monkeypatch.context() as patch:
+        asking(patch, run, "stop", at=4)
+        carried_out(run)
+    assert run.status == "cancelled"
+    assert run.state.detail.startswith("stopped before Together had kept a checkpoint")
+
+
 def test_stop_outlives_a_download_that_fails(service, tmp_path, monkeypatch):
     def fail(*_, **__):
         raise ServiceError("It broke off.", 503)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 LISTEN_EVERY = 0.5  # seconds between two looks at what people ask of the run
 TELL_EVERY = 5.0  # seconds between two lines about the same download
 COMES = "ended at Together; downloading what was tuned"
+NOTHING_KEPT = "stopped before Together had kept a checkpoint, so nothing of it is left"
 GIVEN_UP = (
     "its download was given up; the job is done and billed, and Together keeps what it has made "
     "(ftlab account download)"
@@ -54,8 +55,10 @@ def _meant(watch: Watch, asked: Request | None) -> tuple[Word, int | None]:
     last one."""
     assert watch.word is not None
     step = watch.last_checkpoint
-    if watch.word.status != "cancelled" or asked != "stop" or step is None:
+    if watch.word.status != "cancelled" or asked != "stop":
         return watch.word, None
+    if step is None:
+        return Word("cancelled", NOTHING_KEPT, watch.word.n_steps), None
     text = f"stopped; of step {step:,}, the last that Together has kept"
     return Word("completed", text, watch.word.n_steps), step
 
