@@ -30,7 +30,8 @@ class TemplateBox(widgets.VBox):
         self.task = Task(state, self.refresh)
         self._of: object = None
         """What the lines under the button are about."""
-        super().__init__([self.compare, self.task.said])
+        buttons = widgets.HBox([self.compare]).add_class("ft-buttons")
+        super().__init__([buttons, self.task.said])
         self.compare.on_click(guarded(state.tell, lambda _: self.start()))
         changed = guarded(state.tell, lambda _: self.refresh())
         state.observe(changed, ["checked", "scanning"])

@@ -14,7 +14,7 @@ from IPython.core.ultratb import VerboseTB
 
 from ftlab.adapter_files import read_adapter
 from ftlab.errors import FtlabError, ServiceError, UnreadableData
-from ftlab.providers.together import archives, fetching
+from ftlab.providers.together import archives, fetching, pace
 from ftlab.providers.together.account import secret
 from ftlab.providers.together.client import Cancelled, Client
 from ftlab.providers.together.downloads import (
@@ -235,7 +235,7 @@ def test_nothing_is_no_archive(service, tmp_path, waits):
 
 
 def test_a_line_that_only_drips_is_left(service, tmp_path, waits, monkeypatch):
-    monkeypatch.setattr(fetching, "SPELL", 0.2)
+    monkeypatch.setattr(pace, "SPELL", 0.2)
     service.artefacts.servings = [Serving(cut_at=9000, drips=True)]
     assert fetched(service, tmp_path / "adapter") == WHOLE
     wish, _ = service.artefacts.served[1]

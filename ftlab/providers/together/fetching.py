@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import httpx
 from pydantic import SecretStr
 
 from ftlab.errors import ServiceError
+from ftlab.providers.together.pace import Pace
 from ftlab.providers.together.room import require_room
 from ftlab.providers.together.statuses import PASSING
 from ftlab.providers.together.wire import Found, wait
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 WAITS = (1.0, 2.0, 4.0, 8.0, 16.0)
 """Seconds before each of the times that a download is gone on with."""
 BEYOND = 416
-SPELL, LEAST = 60.0, 2**16
-"""Seconds in which so many bytes must come: on a line that only drips, another one is better."""
 LOOK_AT_ROOM_EVERY = 2**26  # bytes
 REDIRECTS = (301, 302, 303, 307, 308)
 PLACE = re.compile(r"bytes (\d{1,15})-\d{1,15}/(\d{1,15}|\*)")
@@ -159,7 +157,7 @@ class _Fetch:
             file.truncate(start)
             file.seek(start)
             self.got = start
-            pace = _Pace(start)
+            pace = Pace(start)
             for chunk in reply.iter_raw():
                 wait(stop, 0)
                 self.got += file.write(chunk)
@@ -217,22 +215,6 @@ class _Fetch:
             f"when {self.doing}; only the whole is of use, and it stays at the service. Check the "
             f"network, then ask again{_GOES_ON * bool(self.got and self.version)}.",
         )
-
-
-class _Pace:
-    """How fast something comes."""
-
-    def __init__(self, got: int) -> None:
-        self._got, self._since = got, time.monotonic()
-
-    def require(self, got: int) -> None:
-        """Raise ReadTimeout where less comes than is of use."""
-        now = time.monotonic()
-        if now - self._since < SPELL:
-            return
-        if got - self._got < LEAST:
-            raise httpx.ReadTimeout("it only drips")
-        self._got, self._since = got, now
 
 
 _GOES_ON = ": it goes on from there"
