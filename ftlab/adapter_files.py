@@ -59,6 +59,20 @@ class Adapter:
 def read_adapter(folder: Path) -> Adapter:
     """An adapter's configuration and shapes. Raises UnreadableData for one that is none, or not
     of a kind that can be trusted and trained on."""
+    found = any_adapter(folder)
+    if problem := why_not_trained_on(found):
+        raise UnreadableData(f"{folder} can't go on training: {problem}")
+    return found
+
+
+def why_not_trained_on(adapter: Adapter) -> str:
+    """What keeps an adapter from being gone on with, in three facts; empty when nothing does."""
+    return _problem(adapter.config, adapter.shapes)
+
+
+def any_adapter(folder: Path) -> Adapter:
+    """The configuration and the shapes of an adapter of any kind. Raises UnreadableData for one
+    that is none, or that can't be trusted."""
     config = _config(folder / CONFIG)
     if not (folder / WEIGHTS).is_file():
         pickles = sorted(file.name for pattern in PICKLES for file in folder.glob(pattern))
@@ -70,8 +84,6 @@ def read_adapter(folder: Path) -> Adapter:
     # Beside it may lie what a resumed run needs, and in it the model's own embeddings.
     found = file_shapes(folder / WEIGHTS)
     shapes = {name: shape for name, shape in found.items() if not is_of_base(name)}
-    if problem := _problem(config, shapes):
-        raise UnreadableData(f"{folder} can't go on training: {problem}")
     return Adapter(folder, config, shapes)
 
 
@@ -99,7 +111,6 @@ def keep_adapter(name: str, folder: Path) -> None:
 
 
 def _problem(config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> str:
-    """What keeps an adapter from being gone on with, in three facts; empty when nothing does."""
     again = "Save it again with peft's save_pretrained."
     merge = "Merge it into its model with peft, and give the result as model."
     for name, is_right in SHAPED.items():

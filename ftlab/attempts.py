@@ -16,7 +16,7 @@ from ftlab.asking import Request, ask, forget
 from ftlab.endings import note_exit
 from ftlab.errors import RunError
 from ftlab.eventlog import EventWriter
-from ftlab.events import Status
+from ftlab.events import FINAL, Status
 from ftlab.processes import spawn, try_lock
 from ftlab.spare import SPARE
 
@@ -126,7 +126,7 @@ def cancel(run: Run) -> bool:
 def why_not_resume(run: Run) -> str:
     """Why a run can't go on now; empty when it can."""
     status = run.status
-    if status in ("completed", "cancelled"):
+    if status in FINAL:
         return (
             f"Run {run.id} is {status} already; paused and failed runs can go on. Start a new one."
         )
@@ -134,6 +134,11 @@ def why_not_resume(run: Run) -> str:
         return (
             f"Run {run.id} is {status}; paused and failed runs can go on. "
             "Pause it first, or wait for it."
+        )
+    if has_ended_there(run):
+        return (
+            f"The job of run {run.id} has ended at {run.job.provider}, where what has ended does "
+            "not go on. Submit it again, with what its message asks for."
         )
     if module_of(run) is None:
         return (
@@ -143,9 +148,16 @@ def why_not_resume(run: Run) -> str:
     return ""
 
 
+def has_ended_there(run: Run) -> bool:
+    """Whether a service has refused or failed its job, with which nobody can go on."""
+    with contextlib.suppress(RunError):  # what can't be read is not known to have ended
+        return is_hosted(run) and run.status == "failed" and bool(run.hosted.ended)
+    return False
+
+
 def _begin(run: Run) -> None:
     last = run.history.status
-    if last is not None and last.status in ("completed", "cancelled"):
+    if last is not None and last.status in FINAL:
         raise RunError(f"{run.id} is {last.status} already; a run runs once. Submit the job again.")
     if not is_hosted(run):  # what was asked of a job at a service holds until it has ended
         forget(run.request_file)

@@ -57,10 +57,12 @@ class RunError(FtlabError, RuntimeError):
 class ServiceError(FtlabError, RuntimeError):
     """A hosted service refused what it was asked, or did not answer; nothing was started."""
 
-    def __init__(self, message: str, status: int | None = None) -> None:
+    def __init__(self, message: str, status: int | None = None, wait: float | None = None) -> None:
         super().__init__(message)
         self.status = status
         """That of HTTP; None without an answer."""
+        self.wait = wait
+        """Seconds after which it wants to be asked again; None where it says nothing."""
 
     def __reduce__(self):
-        return type(self), (str(self), self.status)
+        return type(self), (str(self), self.status, self.wait)

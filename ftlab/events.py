@@ -11,7 +11,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 RunStatus = Literal["queued", "running", "paused", "completed", "failed", "cancelled"]
-ENDED: frozenset[str] = frozenset({"completed", "failed", "cancelled"})
+FINAL: frozenset[str] = frozenset({"completed", "cancelled"})
+"""What a run never leaves."""
+ENDED: frozenset[str] = FINAL | {"failed"}
 
 
 class _Base(BaseModel):

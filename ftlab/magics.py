@@ -36,8 +36,8 @@ class FtlabMagics(Magics):
 
         scan FILE [--model M], recommend MODEL [--data FILE] [--method dpo] [--full],
         estimate SPEC.json [--probe] [--ask-service],
-        train SPEC.json [--on together] [--pay-up-to USD], runs, account, attach [RUN],
-        pause [RUN], resume [RUN].
+        train SPEC.json [--on together] [--pay-up-to USD] [--n-gpus N] …, runs, account,
+        attach [RUN], pause [RUN], resume [RUN].
         """
         options = _parser().parse_args(shlex.split(line))
         return options.show(options)
@@ -103,7 +103,7 @@ def _estimate(options: argparse.Namespace) -> Any:
 
 
 def _train(options: argparse.Namespace) -> Any:
-    return submitted(options.spec, options.on, options.pay_up_to)
+    return submitted(options)
 
 
 def _runs(_: argparse.Namespace) -> Any:

@@ -81,7 +81,7 @@ def _issue(level: Any, where: str, message: str, fix: Any = None) -> Issue:
 def going_on(run: Run, method: str) -> dict[str, Any]:
     """Values of a job that starts from what a run has tuned: its adapter, or its whole model."""
     spec = run.job.spec
-    if spec.lora is False:
+    if run.is_whole_model:
         return {"model": str(run.adapter), "lora": False, "training_method": method}
     return {"model": spec.model, "from_checkpoint": str(run.path), "training_method": method}
 
@@ -136,9 +136,9 @@ def _named_run(name: str) -> tuple[Run, int | None]:
 
 def _saved(run: Run, step: int | None) -> Path:
     """What a run saved after that step, or at its end."""
-    if run.job.spec.lora is False:
+    if run.is_whole_model:
         raise UnreadableData(
-            f"Run {run.id} trained all weights; from_checkpoint takes an adapter. "
+            f"Run {run.id} has made a whole model; from_checkpoint takes an adapter. "
             f"Set model to {run.adapter} and leave from_checkpoint out."
         )
     steps = {checkpoint.step: checkpoint.ref for checkpoint in run.history.checkpoints}

@@ -34,9 +34,9 @@ APPLE = {"PYTORCH_ENABLE_MPS_FALLBACK": "1"}
 OF_JUPYTER, NOTEBOOK_VARIABLES = "JPY_", ("MPLBACKEND",)
 # What torchrun says to a process: in a pod of a cluster a notebook may have it, too.
 LAUNCHER_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
-KEYS = ("TOGETHER_API_KEY",)
-"""What no process needs: one that asks a service gets its key through a pipe."""
-OTHER_KEYS = ("WANDB_API_KEY", "HF_TOKEN")
+KEY = "TOGETHER_API_KEY"
+"""What no process needs: one that asks the service gets its key through a pipe."""
+WANDB_KEY, HUB_KEY = OTHER_KEYS = ("WANDB_API_KEY", "HF_TOKEN")
 """What one that reads a pipe gets from there, if it needs it."""
 
 
@@ -116,7 +116,7 @@ def loading() -> Iterator[None]:
 def environment(without: tuple[str, ...] = ()) -> dict[str, str]:
     """Of a process of its own: ours, without what belongs to the notebook's frontend or to its
     launcher, and without keys and these variables."""
-    dropped = {*NOTEBOOK_VARIABLES, *LAUNCHER_VARIABLES, *KEYS, *without}
+    dropped = {*NOTEBOOK_VARIABLES, *LAUNCHER_VARIABLES, KEY, *without}
     kept = {
         k: v for k, v in os.environ.items() if k not in dropped and not k.startswith(OF_JUPYTER)
     }

@@ -245,6 +245,11 @@ class Run(RunFolder):
         return self.state.status == "paused"
 
     @property
+    def has_ended_there(self) -> bool:
+        """Whether a service has refused or failed its job, with which nobody can go on."""
+        return attempts.has_ended_there(self)
+
+    @property
     def why_not_resume(self) -> str:
         """Why the run can't go on now; empty when it can."""
         return attempts.why_not_resume(self)

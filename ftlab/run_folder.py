@@ -27,6 +27,8 @@ class Hosted(NamedTuple):
     job_id: str = ""
     ended: str = ""
     """How the job has ended; empty as long as it may go on."""
+    file: str = ""
+    """The id of its training file there."""
 
 
 class RunFolder:
@@ -137,15 +139,26 @@ class RunFolder:
     def adapter(self) -> Path:
         """What was tuned: the adapter in peft's format, or the whole model where all weights
         train. It exists once the run has saved it."""
+        meant, other = self.places
         with contextlib.suppress(RunError):  # a damaged job is told of where it is read
             if self.job.spec.lora is False:
-                return self.path / "model"
-        return self.path / "adapter"
+                meant, other = other, meant
+        return other if other.exists() and not meant.exists() else meant
+
+    @property
+    def places(self) -> tuple[Path, Path]:
+        """Where an adapter lies, and where a whole model does."""
+        return self.path / "adapter", self.path / "model"
+
+    @property
+    def is_whole_model(self) -> bool:
+        """Whether what was tuned is a whole model; a service may send one for an adapter."""
+        return self.adapter.name == "model"
 
     @property
     def tuned_in_words(self) -> str:
         """What was tuned and where it lies, for a person."""
-        what = "The tuned model" if self.adapter.name == "model" else "The adapter"
+        what = "The tuned model" if self.is_whole_model else "The adapter"
         return f"{what} is in {self.adapter}"
 
     @cached_property

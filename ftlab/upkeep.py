@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from ftlab import attempts
 from ftlab.errors import RunError
 from ftlab.eventlog import EventWriter
-from ftlab.events import Log
+from ftlab.events import FINAL, Log
 from ftlab.files import bytes_in
 from ftlab.manifest import damage
 from ftlab.units import in_bytes
@@ -30,7 +30,6 @@ Keep = Literal["best", "last"]
 MADE_HERE = re.compile(r"\d{8}-\d{6}-[a-z0-9-]{1,32}-[0-9a-f]{4}")
 """What `Run.create` calls a folder. Others may hold anything, and are nobody's to delete."""
 GONE = ".gone-"
-OVER = ("completed", "cancelled")
 
 
 class Tidying(NamedTuple):
@@ -84,7 +83,7 @@ def _may_cost(run: Run) -> str:
         hosted = run.hosted
     except RunError as exc:
         return str(exc)
-    if hosted.ended or not (hosted.tag or hosted.job_id) or run.status in OVER:
+    if hosted.ended or not (hosted.tag or hosted.job_id) or run.status in FINAL:
         return ""
     job = f"The job {hosted.job_id}" if hosted.job_id else f"A job with the suffix {hosted.tag}"
     goes_on = "goes on" if hosted.job_id else "may go on"
@@ -185,7 +184,7 @@ def _best(run: Run, steps: list[int]) -> int | None:
 
 
 def _is_over(run: Run) -> bool:
-    return run.status in OVER
+    return run.status in FINAL
 
 
 def _remove(checkpoint: Path) -> None:

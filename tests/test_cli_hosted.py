@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
-from ftlab.cli import main
+from ftlab import demo
+from ftlab.cli import add_train_arguments, main
 from ftlab.errors import FtlabError
+from ftlab.job import LocalOptions, TogetherOptions
 from ftlab.runs import Run, Runs
 from tests.providers.hosted import carried_out, hosted, spec
 
@@ -97,3 +100,67 @@ def test_the_notebook_has_the_same_words(service, file, capsys, monkeypatch):
     run = shell.run_line_magic("ftlab", f"train {file} --on together --pay-up-to 1")
     shell.run_line_magic("unload_ext", "ftlab")
     assert run.status == "completed"
+
+
+def test_without_a_key_nobody_is_asked_for_the_price(service, file, capsys, monkeypatch):
+    monkeypatch.delenv("TOGETHER_API_KEY")
+    asked = answering(monkeypatch, "y")
+    assert main(["train", file, "--on", "together"]) == 1
+    assert "No key of Together was found" in capsys.readouterr().err
+    assert asked == service.requests == list(Runs()) == []
+
+
+# --- options ---------------------------------------------------------------------------------
+
+
+def test_each_option_of_a_provider_is_one_of_the_line():
+    parser = argparse.ArgumentParser()
+    add_train_arguments(parser)
+    flags = {flag for action in parser._actions for flag in action.option_strings}
+    for model in (LocalOptions, TogetherOptions):
+        assert {f"--{name.replace('_', '-')}" for name in model.model_fields} <= flags
+    said = " ".join(parser.format_help().split())
+    assert "GPUs that share the rows of each step" in said
+    assert "What the job may cost, in US dollars" in said
+
+
+@pytest.mark.parametrize("as_magic", [False, True])
+def test_options_of_this_machine_are_those_of_the_run(tmp_path, monkeypatch, as_magic):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Run, "start", lambda run: run.say("completed"))
+    (tmp_path / "spec.json").write_text(json.dumps({**demo.JOB, "n_epochs": 1}))
+    line = ["train", "spec.json", "--device", "cpu", "--micro-batch-size", "4"]
+    line += ["--gradient-checkpointing", "false"]
+    if as_magic:
+        shell = InteractiveShell()
+        shell.run_line_magic("load_ext", "ftlab")
+        shell.run_line_magic("ftlab", " ".join(line))
+        shell.run_line_magic("unload_ext", "ftlab")
+    else:
+        main(line)
+    (run,) = Runs()
+    given = {"device": "cpu", "micro_batch_size": 4, "gradient_checkpointing": False}
+    assert given.items() <= run.job.options.items()
+
+
+def test_an_option_of_the_other_place_is_told_and_starts_nothing(service, file, capsys):
+    assert main(["train", file, "--on", "together", "--n-gpus", "2"]) == 1
+    assert "--n-gpus is given for a job on together" in capsys.readouterr().err
+    assert main(["train", file, "--pay-up-to", "2"]) == 1
+    assert "add --on together" in capsys.readouterr().err
+    assert service.requests == list(Runs()) == []
+
+
+@pytest.mark.parametrize(("name", "value"), [("pay_up_to", "much"), ("send_hf_token", "maybe")])
+def test_a_value_that_an_option_does_not_take_is_an_issue(service, file, capsys, name, value):
+    flag = f"--{name.replace('_', '-')}"
+    assert main(["train", file, "--on", "together", "--pay-up-to", "2", flag, value]) == 1
+    assert f"{name} is '{value}'; it takes" in capsys.readouterr().out
+    assert list(Runs()) == []
+
+
+def test_any_price_can_be_agreed_to_and_its_options_go_along(service, file, monkeypatch):
+    monkeypatch.setenv("WANDB_API_KEY", "w")
+    line = ["train", file, "--on", "together", "--pay-up-to", "inf", "--wandb-project-name", "p"]
+    assert main(line) == 0
+    assert service.bodies[0]["wandb_project_name"] == "p"

@@ -107,6 +107,7 @@ def test_what_is_not_there_is_told(run, tmp_path):
 
 def test_all_weights_are_a_model_of_their_own(tmp_path):
     run = run_in(tmp_path, lora=False)
+    (run.path / "adapter").rename(run.path / "model")
     assert f"Set model to {run.path / 'model'}" in refusal(from_checkpoint=str(run.path))
     whole = tmp_path / "whole"
     whole.mkdir()

@@ -10,6 +10,7 @@ from ftlab.cli.keeping import agreed
 from ftlab.cli.printing import print_columns, print_json, say, say_line, visible
 from ftlab.errors import FtlabError
 from ftlab.html import counted
+from ftlab.issues import SHAPES
 
 if TYPE_CHECKING:
     from ftlab.providers.together.holdings import Account
@@ -82,7 +83,7 @@ def _done(here: Account, options: argparse.Namespace) -> int:
         run = here.adopt(one)
         say_line(f"{one} is followed as {run.id}; `ftlab attach {run.id}` shows it.")
     elif options.do == "download":
-        place = here.download(one, options.to, step=options.step, told=_told)
+        place = here.download(one, options.to, step=options.step, told=_told, noted=_noted)
         say_line(f"{one} is in {place}.")
     else:
         return _delete(here, options)
@@ -97,6 +98,10 @@ def _delete(here: Account, options: argparse.Namespace) -> int:
     here.delete(*options.ids, for_good=True)
     say_line(f"{', '.join(options.ids)}: deleted.")
     return 0
+
+
+def _noted(note: str) -> None:
+    say_line(f"{SHAPES['warning']} {note}")
 
 
 def _told(share: float) -> None:

@@ -2,43 +2,48 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import argparse
 from typing import TYPE_CHECKING, Any
 
 from ftlab.cli.files import read_values
+from ftlab.cli.options import given_options
 from ftlab.cli.printing import say, teller
 
 if TYPE_CHECKING:
     from ftlab.runs import Run
 
 
-def submitted(file: Path, on: str, pay_up_to: float | None) -> Run | None:
-    """The run of a file with the values of a spec; None where a person does not agree to its price.
+def submitted(options: argparse.Namespace) -> Run | None:
+    """The run of a file with the values of a spec, with the options of where it is to run; None
+    where a person does not agree to its price.
 
     Raises FtlabError with the price where nobody can be asked.
     """
     from ftlab.providers import scan_data, submit
+    from ftlab.providers.together.account import require_key
     from ftlab.spec import parse
 
-    values = read_values(file)
-    if on == "local":
-        return submit(values)
+    values, given = read_values(options.spec), given_options(options, options.on)
+    if options.on == "local":
+        return submit(values, **given)
+    require_key()  # before anybody is asked to agree to a price
     scans = scan_data(parse(values)[0], engine="together")
-    agreed = _agreed(values, scans) if pay_up_to is None else pay_up_to
-    if agreed is None:
+    if "pay_up_to" not in given:
+        given["pay_up_to"] = _agreed(values, scans, given.get("base_url"))
+    if given["pay_up_to"] is None:
         say("Nothing was started.")
         return None
     report, validation = scans
-    return submit(values, on, report=report, validation=validation, pay_up_to=agreed)
+    return submit(values, options.on, report=report, validation=validation, **given)
 
 
-def _agreed(values: dict[str, Any], scans: tuple[Any, Any]) -> float | None:
+def _agreed(values: dict[str, Any], scans: tuple[Any, Any], base_url: str | None) -> float | None:
     """What a person agrees to pay, in US dollars; None where they don't."""
     from ftlab.prices import dollars
     from ftlab.providers.together.agreement import offer, unconfirmed
 
     tell = teller()
-    found = offer(values, *scans, told=lambda _, what: tell(what))
+    found = offer(values, *scans, base_url=base_url, told=lambda _, what: tell(what))
     if found.most is None:
         raise unconfirmed(found)
     say(found.text)

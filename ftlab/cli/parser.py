@@ -12,6 +12,7 @@ from typing import NoReturn
 
 import ftlab
 from ftlab.cli import account, data, forms, keeping, models, runs, specs
+from ftlab.cli.options import add_provider_options
 from ftlab.cli.printing import visible
 from ftlab.issues import shown
 
@@ -118,6 +119,12 @@ def _add_spec_verbs(add: Add) -> None:
     check = add("check", specs.check)
     check.add_argument("spec", type=Path, help=SPEC_HELP)
     _add_engine_argument(check, default="local")
+    check.add_argument(
+        "--template",
+        action="store_true",
+        help="with --for together: upload the data and compare the service's tokens of the first "
+        "rows with ftlab's; nothing is started and nothing is billed",
+    )
     check.add_argument("--json", action="store_true")
     # Among these because it reads a spec too; the help lists the verbs in this order.
     add_train_arguments(add("train", runs.train))
@@ -125,7 +132,7 @@ def _add_spec_verbs(add: Add) -> None:
 
 
 def add_train_arguments(verb: argparse.ArgumentParser) -> None:
-    """SPEC [--on local|together] [--pay-up-to USD], as in the notebook too."""
+    """SPEC [--on local|together] and the options of both, as in the notebook too."""
     verb.add_argument("spec", type=Path, help=SPEC_HELP)
     verb.add_argument(
         "--on",
@@ -133,12 +140,7 @@ def add_train_arguments(verb: argparse.ArgumentParser) -> None:
         default="local",
         help="where: on this machine, or at the hosted service, which is paid for (%(default)s)",
     )
-    verb.add_argument(
-        "--pay-up-to",
-        type=_dollars,
-        metavar="USD",
-        help="agree to a price up to this, without being asked",
-    )
+    add_provider_options(verb)
 
 
 def add_recommend_arguments(verb: argparse.ArgumentParser) -> None:

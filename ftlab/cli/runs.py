@@ -16,9 +16,9 @@ def train(options: argparse.Namespace) -> int:
     going.
 
     With --on together the service is asked for its price, for which it gets the data, and nothing
-    starts before somebody agrees to that.
+    starts before somebody agrees to that: when asked, or by --pay-up-to.
     """
-    run = submitted(options.spec, options.on, options.pay_up_to)
+    run = submitted(options)
     return 1 if run is None else _show(run)
 
 
@@ -95,7 +95,10 @@ def _show(run: Any) -> int:
     """A progress bar until the run ends, then how it ended; 0 when it completed."""
     _follow(run)
     state = run.state
-    say(f"{run.id}: {state.status}" + (f", {state.detail}" if state.detail else ""))
+    say(
+        f"{run.id}: {state.status}"
+        + (f", {state.detail}" if state.detail not in ("", state.status) else "")
+    )
     if state.status == "paused" or run.is_left:
         say(f"`ftlab resume {run.id}` goes on from there.")
     for log in _warnings(run):

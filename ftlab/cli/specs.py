@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ftlab.cli.files import read_values
 from ftlab.cli.printing import plain, print_issues, print_json, say, teller
+from ftlab.errors import FtlabError
 from ftlab.issues import SHAPES, errors_for
 
 if TYPE_CHECKING:
@@ -40,8 +41,15 @@ def recommend(options: argparse.Namespace) -> int:
 
 
 def check(options: argparse.Namespace) -> int:
-    """Check a spec, its model and its data; exit 1 when that engine would refuse the job."""
-    found = _examined(read_values(options.spec), options.engine)
+    """Check a spec, its model and its data; exit 1 when that engine would refuse the job.
+
+    With --template the hosted service's tokens of the first rows are compared with ftlab's, and
+    the first one that is another is named.
+    """
+    values = read_values(options.spec)
+    found = _examined(values, options.engine)
+    if options.template:
+        found += _of_template(values, options.engine, found)
     issues = [issue for issue in found if not issue.blocks or options.engine in issue.blocks]
     if options.json:
         print_json([plain(issue) for issue in issues])
@@ -51,10 +59,29 @@ def check(options: argparse.Namespace) -> int:
     return 1 if errors_for(issues, options.engine) else 0
 
 
+def _of_template(values: dict[str, Any], engine: str, found: list[Issue]) -> list[Issue]:
+    """Issues about the service's tokens; none where the job itself is refused."""
+    from ftlab.providers.together.preview import SAME, check_template
+
+    if engine != "together":
+        raise FtlabError(
+            f"--template is given with --for {engine}; it compares tokens with the hosted "
+            "service's. Add --for together."
+        )
+    if errors_for(found, engine):
+        return []
+    tell = teller()
+    compared = check_template(values, told=lambda _: tell("uploading the data"))
+    if not compared:
+        say(SAME, to=sys.stderr)
+    return list(compared)
+
+
 def _examined(values: dict[str, Any], engine: str) -> list[Issue]:
     from ftlab.issues import by_gravity
     from ftlab.providers import examine, get_provider, model_of, scan_data
     from ftlab.providers.together.asked import FILES, examined, to_upload
+    from ftlab.providers.together.quoted import limits_now
     from ftlab.spec import parse
 
     given, _ = parse(values)
@@ -63,7 +90,8 @@ def _examined(values: dict[str, Any], engine: str) -> list[Issue]:
     here = given.changed(**{name: None for name in FILES if name not in to_upload(given)})
     scans = dict(zip(FILES, scan_data(here), strict=True))
     reports = {name: report for name, report in scans.items() if report is not None}
-    return by_gravity(examined(values, model_of(given)[0].hosted, reports))
+    limits = limits_now(given) or model_of(given)[0].hosted
+    return by_gravity(examined(values, limits, reports))
 
 
 def estimate(options: argparse.Namespace) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -65,13 +66,21 @@ class Provider(Protocol):
         """Its options for a resolved spec with what was left open decided, and option → why."""
         ...
 
+    def limits_now(
+        self, spec: JobSpec, options: Mapping[str, Any], key: SecretStr | None = None
+    ) -> Limits | None:
+        """What it accepts for the model of a job by its own word; None where it can't be asked."""
+        ...
+
     def examine(
         self,
         values: JobSpec | Mapping[str, Any],
         report: DataReport | None = None,
         validation: DataReport | None = None,
+        limits: Limits | None = None,
     ) -> list[Issue]:
-        """All that is to be said about a job before it starts: its spec, its model, its data."""
+        """All that is to be said about a job before it starts: its spec, its model, its data.
+        `limits` are what `limits_now` has found."""
         ...
 
     def agree(
@@ -124,7 +133,7 @@ def submit(
     """
     secret = SecretStr(key) if isinstance(key, str) else key
     key = None  # so that no traceback shows it
-    ready = prepare(spec, provider, report=report, validation=validation, **options)
+    ready = prepare(spec, provider, report=report, validation=validation, key=secret, **options)
     ready.where.agree(ready.job, ready.report, ready.validation, secret)
     run = Run.create(ready.job, Runs(folder).folder)
     if warning := network_warning(run.path.parent):
@@ -148,6 +157,7 @@ def prepare(
     *,
     report: DataReport | None = None,
     validation: DataReport | None = None,
+    key: SecretStr | None = None,
     **options: Any,
 ) -> Ready:
     """Check and resolve a job as `submit` does, and start nothing."""
@@ -155,10 +165,13 @@ def prepare(
     where.require()
     given, _, of_origin = _started(spec, where)
     report, validation = scan_data(given, report, validation, where.engine)
-    found = [*examine(spec, where, report, validation), *option_issues(where, options)]
+    limits, info = where.limits_now(given, options, key), model_of(given)[0]
+    found = examine(spec, where, report, validation, limits)
+    found += option_issues(where, options)
     if refused := errors_for(found, where.engine):
         raise InvalidSpec(refused)
-    resolved = resolve(given, report, model_of(given)[0], where.engine)
+    known = replace(info, hosted=limits or info.hosted)
+    resolved = resolve(given, report, known, where.engine)
     chosen, why = where.settled(where.options(**options), resolved.spec, report, validation)
     job = Job(
         spec=_absolute(resolved.spec, where.engine),
@@ -178,9 +191,10 @@ def examine(
     where: Provider,
     report: DataReport | None = None,
     validation: DataReport | None = None,
+    limits: Limits | None = None,
 ) -> list[Issue]:
     """All that is to be said about a job before it starts: its spec, its model, its data."""
-    return by_gravity(where.examine(values, report, validation))
+    return by_gravity(where.examine(values, report, validation, limits))
 
 
 def option_issues(where: Provider, given: Mapping[str, Any]) -> list[Issue]:

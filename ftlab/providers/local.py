@@ -37,6 +37,12 @@ class Local:
         """What the model's own files bound, and this machine."""
         return replace(info.local_limits(), no_low_bits=_no_low_bits())
 
+    def limits_now(
+        self, spec: JobSpec, options: Mapping[str, Any], key: SecretStr | None = None
+    ) -> Limits | None:
+        """None: it has no other word than its rules."""
+        return None
+
     def settled(
         self,
         options: LocalOptions,
@@ -70,11 +76,12 @@ class Local:
         values: JobSpec | Mapping[str, Any],
         report: DataReport | None = None,
         validation: DataReport | None = None,
+        limits: Limits | None = None,
     ) -> list[Issue]:
         """All that is to be said about a job before it starts: its spec, its model, its data."""
         given, found, _ = started(parse(values)[0])
         info, problem = model_of(given)
-        found += check(values, self.limits(info), report, validation=validation)
+        found += check(values, limits or self.limits(info), report, validation=validation)
         if known(info.name) is None and info.n_params:  # else the rule book has looked at it
             found += rate_problems(given, report, info)
         if problem is not None:

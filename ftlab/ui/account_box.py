@@ -159,11 +159,17 @@ class AccountBox(Fold):
         self._do(f"Cancelling {job.id}", cancel, lambda word: escaped(said.format(job.id, word)))
 
     def _download(self, job: HostedJob) -> None:
-        here, place = self._here, Path(job.id).absolute()
+        here, place, notes = self._here, Path(job.id).absolute(), list[str]()
+
+        def said(path: Path) -> str:
+            lines = "".join(f"<div>{escaped(note)}</div>" for note in notes)
+            is_in = f"What {escaped(job.id)} tuned is in <code>{escaped(str(path))}</code>."
+            return is_in + lines
+
         self._do(
             f"Downloading {job.id}",
-            lambda: here.download(job.id, place, told=self._show_share),
-            lambda path: f"What {escaped(job.id)} tuned is in <code>{escaped(str(path))}</code>.",
+            lambda: here.download(job.id, place, told=self._show_share, noted=notes.append),
+            said,
         )
 
     def _show_share(self, share: float) -> None:

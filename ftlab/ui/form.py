@@ -31,6 +31,7 @@ from ftlab.ui.service_box import ServiceBox
 from ftlab.ui.shown import set_html, show
 from ftlab.ui.spare_box import SpareBox
 from ftlab.ui.state import State
+from ftlab.ui.template_box import TemplateBox
 
 BASIC, ALL, CHANGED = "basic", "all", "changed"
 SHOWN = (("basic fields", BASIC), ("all fields", ALL), ("fields with a value", CHANGED))
@@ -100,11 +101,20 @@ class JobPanel(widgets.VBox):
         self.estimate = widgets.HTML()
         self.advice = IssueLine(self.state)
         self.service = ServiceBox(self.state)
+        self.template = TemplateBox(self.state, self.service)
         self.probe = ProbeBox(self.state)
         self.course = widgets.HTML()
         self.train = widgets.Button(description="Train", button_style="primary")
         self.why_not = widgets.HTML()
-        parts = [self.problems, self.estimate, self.service, self.advice, self.probe, self.course]
+        parts = [
+            self.problems,
+            self.estimate,
+            self.service,
+            self.template,
+            self.advice,
+            self.probe,
+            self.course,
+        ]
         self.spare = SpareBox(self.state)
         self.key = KeyBox(self.state)
         self.confirm = ConfirmBox(self.state, self.service, self._submit)

@@ -20,12 +20,15 @@ from ftlab.advice import recommend
 from ftlab.cost import estimate
 from ftlab.data.report import DataReport
 from ftlab.issues import Issue, errors_for
+from ftlab.limits import Limits
 from ftlab.model_files import ModelInfo
 from ftlab.model_hub import look_up
 from ftlab.models import MODEL_NOT_HERE
 from ftlab.origin import started
 from ftlab.prices import Price
 from ftlab.providers import PROVIDERS, get_provider, model_of, option_issues
+from ftlab.providers.together.asked import tuned
+from ftlab.providers.together.quoted import limits_now
 from ftlab.rules import resolve
 from ftlab.runs import Runs
 from ftlab.service_estimate import ServiceEstimate
@@ -73,6 +76,8 @@ class FormState(HasTraits):
         self._moment = Moment()
         self._tips_due: float | None = None
         self._asked_for: set[str] = set()
+        self._asked_limits: set[str] = set()
+        self.key.observe(self._look_soon, "news")
         self._refresh()
 
     def choose(self, provider: str) -> None:
@@ -83,6 +88,7 @@ class FormState(HasTraits):
                 self.provider, self.where = provider, where
                 self._save_draft()
                 self._refresh()
+                self._look_soon(provider)
 
     @property
     def own_options(self) -> dict[str, Any]:
@@ -211,6 +217,31 @@ class FormState(HasTraits):
                 lambda level, text: None if is_known else self.tell("tip", text),
             )
 
+    def _look_soon(self, _: object) -> None:
+        self._tips_due = time.monotonic()
+
+    def _ask_service(self) -> None:
+        """Ask the hosted service what it takes for its model, once for each; what it says comes
+        before the catalogue from then on."""
+        if self.where.engine != "together" or not self.key.is_here:
+            return
+        given, _ = parse(self.values)
+        name, key = tuned(given), self.key.typed
+        if name in self._asked_limits:
+            return
+        self._asked_limits.add(name)
+        PUMP.work(
+            lambda: limits_now(given, key),
+            lambda found: self._limits_said(name, found),
+            lambda level, text: self.tell("warning", text),
+        )
+
+    def _limits_said(self, name: str, found: Limits | None) -> None:
+        with self.lock:
+            self.answers.learn_limits(name, found)
+            if found is not None:
+                self._refresh()
+
     def _learned(self, name: str) -> None:
         if self.info.name == name:
             self.look_again()
@@ -222,6 +253,8 @@ class FormState(HasTraits):
             if is_due and not self.estimate.incomplete:  # half a value is no change either
                 self._find_tips()
                 self._ask_hub()
+            if is_due:
+                self._ask_service()
 
     # --- what follows ------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ ROWS = (
 )
 """Fields that say which rows train and how they are read."""
 FURTHER = "The form holds a job that trains {} further, on the same rows; Undo goes back."
+AGAIN = "The form holds the job of {} again; change what its message names, and submit it."
 PREFERENCES = (
     "The form holds a job that goes on from {} with preferences. Choose a file whose rows have an "
     "input, a preferred and another output; Undo goes back."
@@ -23,7 +24,7 @@ PREFERENCES = (
 
 
 class NextBox(widgets.HBox):
-    """Shown for a run that has completed here."""
+    """Shown for a run that has completed, or whose job a service has refused or failed."""
 
     def __init__(self, state: State) -> None:
         self.state = state
@@ -34,11 +35,15 @@ class NextBox(widgets.HBox):
             description="Go on with preferences",
             tooltip="A new DPO job that starts from what this run tuned",
         )
-        super().__init__([self.further, self.preferences])
+        self.again = widgets.Button(
+            description="Start again", tooltip="Puts the job into the form, for another run"
+        )
+        super().__init__([self.further, self.preferences, self.again])
         self.add_class("ft-row")
         tell = state.tell
         self.further.on_click(guarded(tell, lambda _: self._train_further()))
         self.preferences.on_click(guarded(tell, lambda _: self._prefer()))
+        self.again.on_click(guarded(tell, lambda _: self._again()))
         state.observe(guarded(tell, lambda _: self.refresh()), ["beat", "selected"])
         self.refresh()
 
@@ -46,9 +51,12 @@ class NextBox(widgets.HBox):
         """Offer what the selected run is good for."""
         run = self.state.run
         done = run is not None and run.status == "completed" and run.adapter.exists()
-        show(self, visible=done)
-        if done and run is not None:
-            show(self.preferences, visible=run.job.spec.training_method == "sft")
+        gone = run is not None and run.has_ended_there
+        show(self, visible=done or gone)
+        show(self.further, visible=done)
+        show(self.again, visible=gone)
+        is_sft = done and run is not None and run.job.spec.training_method == "sft"
+        show(self.preferences, visible=is_sft)
 
     def _train_further(self) -> None:
         run = self._run
@@ -58,6 +66,12 @@ class NextBox(widgets.HBox):
 
     def _prefer(self) -> None:
         self._take(going_on(self._run, "dpo"), PREFERENCES, "data")
+
+    def _again(self) -> None:
+        job = self._run.job
+        given = {n: v for n, v in job.spec.model_dump().items() if n not in job.reasons}
+        self.state.choose(job.provider)
+        self._take({n: v for n, v in given.items() if v is not None}, AGAIN, "job")
 
     def _take(self, values: dict[str, object], text: str, tab: str) -> None:
         name = self._run.name or self._run.id

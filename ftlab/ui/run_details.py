@@ -78,7 +78,7 @@ class RunDetails(widgets.VBox):
         why_not = why_not_delete(run)
         busy = self.task.is_busy
         self.delete.disabled = bool(why_not) or busy
-        show(self.resume, visible=run.status in ("paused", "failed"))
+        show(self.resume, visible=run.status in ("paused", "failed") and not run.has_ended_there)
         self.resume.disabled = bool(run.why_not_resume) or busy
         self._offer_tidying(self.keep_best, run, "best")
         self._offer_tidying(self.keep_last, run, "last")

@@ -9,6 +9,7 @@ from typing import Any
 import ipywidgets as widgets
 
 from ftlab.eventlog import History
+from ftlab.events import FINAL
 from ftlab.html import escaped, progress_bar, short
 from ftlab.issues import SHAPES
 from ftlab.run import Run, RunState
@@ -124,13 +125,13 @@ class RunPanel(widgets.VBox):
 
     def _offer(self, run: Run, state: RunState) -> None:
         """The buttons that do something now; one that can't says why beside it."""
-        live, over = state.status in LIVE, state.status in ("completed", "cancelled")
+        live, over = state.status in LIVE, state.status in FINAL
         live = live and not run.is_left
         asked = run.asked() if live else None
         self.buttons.layout.display = "none" if over else None
         self.pause.layout.display = None if live and not run.is_hosted else "none"
         self.pause.disabled = asked is not None
-        self.resume.layout.display = "none" if live else None
+        self.resume.layout.display = "none" if live or run.has_ended_there else None
         self.resume.description = "Follow again" if run.is_hosted else "Resume"
         self.resume.disabled = bool(run.why_not_resume or self.hosted.why_not)
         self.stop.layout.display = None if live or run.is_left or run.has_checkpoint else "none"

@@ -26,8 +26,12 @@ class ServiceAnswers:
     def learn(self, asked: str, model: str, answer: ServiceEstimate) -> None:
         """Keep the answer to a `question`."""
         self._prices[asked] = replace(answer, limits=None, issues=())  # they hold for that spec
-        if answer.limits is not None:
-            self._limits[model] = answer.limits
+        self.learn_limits(model, answer.limits)
+
+    def learn_limits(self, model: str, limits: Limits | None) -> None:
+        """Keep what the service takes for a model, where it has said so."""
+        if limits is not None:
+            self._limits[model] = limits
 
     def known(self, spec: JobSpec, info: ModelInfo) -> ModelInfo:
         """With the service's own limits over the catalogue's."""
@@ -41,8 +45,8 @@ class ServiceAnswers:
         are `known`."""
         if where.engine == "together":
             return by_gravity(examined(values, info.hosted, reports))
-        files = ("training_file", "validation_file")
-        return examine(values, where, *(reports.get(name) for name in files))
+        training, validation = (reports.get(n) for n in ("training_file", "validation_file"))
+        return examine(values, where, training, validation)
 
     def price_of(self, spec: JobSpec, reports: Reports) -> ServiceEstimate | None:
         """What the service said of this very job."""

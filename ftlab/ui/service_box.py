@@ -12,7 +12,6 @@ from ftlab.errors import FtlabError
 from ftlab.estimated import bytes_in_words
 from ftlab.html import escaped
 from ftlab.issues import Issue
-from ftlab.providers import model_of
 from ftlab.providers.together.account import KEY_VARIABLE, SERVICE, address
 from ftlab.providers.together.asked import (
     PRICED,
@@ -103,11 +102,9 @@ class ServiceBox(widgets.VBox):
         set_html(self.task.said, "" if answer is None else self._answer_html(given, answer))
 
     def _missing(self, given: JobSpec) -> list[Issue]:
-        """Why there can be no price, by the limits of the catalogue: those that the service gave
-        once may have changed."""
+        """Why there can be no price; within which limits, the service says then."""
         _, wrong = parse(self.state.values)
-        limits = model_of(given)[0].hosted
-        return [i for i in wrong if _hinders(i)] + no_price(given, limits, self.state.reports)
+        return [i for i in wrong if _hinders(i)] + no_price(given, None, self.state.reports)
 
     def _why_not(self, given: JobSpec, missing: list[Issue]) -> str:
         """Why nothing can be asked; empty when it can."""

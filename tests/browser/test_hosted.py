@@ -91,6 +91,10 @@ def test_price_word_curves_cancel_and_account(tmp_path, chromium, pictures, serv
         assert service.bodies[1:] == []
         page.picture(pictures / f"{look}-price.png")
         assert max(page.page.evaluate(OVERFLOW)) <= 1
+        page.click("Compare tokens")
+        page.see("The rows were not compared")  # the tokenizer of that model is not here
+        page.picture(pictures / f"{look}-tokens.png")
+        assert max(page.page.evaluate(OVERFLOW)) <= 1
         page.outputs.get_by_role("button", name="Pay up to $").click()
 
         page.see("running")
@@ -118,7 +122,8 @@ def test_price_word_curves_cancel_and_account(tmp_path, chromium, pictures, serv
         page.click("Try", role="tab")
         page.field("prompt").fill("Where is my order 4417? Thank you, Anna")
         page.click("Ask")
-        expect(page.outputs.locator(".ft-answer.tuned")).not_to_be_empty()
+        answer = page.outputs.locator(".ft-answer.tuned")
+        expect(answer).not_to_be_empty(timeout=90_000)  # the model is loaded first
         page.picture(pictures / f"{look}-answers.png")
 
         assert page.kernel("import ipywidgets as widgets", f"{KEY!r} in {ALL_STATES}") == "False"

@@ -94,6 +94,8 @@ class Service:
     n_steps: int = 4
     nan_at: int | None = None
     """The step with a loss that is no number."""
+    longest_suffix: int = 40
+    """Characters of a suffix that it keeps."""
     lag: int = 0
     """How often the list of jobs is read before it has a new one."""
     listings: int = 0

@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -38,6 +39,8 @@ class Serving(NamedTuple):
     """Answered instead."""
     stalls: bool = False
     """Whether nothing follows where it is cut, and the connection stays."""
+    drips: bool = False
+    """Whether the rest follows byte by byte."""
 
 
 WHOLE = Serving()
@@ -258,7 +261,13 @@ def _send_so(
     handler.end_headers()
     if how.cut_at is not None and how.cut_at < len(body):
         handler.close_connection = True
-        body = body[: how.cut_at]
+        body, rest = body[: how.cut_at], body[how.cut_at :]
+        if how.drips:
+            handler.wfile.write(body)
+            body = b""
+        for byte in rest if how.drips else b"":
+            handler.wfile.write(bytes([byte]))
+            time.sleep(0.01)
     handler.wfile.write(body + how.extra)
     if how.stalls:
         handler.state.hang()

@@ -29,14 +29,16 @@ def add_job(service: Service, body: dict[str, Any]) -> dict[str, Any]:
     number = len(service.jobs)
     job_id = f"ft-{number:04}"
     base = str(body.get("model") or body.get("from_checkpoint")).rpartition("/")[2]
+    suffix = (body.get("suffix") or "tuned")[: service.longest_suffix]
     service.jobs[job_id] = {
         **{name: value for name, value in body.items() if name not in SECRETS},
+        "suffix": suffix if "suffix" in body else None,
         "id": job_id,
         "status": STATES[0],
         "created_at": _when(number / 1000),
         "updated_at": _when(number / 1000),
         "user_id": "me",
-        "model_output_name": f"me/{base}-{body.get('suffix', 'tuned')}-{number:08x}",
+        "model_output_name": f"me/{base}-{suffix}-{number:08x}",
         "keys": [name for name in SECRETS if name in body],
         "looks": 0,
         "born": service.clock() if service.clock else 0.0,

@@ -13,10 +13,11 @@ import pytest
 
 from ftlab.eventlog import EventReader
 from ftlab.providers import prepare
-from ftlab.providers.together import following
+from ftlab.providers.together import finishing, following
 from ftlab.providers.together.__main__ import carry_out
 from ftlab.providers.together.account import secret
 from ftlab.providers.together.client import Client
+from ftlab.providers.together.downloads import Tuned
 from ftlab.providers.together.piped import Secrets
 from ftlab.runs import Run
 from tests.fakes.together import Service
@@ -32,17 +33,20 @@ def hosted(patch: pytest.MonkeyPatch) -> Iterator[Service]:
     pause = Client.pause
     patch.setattr(Client, "pause", lambda client, _: pause(client, 0))
     patch.setattr(following.Cadence, "wait", lambda *_, **__: None)
-    patch.setattr(following, "download_adapter", download)
+    patch.setattr(finishing, "download_adapter", download)
     with Service(key=KEY) as service:
         patch.setenv("TOGETHER_BASE_URL", f"{service.address}/v1")
         patch.setenv("TOGETHER_API_KEY", KEY)
         yield service
 
 
-def download(client: Client, job: Any, into: Path, told: Any, *, step: int | None = None) -> None:
+def download(
+    client: Client, job: Any, into: Path, told: Any, *, step: int | None = None, model: Any = None
+) -> Tuned:
     """In place of the real one, which has tests of its own."""
     into.mkdir(exist_ok=True)
     (into / "from.txt").write_text(f"{job['id']} {step}")
+    return Tuned(into)
 
 
 def spec(folder: Path, **values: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import tarfile
 
 import pytest
 
-from ftlab.errors import UnreadableData
+from ftlab.errors import FtlabError, UnreadableData
 from ftlab.providers.together import archives
 from ftlab.providers.together.archives import unpack
 from tests.providers.archive_makers import ADAPTER, PACKED, archive, entry, tarred
@@ -212,7 +212,8 @@ def test_headers_in_headers_are_left(room, packed):
 def test_a_disk_without_room_is_told(room, monkeypatch):
     nearly_full = archives.shutil._ntuple_diskusage(100, 90, 10)
     monkeypatch.setattr(archives.shutil, "disk_usage", lambda _: nearly_full)
-    refused(room, archive(ADAPTER), "the disk allow 10 bytes")
+    with pytest.raises(FtlabError, match=r"adapter_config.json of the archive.*10 bytes free"):
+        unpacked(room, archive(ADAPTER))
 
 
 # --- what is damaged -------------------------------------------------------------------------

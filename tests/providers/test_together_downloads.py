@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import logging
 import random
 import shutil
@@ -13,6 +14,7 @@ from IPython.core.ultratb import VerboseTB
 
 from ftlab.adapter_files import read_adapter
 from ftlab.errors import FtlabError, ServiceError, UnreadableData
+from ftlab.providers.together import archives, fetching, pace
 from ftlab.providers.together.account import secret
 from ftlab.providers.together.client import Cancelled, Client
 from ftlab.providers.together.downloads import (
@@ -22,9 +24,10 @@ from ftlab.providers.together.downloads import (
     download_file,
 )
 from ftlab.providers.together.fetching import WAITS
+from ftlab.providers.together.room import require_room
 from tests.fakes.together import BUSY, DROP, Fault, Service
 from tests.fakes.together_artefacts import Serving
-from tests.providers.archive_makers import ADAPTER, PACKED, adapter_archive, archive
+from tests.providers.archive_makers import ADAPTER, CONFIG, PACKED, adapter_archive, archive
 
 KEY = "tgp_v1_canary-0123456789"
 JOB = {"id": "ft-1", "training_type": {"type": "Lora"}}
@@ -109,7 +112,6 @@ def test_where_all_weights_were_trained_the_model_comes(service, tmp_path):
         ({}, "nothing"),
         ({f"{n}/{name}": c for n in "ab" for name, c in ADAPTER.items()}, "2 times that"),
         ({**ADAPTER, "adapter_config.json": b"not json"}, "can't be read"),
-        ({**ADAPTER, "adapter_config.json": b'{"peft_type": "PREFIX"}'}, "ftlab takes LORA"),
         ({**ADAPTER, "adapter_model.safetensors": b"\xff" * 50}, ""),
     ],
 )
@@ -126,6 +128,45 @@ def test_a_malicious_archive_leaves_nothing(service, tmp_path):
     with pytest.raises(UnreadableData, match="leads out of it"):
         fetched(service, tmp_path / "adapter")
     assert list(tmp_path.rglob("*")) == []
+
+
+def test_an_adapter_that_can_not_train_on_is_kept_and_told(service, tmp_path):
+    config = b'{"peft_type": "ADALORA", "base_model_name_or_path": "Qwen/Qwen3-8B"}'
+    files = {**ADAPTER, "adapter_config.json": config}
+    service.artefacts.archives["ft-1"] = archive(files)
+    with client(service) as ours:
+        job = {**JOB, "model": "Qwen/Qwen3-8B"}
+        found = download_adapter(ours, job, tmp_path / "adapter", model=tmp_path / "model")
+    assert found.folder == tmp_path / "adapter"
+    assert {f.name: f.read_bytes() for f in found.folder.iterdir()} == files
+    (note,) = found.notes
+    assert "can't go on training it: its peft_type is 'ADALORA'; ftlab takes LORA" in note
+
+
+@pytest.mark.parametrize(
+    ("base", "is_told"),
+    [("Qwen/Qwen3-8B", False), ("/mnt/models/qwen3-8b", False), ("meta/Llama-3", True)],
+)
+def test_an_adapter_of_another_model_is_kept_and_told(service, tmp_path, base, is_told):
+    config = json.dumps({**CONFIG, "base_model_name_or_path": base}).encode()
+    service.artefacts.archives["ft-1"] = archive({**ADAPTER, "adapter_config.json": config})
+    with client(service) as ours:
+        found = download_adapter(ours, {**JOB, "model": "Qwen/Qwen3-8B"}, tmp_path / "adapter")
+    assert [f"one of {base!r} by its own" in note for note in found.notes] == [True] * is_told
+    assert read_adapter(found.folder).settings["lora_r"] == 4
+
+
+def test_a_whole_model_in_place_of_an_adapter_is_kept_as_one(service, tmp_path):
+    model = {"out/config.json": b"{}", "out/model.safetensors": b"weights"}
+    service.artefacts.archives["ft-1"] = archive(model)
+    with client(service) as ours:
+        places = {"into": tmp_path / "adapter", "model": tmp_path / "model"}
+        found = download_adapter(ours, JOB, **places)
+        assert download_adapter(ours, JOB, **places).folder == found.folder == tmp_path / "model"
+    assert {file.name for file in found.folder.iterdir()} == {"config.json", "model.safetensors"}
+    assert "a whole model and no adapter" in " ".join(found.notes)
+    assert list(tmp_path.iterdir()) == [tmp_path / "model"]
+    assert len(service.artefacts.served) == 1
 
 
 # --- the line --------------------------------------------------------------------------------
@@ -193,14 +234,56 @@ def test_nothing_is_no_archive(service, tmp_path, waits):
         fetched(service, tmp_path / "adapter")
 
 
-def test_after_five_times_it_is_given_up_and_leaves_nothing(service, tmp_path, waits):
+def test_a_line_that_only_drips_is_left(service, tmp_path, waits, monkeypatch):
+    monkeypatch.setattr(pace, "SPELL", 0.2)
+    service.artefacts.servings = [Serving(cut_at=9000, drips=True)]
+    assert fetched(service, tmp_path / "adapter") == WHOLE
+    wish, _ = service.artefacts.served[1]
+    assert 9000 <= int(wish.removeprefix("bytes=")[:-1]) < 12_000
+
+
+def test_after_five_times_it_is_given_up_and_gone_on_with_when_asked_again(
+    service, tmp_path, waits
+):
     service.artefacts.servings = [Serving(cut_at=10)] * 9
     with pytest.raises(ServiceError, match="broke off at 60 bytes of") as caught:
         fetched(service, tmp_path / "adapter")
     assert "for the 6th time" in str(caught.value)
     assert "stays at the service" in str(caught.value)
+    assert "it goes on from there" in str(caught.value)
     assert len(service.artefacts.served) == 6
+    service.artefacts.servings = []
+    assert fetched(service, tmp_path / "adapter") == WHOLE
+    assert service.artefacts.served[-1] == ("bytes=60-", '"v1"')
+    assert [place.name for place in tmp_path.iterdir()] == ["adapter"]
+
+
+def test_a_part_of_what_is_another_by_now_is_not_gone_on_with(service, tmp_path, waits):
+    service.artefacts.servings = [Serving(cut_at=10)] * 6
+    with pytest.raises(ServiceError, match="broke off"):
+        fetched(service, tmp_path / "adapter")
+    service.artefacts.servings, service.artefacts.tag = [], '"v2"'
+    service.artefacts.archives["ft-1"] = adapter_archive()
+    assert fetched(service, tmp_path / "adapter") == ADAPTER
+    assert service.artefacts.served[-1] == ("", "")
+
+
+def test_of_what_has_no_version_no_part_is_kept(service, tmp_path, waits):
+    service.artefacts.tag = ""
+    service.artefacts.servings = [Serving(cut_at=10)] * 6
+    with pytest.raises(ServiceError, match="broke off") as caught:
+        fetched(service, tmp_path / "adapter")
+    assert "goes on from there" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_one_process_downloads_at_a_time(service, tmp_path):
+    def again(_):
+        with client(service) as ours:
+            download_adapter(ours, JOB, tmp_path / "adapter")
+
+    with client(service) as ours, pytest.raises(FtlabError, match="by another process"):
+        download_adapter(ours, JOB, tmp_path / "adapter", again)
 
 
 def test_a_service_that_knows_no_ranges_is_asked_for_all_of_it(service, tmp_path, waits):
@@ -271,7 +354,7 @@ def test_a_refusal_after_the_first_look_is_told_too(service, tmp_path, waits):
         ours.attempt = refused_later
         with pytest.raises(ServiceError, match="403"):
             download_adapter(ours, JOB, tmp_path / "adapter")
-    assert list(tmp_path.iterdir()) == []
+    assert not (tmp_path / "adapter").exists()
 
 
 # --- the storage -----------------------------------------------------------------------------
@@ -321,10 +404,43 @@ def test_a_storage_elsewhere_than_on_https_is_refused(service, tmp_path):
 # --- this machine ----------------------------------------------------------------------------
 
 
+def free_at(patch, *frees):
+    """How many bytes are free at each look; the last holds from then on."""
+    left, usage = list(frees), shutil.disk_usage("/")
+
+    def looked(_):
+        return usage._replace(free=left.pop(0) if len(left) > 1 else left[0])
+
+    patch.setattr(shutil, "disk_usage", looked)
+
+
+def test_a_disk_that_fills_up_meanwhile_is_told_and_what_came_is_kept(
+    service, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(fetching, "LOOK_AT_ROOM_EVERY", 1000)
+    with monkeypatch.context() as patch:
+        free_at(patch, 10**9, 10**9, 1000)
+        with pytest.raises(FtlabError, match=r"has 1 kB free\. Make room.*is kept"):
+            fetched(service, tmp_path / "adapter")
+    assert fetched(service, tmp_path / "adapter") == WHOLE
+    assert int(service.artefacts.served[-1][0].removeprefix("bytes=")[:-1]) >= 1000
+
+
+def test_what_can_not_be_unpacked_for_want_of_room_is_not_fetched_again(
+    service, tmp_path, monkeypatch
+):
+    with monkeypatch.context() as patch:
+        patch.setattr(archives, "require_room", lambda *_: require_room(tmp_path, 10**18, "It"))
+        with pytest.raises(FtlabError, match="what has come already is kept"):
+            fetched(service, tmp_path / "adapter")
+    assert fetched(service, tmp_path / "adapter") == WHOLE
+    assert len(service.artefacts.served) == 1
+    assert [place.name for place in tmp_path.iterdir()] == ["adapter"]
+
+
 def test_what_does_not_fit_is_not_begun(service, tmp_path, monkeypatch):
-    nearly_full = shutil.disk_usage(tmp_path)._replace(free=1000)
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: nearly_full)
-    with pytest.raises(FtlabError, match="1 kB free"):
+    free_at(monkeypatch, 1000)
+    with pytest.raises(FtlabError, match=r"takes \d+ kB and leaves 67.1 MB.*has 1 kB free"):
         fetched(service, tmp_path / "adapter")
     assert service.artefacts.served == []
     assert list(tmp_path.iterdir()) == []
@@ -342,7 +458,7 @@ def test_a_disk_that_is_full_meanwhile_is_told(service, tmp_path, monkeypatch):
     monkeypatch.setattr("ftlab.providers.together.fetching._Fetch._check_size", full)
     with pytest.raises(FtlabError, match="No space left on device"):
         fetched(service, tmp_path / "adapter")
-    assert list(tmp_path.iterdir()) == []
+    assert not (tmp_path / "adapter").exists()
 
 
 def test_what_a_download_left_that_was_killed_goes(service, tmp_path):
@@ -355,11 +471,13 @@ def test_what_a_download_left_that_was_killed_goes(service, tmp_path):
     assert {place.name for place in tmp_path.iterdir()} == {"adapter", ".adapter-old"}
 
 
-def test_a_download_that_is_cancelled_leaves_nothing(service, tmp_path):
+def test_a_download_that_is_cancelled_can_be_gone_on_with(service, tmp_path):
     stop = Event()
     with client(service, stop=stop) as ours, pytest.raises(Cancelled):
         download_adapter(ours, JOB, tmp_path / "adapter", lambda _: stop.set())
-    assert list(tmp_path.iterdir()) == []
+    assert not (tmp_path / "adapter").exists()
+    assert fetched(service, tmp_path / "adapter") == WHOLE
+    assert [place.name for place in tmp_path.iterdir()] == ["adapter"]
 
 
 # --- checkpoints and files -------------------------------------------------------------------

@@ -24,7 +24,9 @@ from ftlab.providers.together.client import Client
 from ftlab.providers.together.following import Cadence
 from ftlab.providers.together.ledger import Ledger
 from ftlab.runs import Run
+from tests.fakes import together_jobs
 from tests.fakes.together import BUSY, DROP, HANG, Fault
+from tests.fakes.together_jobs import add_job
 from tests.providers.hosted import carried_out, events, hosted, spec, texts
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
@@ -189,19 +191,18 @@ def test_what_happened_comes_twice_and_in_any_order(tmp_path):
 
 def test_the_list_of_jobs_names_some_twice(tmp_path):
     for draw, service, run, patch in worlds(tmp_path):
-        shown = service.jobs
         service.misbehave("POST", CREATE, DROP._replace(after=True))
-        listed = starting.reconcile.__globals__["listed"]
+        add_job(service, {"model": "m", "suffix": "ftl-other"})
+        listed = together_jobs._shown
 
-        def shifted(client, listed=listed, draw=draw):
-            jobs = listed(client)
-            jobs = [*jobs, *jobs, {"id": "ft-77", "suffix": "ftl-other"}]
+        def shifted(service, listed=listed, draw=draw):
+            jobs = listed(service) * 2
             draw.shuffle(jobs)
             return jobs
 
-        patch.setitem(starting.reconcile.__globals__, "listed", shifted)
+        patch.setattr(together_jobs, "_shown", shifted)
         assert carried_out(run) == 0
-        assert (run.job_id, len(shown)) == ("ft-0000", 1)
+        assert (run.job_id, len(service.jobs)) == ("ft-0001", 2)
         assert "carry the tag" not in " ".join(texts(run))
 
 

@@ -65,6 +65,7 @@ def test_jobs_are_listed_with_state_cost_and_age(service):
                 "status": "COMPLETED",
                 "model": "Qwen/Qwen3-8B",
                 "model_output_name": "me/mine",
+                "suffix": "mine",
                 "total_price": 3_120_000_000,
                 "created_at": made,
                 "training_file": "file-1",
@@ -75,7 +76,7 @@ def test_jobs_are_listed_with_state_cost_and_age(service):
     )
     assert job.created_at == pytest.approx(now - 7200, abs=3)
     assert job._replace(created_at=None) == HostedJob(
-        "ft-1", "completed", "Qwen/Qwen3-8B", "me/mine", 3.12, None, ("file-1",)
+        "ft-1", "completed", "Qwen/Qwen3-8B", "me/mine", 3.12, None, ("file-1",), "mine"
     )
     assert job.cells() == ("ft-1", "completed", "Qwen/Qwen3-8B", "me/mine", "$3.12", "2.0 h")
 

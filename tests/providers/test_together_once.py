@@ -5,17 +5,20 @@ from __future__ import annotations
 
 import math
 import shutil
+from datetime import UTC, datetime
 
 import pytest
 
 import ftlab
-from ftlab.errors import FtlabError
+from ftlab.errors import FtlabError, InvalidSpec
 from ftlab.providers.together import starting
 from ftlab.providers.together.client import Client
 from ftlab.providers.together.ledger import Ledger, mark_of, tag_of
 from ftlab.runs import Run
+from tests.fakes import together_jobs
 from tests.fakes.together import DROP, Fault, Service
-from tests.providers.hosted import carried_out, hosted, new_run, spec
+from tests.fakes.together_jobs import add_job
+from tests.providers.hosted import MODEL, carried_out, hosted, new_run, spec
 
 CREATE = "/fine-tunes"
 
@@ -73,7 +76,7 @@ def test_a_copy_from_before_anything_was_written_down_buys_no_second_job(
 ):
     run = new_run(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(starting, "limits_of", lambda *_: 1 / 0)
+        patch.setattr(starting, "quote", lambda *_: 1 / 0)
         assert carried_out(run) == 1
     shutil.copytree(run.path.parent, tmp_path / "elsewhere")
     copy = Run(tmp_path / "elsewhere" / run.id)
@@ -97,7 +100,55 @@ def test_a_note_of_the_job_that_is_damaged_is_no_leave_to_buy_one(service, tmp_p
 def test_a_suffix_with_the_mark_of_another_job_does_not_carry_it():
     other = tag_of("mine", "run-1")
     found = tag_of(f"{other}-b", "run-2")
-    assert found == f"mine-b-{mark_of(found)}"
+    assert found == f"{mark_of(found)}-mine-b"
+    assert tag_of(f"mine-{mark_of(other)}-b", "run-2") == found  # as older ones were
+
+
+# --- whose job it is -------------------------------------------------------------------------
+
+
+def unknown(service, tmp_path, **values):
+    """A run whose job was started, which nobody answered."""
+    service.misbehave("POST", CREATE, DROP._replace(after=True))
+    run = new_run(tmp_path, **values)
+    carried_out(run)
+    return run
+
+
+@pytest.mark.parametrize("length", [10, 14, 18, 40])
+def test_a_job_whose_suffix_is_cut_is_found_by_itself(service, tmp_path, length):
+    service.longest_suffix = length
+    run = unknown(service, tmp_path, suffix="mine")
+    assert (run.status, run.job_id) == ("completed", "ft-0000")
+    assert len(service.asked("POST", CREATE)) == 1
+
+
+def test_a_job_whose_name_says_nothing_is_shown_among_those_that_it_may_be(
+    service, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(together_jobs, "EPOCH", datetime.now(UTC))
+    done = new_run(tmp_path)
+    carried_out(done)
+    other = {"model": "Qwen/Qwen3-14B", "training_file": "file-0000"}
+    for body in (other, {"model": MODEL, "training_file": "file-9"}):
+        add_job(service, body)
+    service.longest_suffix = 3
+    run = unknown(service, tmp_path, suffix="mine")
+    assert run.status == "paused"
+    said = run.state.detail
+    assert "not known whether Together has started the job" in said
+    assert "it may be one of these all the same: ft-0003 (pending, Qwen/Qwen3-8B, file-0000" in said
+    assert said.count("ft-000") == 1  # not that of the other run, nor of other data or models
+
+
+@pytest.mark.parametrize(("suffix", "fits"), [("x" * 25, True), ("x" * 26, False)])
+def test_what_is_left_of_a_suffix_is_never_cut(service, tmp_path, suffix, fits):
+    if fits:
+        carried_out(new_run(tmp_path, suffix=suffix))
+        assert service.bodies[0]["suffix"].endswith(f"-{suffix}")
+        return
+    with pytest.raises(InvalidSpec, match="suffix has 26 characters; at Together 25 are yours"):
+        new_run(tmp_path, suffix=suffix)
 
 
 # --- what was agreed to ----------------------------------------------------------------------

@@ -7,10 +7,13 @@ import json
 import pytest
 
 import ftlab
+from ftlab.cli import main
 from ftlab.data.chat import IGNORED, tokenise
 from ftlab.data.rows import Rows
 from ftlab.data.tokens import load_tokenizer
 from ftlab.errors import InvalidSpec, ServiceError
+from ftlab.issues import Issue
+from ftlab.providers.together import beginnings
 from ftlab.providers.together.account import secret
 from ftlab.providers.together.client import Client
 from ftlab.providers.together.preview import differences, first_difference
@@ -209,3 +212,84 @@ def test_a_file_that_the_service_refuses_is_told_in_its_words(service, asked):
     service.file_status = "INVALID_FORMAT"
     with pytest.raises(InvalidSpec, match="its state is INVALID_FORMAT"):
         ftlab.check_template(asked)
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_of_a_file_that_is_there_the_first_rows_are_read(service, asked, rows, elsewhere):
+    file_id = service.add_file("train.jsonl")
+    service.take_content(file_id, rows.read_bytes() * 50)
+    service.preprocess(file_id)
+    service.artefacts.archives[file_id] = service.contents[file_id]
+    if elsewhere:
+        where = f"{service.address}/artefacts/kept/{file_id}?signature=s3cret"
+        service.misbehave(
+            "GET", "/content", Fault(status=302, headers=(("Location", where),), body=b"")
+        )
+    service.artefacts.previewed[2]["input_ids"][4] = 0
+    (issue,) = ftlab.check_template({**asked, "training_file": file_id})
+    assert f"{file_id} line 3, token 5: Together has" in issue.message
+    assert service.asked("PUT") == []
+
+
+def test_of_a_large_file_no_more_is_read_than_is_needed(service, asked, rows, monkeypatch):
+    monkeypatch.setattr(beginnings, "MOST", rows.stat().st_size + 5)
+    file_id = service.add_file("train.jsonl")
+    service.take_content(file_id, rows.read_bytes() * 50)
+    service.preprocess(file_id)
+    assert repr(ftlab.check_template({**asked, "training_file": file_id})) == "no issues"
+    (request,) = service.asked("GET", "/content")
+    assert request.headers["Range"] == f"bytes=0-{rows.stat().st_size + 4}"
+
+
+def test_that_nothing_was_compared_is_no_agreement(service, asked):
+    service.artefacts.previewed = []
+    (issue,) = ftlab.check_template(asked)
+    assert (issue.code, "the service showed 0" in issue.message) == ("not_compared", True)
+
+
+def test_that_there_is_no_tokenizer_here_is_no_agreement(service, asked, monkeypatch):
+    monkeypatch.undo()
+    monkeypatch.setattr("ftlab.providers.together.preview.find_tokenizer", nothing_here)
+    (issue,) = ftlab.check_template(asked)
+    assert issue.message == "The rows were not compared: Qwen/Qwen3-8B is not here."
+    assert (issue.code, issue.blocks) == ("not_compared", ())
+    assert service.requests == []
+
+
+def nothing_here(model):
+    text = f"Tokens were not counted: {model} is not here."
+    return None, [Issue("error", text, "no_tokenizer", "model", blocks=("local",))]
+
+
+# --- in a terminal ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def file(asked, tmp_path):
+    file = tmp_path / "spec.json"
+    file.write_text(json.dumps(asked))
+    return str(file)
+
+
+def test_a_terminal_names_the_first_token_too(service, file, capsys):
+    line = ["check", file, "--for", "together", "--template"]
+    assert main(line) == 0
+    assert "the same tokens of the first rows" in capsys.readouterr().err
+    service.artefacts.previewed[0]["input_ids"][0] = 0
+    assert main(line) == 0
+    assert "token 1: Together has" in capsys.readouterr().out
+    main([*line, "--json"])
+    assert "tokens_differ" in {one["code"] for one in json.loads(capsys.readouterr().out)}
+
+
+def test_a_terminal_compares_with_the_service_alone(service, file, capsys):
+    assert main(["check", file, "--template"]) == 1
+    assert "Add --for together." in capsys.readouterr().err
+    assert service.requests == []
+
+
+def test_tokens_of_a_job_that_is_refused_are_not_compared(service, asked, tmp_path):
+    file = tmp_path / "spec.json"
+    file.write_text(json.dumps({**asked, "use_dora": True}))
+    assert main(["check", str(file), "--for", "together", "--template"]) == 1
+    assert service.asked("POST") == []

@@ -109,7 +109,7 @@ def test_progress_is_told_and_never_goes_back(service, job, tmp_path, monkeypatc
     assert (shares[0], shares[-1]) == (0.0, 1.0)
     assert len(set(shares)) > 5
     words = [what for _, what in told]
-    for what in ("uploading train.jsonl", "uploading held.jsonl", "the service checks held.jsonl"):
+    for what in ("uploading train.jsonl", "uploading held.jsonl", "Together checks held.jsonl"):
         assert what in words
     assert words[-2:] == ["asking for the price", "answered"]
     assert shares[-2] < 1
@@ -436,7 +436,7 @@ def test_cancelling_while_the_service_checks_ends_at_once(service, job, monkeypa
     service.looks_before_a_file_is_ready = 10**9
     checks = threading.Event()
     question = PriceQuestion(
-        job, {}, told=lambda _, what: checks.set() if what.startswith("the service") else None
+        job, {}, told=lambda _, what: checks.set() if what.startswith("Together") else None
     )
     threading.Thread(target=lambda: (checks.wait(20), question.cancel()), daemon=True).start()
     assert question.ask() is None

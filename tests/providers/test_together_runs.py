@@ -9,7 +9,7 @@ import pytest
 
 import ftlab
 from ftlab.errors import FtlabError, InvalidSpec, RunError
-from ftlab.providers.together import following
+from ftlab.providers.together import finishing, following
 from ftlab.providers.together.ledger import Ledger
 from ftlab.runs import Run
 from tests.fakes.together import BUSY, DROP, Fault
@@ -66,7 +66,7 @@ def test_the_request_is_that_of_the_spec(service, tmp_path):
     run = new_run(tmp_path, suffix="mine", lora_r=4)
     carried_out(run)
     (body,) = service.bodies
-    assert body["suffix"].startswith("mine-ftl-")
+    assert body["suffix"].endswith("-mine")
     assert body["suffix"] == intent_of(run).tag == run.hosted.tag
     assert body["training_file"] == "file-0000"
     assert body["training_type"]["lora_r"] == 4
@@ -147,7 +147,7 @@ def test_where_the_service_can_not_be_asked_it_is_the_price_of_the_table(
 def test_what_it_would_refuse_is_told_before_any_price(service, tmp_path):
     with pytest.raises(InvalidSpec, match="use_dora"):
         ftlab.submit(spec(tmp_path, use_dora=True), provider="together", folder=tmp_path)
-    assert service.requests == []
+    assert service.asked("POST") == []
 
 
 def test_nothing_is_sent_above_the_agreed_price(service, tmp_path, monkeypatch):
@@ -342,6 +342,9 @@ def test_a_job_that_fails_there_says_why(service, tmp_path):
     assert run.state == ("failed", "error: the job failed: out of disk")
     assert len(run.metrics()) == 4
     assert not run.adapter.exists()
+    assert "has ended at together" in run.why_not_resume
+    with pytest.raises(RunError, match="Submit it again"):
+        run.resume()
 
 
 def test_a_service_that_does_not_answer_is_asked_again_and_that_is_told(service, tmp_path):
@@ -388,7 +391,7 @@ def test_a_download_that_fails_is_tried_again_when_it_is_resumed(service, tmp_pa
     def fail(*_, **__):
         raise FtlabError("The disk is full; make room.")
 
-    monkeypatch.setattr(following, "download_adapter", fail)
+    monkeypatch.setattr(finishing, "download_adapter", fail)
     run = new_run(tmp_path)
     carried_out(run)
     assert run.state == ("paused", "The job is done, but not here: The disk is full; make room.")

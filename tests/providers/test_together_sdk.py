@@ -20,7 +20,8 @@ from ftlab.providers.together.chat import chat
 from ftlab.providers.together.client import Client
 from ftlab.providers.together.downloads import checkpoints, download_adapter, download_file
 from ftlab.providers.together.files import upload, wait_until_checked
-from ftlab.providers.together.listing import delete_file, delete_job, hosted_files, hosted_jobs
+from ftlab.providers.together.jobs import delete_job
+from ftlab.providers.together.listing import delete_file, hosted_files, hosted_jobs
 from ftlab.providers.together.preview import differences
 from ftlab.providers.together.serving import endpoint_commands, hardware
 from ftlab.rules import resolve

@@ -1,5 +1,5 @@
-"""Jobs are asked for, looked at and cancelled as by the official SDK, version 3.1.1; and the SDK
-accepts the service that the tests run against."""
+"""Jobs are asked for, looked at and cancelled as by the official SDK, 3.1.1 and 2.14.0; and
+both accept the service that the tests run against."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ import pytest
 from ftlab.exchange.code import sdk_keywords
 from ftlab.providers import prepare
 from ftlab.providers.together.client import Client
+from ftlab.providers.together.jobs import cancel, delete_job
 from ftlab.providers.together.ledger import mark_of
-from ftlab.providers.together.sending import cancel, listed
+from ftlab.providers.together.listing import hosted_jobs
 from ftlab.runs import Run
 from tests.exchange.oracles import SDK, ask
 from tests.fakes.together import Service
 from tests.providers.hosted import KEY, carried_out, hosted
+from tests.providers.test_together_sdk import OLDER
 from tests.providers.test_together_sdk import jobs as jobs
 
 pytestmark = pytest.mark.slow
@@ -40,15 +42,22 @@ for job in asked["jobs"]:
     told.append([started.id, events, rows, saved])
 cancelled = tuning.create(training_file="file-0000", model="m", verbose=False)
 status = str(tuning.cancel(cancelled.id).status)
+ids = [job.id for job in tuning.list().data]
+tuning.delete(cancelled.id)
+assert cancelled.id not in [job.id for job in tuning.list().data]
 print()
-print(json.dumps([told, status, [job.id for job in tuning.list().data]]))
+print(json.dumps([told, status, ids]))
 """
 OURS = ("training_file", "validation_file")
 HEADERS = ("Authorization", "Accept")
 
 
-def asked(spec):
-    keywords = sdk_keywords(spec)
+NEWER = ("early_stopping_enabled",)
+"""What 2.14.0 has not yet."""
+
+
+def asked(spec, without=()):
+    keywords = {n: v for n, v in sdk_keywords(spec).items() if n not in without}
     files = {name: getattr(spec, name) for name in OURS if getattr(spec, name)}
     return {"files": files, "keywords": keywords}
 
@@ -77,19 +86,31 @@ def test_jobs_are_asked_for_and_followed_as_by_the_official_sdk(jobs, tmp_path, 
         with Client(base_url=ours.address) as client:
             job_id = client.json("POST", "/v1/fine-tunes", "x", json=ours.bodies[0])["id"]
             assert cancel(client, job_id) == "cancel_requested"
-            assert [job["id"] for job in listed(client)] == list(ours.jobs)[::-1]
-    with Service(key=KEY) as theirs:
-        question = {"key": KEY, "address": theirs.address, "jobs": [asked(s) for s in specs]}
-        told, status, ids = ask(SDK, FOLLOW, question)
-    assert ours.bodies[: len(specs)] == theirs.bodies[: len(specs)]
-    assert [json.loads(r.body) for r in theirs.asked("POST", "/fine-tunes")] == theirs.bodies
+            assert [job.id for job in hosted_jobs(client)] == list(ours.jobs)[::-1]
+            delete_job(client, job_id)
+            assert job_id not in ours.jobs
+    own = ours.bodies[: len(specs)]
+    theirs = require_same(SDK, "", specs, own)
+    older = [{name: body[name] for name in body if name not in NEWER} for body in own]
+    require_same(OLDER, "/v1", specs, older, NEWER)
     assert shape(ours.requests) == shape(theirs.requests)
     steps = {r.query.get("global_step_from") for r in ours.asked("GET", "/metrics")}
     assert steps <= {None, "0", "3"} | {str(n) for n in range(100)}
+
+
+def require_same(sdk, path, specs, own, without=()):
+    """Let an SDK ask for the same jobs, follow them, cancel one and delete it; the service."""
+    with Service(key=KEY) as theirs:
+        jobs = [asked(spec, without) for spec in specs]
+        question = {"key": KEY, "address": theirs.address + path, "jobs": jobs}
+        told, status, ids = ask(sdk, FOLLOW, question)
+    assert theirs.bodies[: len(specs)] == own
+    assert [json.loads(r.body) for r in theirs.asked("POST", "/fine-tunes")] == theirs.bodies
     # What the SDK makes of the service that these tests run against.
     assert [job[0] for job in told] == [f"ft-{n:04}" for n in range(len(specs))]
     assert all(rows[0] >= 4 and 2 <= rows[1] < rows[0] for _, _, rows, _ in told)
     assert all(events[-1] == "JOB_COMPLETE" for _, events, _, _ in told)
     assert all(saved == [2, 4, 4] for *_, saved in told)
     assert status.lower().endswith("cancel_requested")
-    assert ids == list(theirs.jobs)[::-1]
+    assert ids == [f"ft-{n:04}" for n in range(len(specs) + 1)][::-1]
+    return theirs

@@ -11,8 +11,11 @@ from ftlab.errors import RunError, ServiceError
 from ftlab.providers.together import sending
 from ftlab.providers.together.account import secret
 from ftlab.providers.together.client import Cancelled, Client
+from ftlab.providers.together.jobs import cancel
 from ftlab.providers.together.ledger import Intent, Ledger, tag_of
-from ftlab.providers.together.sending import cancel, reconcile, send, sweep
+from ftlab.providers.together.listing import HostedJob
+from ftlab.providers.together.recognised import tagged
+from ftlab.providers.together.sending import reconcile, send, sweep
 from tests.ambiguous_creates import CREATE, FAULTS, ambiguous_creates
 from tests.fakes.together import BUSY, DROP, Fault, Service
 
@@ -212,19 +215,35 @@ def test_a_list_that_is_odd_names_no_job(client, ledger, service):
         assert (intent.state, intent.job_id) == ("unknown", "")
 
 
-def test_a_job_is_known_by_the_name_of_its_model_too(client, ledger, service):
-    intent = ask(client, ledger, service)
-    jobs = [{"id": "ft-7", "model_output_name": f"me/Qwen3-8B-{intent.tag}-1a2b".upper()}]
-    assert sending.tagged(jobs, intent) == ["ft-7"]
-    assert sending.tagged([{"id": "ft-7", "suffix": "mine-ftl-000"}], intent) == []
-    assert sending.tagged(jobs, intent._replace(tag=None)) == []
+def job(**names):
+    """As it is listed."""
+    return HostedJob("ft-7", "queued", "m", "", None, None, (), "")._replace(**names)
+
+
+def test_a_job_is_known_by_the_name_of_its_model_too(ledger, service):
+    intent = prepared(ledger, service)
+    jobs = [job(output=f"me/Qwen3-8B-{intent.tag}-1a2b".upper())]
+    assert tagged(jobs, intent) == ["ft-7"]
+    assert tagged([job(suffix="mine-ftl-000")], intent) == []
+    assert tagged(jobs, intent._replace(tag=None)) == []
 
 
 @pytest.mark.parametrize("dash", ["_", "", ".", " "])
-def test_a_job_is_known_however_the_service_writes_its_name(client, ledger, service, dash):
-    intent = ask(client, ledger, service)
-    jobs = [{"id": "ft-7", "suffix": intent.tag.replace("-", dash)}]
-    assert sending.tagged(jobs, intent) == ["ft-7"]
+def test_a_job_is_known_however_the_service_writes_its_name(ledger, service, dash):
+    intent = prepared(ledger, service)
+    assert tagged([job(suffix=intent.tag.replace("-", dash))], intent) == ["ft-7"]
+
+
+@pytest.mark.parametrize("length", range(20))
+def test_a_job_is_known_however_short_its_suffix_is_cut(ledger, service, length):
+    intent = prepared(ledger, service)
+    found = tagged([job(suffix=intent.tag[:length])], intent)
+    assert found == (["ft-7"] if length >= len("ftl-000000") else [])
+
+
+def test_a_job_is_known_by_the_mark_of_older_tags(ledger, service):
+    intent = prepared(ledger, service)._replace(tag="mine-ftl-0123456789")
+    assert tagged([job(suffix="mine-ftl-0123456789")], intent) == ["ft-7"]
 
 
 def test_more_jobs_than_were_asked_for_are_told(client, ledger, service):

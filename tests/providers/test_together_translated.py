@@ -138,6 +138,9 @@ def test_looks_come_soon_at_first_and_after_a_change_and_later_less_often():
     assert times[49] == pytest.approx(LONGEST_WAIT)
     assert times[50] == pytest.approx(1.0)
     assert sum(times[:36]) < 360  # half a minute apart after six minutes
+    before = clock.now
+    cadence.wait(lambda: None, changed=False, at_least=100.0)
+    assert clock.now - before == pytest.approx(100.0)
 
 
 def test_who_asks_something_is_heard_at_once():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ftlab.adapter_files import read_adapter
 from ftlab.origin import started
-from ftlab.providers.together import following
+from ftlab.providers.together import finishing
 from ftlab.providers.together.downloads import download_adapter
 from ftlab.spec import JobSpec
 from tests.fakes.together_artefacts import Serving
@@ -14,7 +14,7 @@ from tests.providers.hosted import carried_out, hosted, new_run, texts
 
 def test_a_run_ends_with_an_adapter_that_others_go_on_from(tmp_path, monkeypatch):
     with hosted(monkeypatch) as service:
-        monkeypatch.setattr(following, "download_adapter", download_adapter)
+        monkeypatch.setattr(finishing, "download_adapter", download_adapter)
         service.artefacts.archives["ft-0000"] = adapter_archive("checkpoint/")
         service.artefacts.servings = [Serving(cut_at=100)]
         run = new_run(tmp_path)
@@ -29,7 +29,7 @@ def test_a_run_ends_with_an_adapter_that_others_go_on_from(tmp_path, monkeypatch
 
 def test_an_archive_that_is_not_taken_leaves_the_run_with_the_reason(tmp_path, monkeypatch):
     with hosted(monkeypatch) as service:
-        monkeypatch.setattr(following, "download_adapter", download_adapter)
+        monkeypatch.setattr(finishing, "download_adapter", download_adapter)
         service.artefacts.archives["ft-0000"] = archive({**ADAPTER, "../evil.json": b"x"})
         run = new_run(tmp_path)
         carried_out(run)

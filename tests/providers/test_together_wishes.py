@@ -7,7 +7,7 @@ import pytest
 
 from ftlab.asking import ask
 from ftlab.errors import FtlabError, RunError, ServiceError
-from ftlab.providers.together import following
+from ftlab.providers.together import finishing, following
 from ftlab.providers.together.downloads import download_adapter
 from tests.fakes.together import BUSY, DROP, Fault
 from tests.providers.archive_makers import adapter_archive
@@ -48,6 +48,16 @@ def test_stop_is_known_to_the_next_process(service, tmp_path, monkeypatch):
     assert run.adapter.exists()
 
 
+def test_stop_before_the_first_checkpoint_says_why_nothing_is_left(service, tmp_path, monkeypatch):
+    service.running = 1000.0
+    run = new_run(tmp_path)
+    with monkeypatch.context() as patch:
+        asking(patch, run, "stop", at=4)
+        carried_out(run)
+    assert run.status == "cancelled"
+    assert run.state.detail.startswith("stopped before Together had kept a checkpoint")
+
+
 def test_stop_outlives_a_download_that_fails(service, tmp_path, monkeypatch):
     def fail(*_, **__):
         raise ServiceError("It broke off.", 503)
@@ -56,7 +66,7 @@ def test_stop_outlives_a_download_that_fails(service, tmp_path, monkeypatch):
     run = new_run(tmp_path)
     with monkeypatch.context() as patch:
         asking(patch, run, "stop", at=8)
-        patch.setattr(following, "download_adapter", fail)
+        patch.setattr(finishing, "download_adapter", fail)
         carried_out(run)
     assert run.status == "paused"
     assert carried_out(run) == 0
@@ -117,7 +127,7 @@ def test_what_is_downloaded_is_that_of_the_job_whatever_a_reply_calls_it(
         is_job = "job_id" in reply
         return {**{n: v for n, v in reply.items() if n != "id"}, **twisted} if is_job else reply
 
-    monkeypatch.setattr(following, "download_adapter", download_adapter)
+    monkeypatch.setattr(finishing, "download_adapter", download_adapter)
     service.artefacts.archives["ft-0000"] = adapter_archive("checkpoint/")
     service.twist = twist
     run = new_run(tmp_path)
@@ -148,7 +158,7 @@ def test_a_run_whose_job_goes_on_is_not_deleted_until_it_has_ended(service, tmp_
     assert run.status == "paused"
     with pytest.raises(RunError, match=r"job ft-0000 .*goes on at together and costs"):
         run.delete()
-    monkeypatch.setattr(following, "download_adapter", fail)
+    monkeypatch.setattr(finishing, "download_adapter", fail)
     carried_out(run)
     assert run.status == "paused"
     assert run.delete() > 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipywidgets as widgets
 import pytest
 
+from ftlab.providers.together.downloads import Tuned
 from ftlab.ui.account_box import NO_KEY as NO_KEY_OF_ACCOUNT
 from ftlab.ui.account_box import AccountBox
 from ftlab.ui.hosted_box import NO_KEY
@@ -186,11 +187,13 @@ def test_an_adapter_is_downloaded_into_a_folder_that_is_named(box, tmp_path, mon
     def download(client, job, into, told, *, step=None):
         told(0.5)
         fetched.append((job["id"], into))
+        return Tuned(into, ("It is a <b>whole model</b>.",))
 
     monkeypatch.setattr("ftlab.providers.together.downloads.download_adapter", download)
     monkeypatch.chdir(tmp_path)
     buttons(box, "ft-0000")["Download adapter"].click()
-    assert str(tmp_path / "ft-0000") in over(box)
+    assert str(tmp_path / "ft-0000") in (said := over(box))
+    assert "It is a &lt;b&gt;whole model&lt;/b&gt;." in said
     assert fetched == [("ft-0000", tmp_path / "ft-0000")]
 
 

@@ -9,6 +9,9 @@ from ftlab.origin import going_on, started
 from ftlab.run import Run
 from ftlab.spec import parse
 from ftlab.ui.next_box import NextBox
+from ftlab.ui.run_panel import RunPanel
+from tests.fakes.together import Fault
+from tests.providers.hosted import MODEL, carried_out, hosted, new_run
 from tests.test_origin import run_in
 
 
@@ -62,3 +65,21 @@ def test_of_all_weights_the_next_job_takes_the_model_itself(run, tmp_path):
     full = Run.create(Job(spec=spec, provider="local"), tmp_path / "runs")
     values = going_on(full, "dpo")
     assert values == {"model": str(full.adapter), "lora": False, "training_method": "dpo"}
+
+
+def test_a_job_that_was_refused_is_put_into_the_form_again(state, tmp_path, monkeypatch):
+    with hosted(monkeypatch) as service:
+        service.misbehave("POST", "/fine-tunes", Fault(status=402))
+        run = new_run(tmp_path, n_epochs=7)
+        carried_out(run)
+    box, panel = NextBox(state), RunPanel(state)
+    state.find_run()
+    state.tick()
+    assert (run.status, box.layout.display, box.again.layout.display) == ("failed", None, None)
+    assert box.further.layout.display == box.preferences.layout.display == "none"
+    assert panel.resume.layout.display == "none"
+    box.again.click()
+    given = {"model": MODEL, "n_epochs": 7, "training_file": str(tmp_path / "train.jsonl")}
+    assert given.items() <= state.values.items()
+    assert "lora_r" not in state.values  # ftlab had chosen it
+    assert (state.provider, state.tab) == ("together", "job")

@@ -10,9 +10,10 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import SecretStr
 
 from ftlab.errors import FtlabError
+from ftlab.processes import KEY
 
 SERVICE = "https://api.together.ai"
-ADDRESS_VARIABLE, KEY_VARIABLE = "TOGETHER_BASE_URL", "TOGETHER_API_KEY"
+ADDRESS_VARIABLE, KEY_VARIABLE = "TOGETHER_BASE_URL", KEY
 KEYRING = "ftlab"
 """The name under which the system's keyring has the key."""
 HOW_TO_GIVE_A_KEY = (

@@ -14,8 +14,8 @@ from ftlab.exchange.together import from_body
 from ftlab.job import Job, TogetherOptions
 from ftlab.providers.together.account import require_key
 from ftlab.providers.together.client import Client
+from ftlab.providers.together.jobs import looked_up
 from ftlab.providers.together.ledger import Ledger
-from ftlab.providers.together.sending import path_of
 from ftlab.run_folder import RunFolder
 from ftlab.runs import Run, Runs
 from ftlab.spec import parse
@@ -33,7 +33,7 @@ def adopt(
     secret = require_key(SecretStr(key) if isinstance(key, str) else key)
     key = None  # so that no traceback shows it
     with Client(secret, base_url) as client:
-        reply = client.json("GET", path_of(job_id), f"{job_id} was looked up")
+        reply = looked_up(client, job_id)
         where = client.address
     place = Runs(folder).folder
     place.mkdir(parents=True, exist_ok=True)

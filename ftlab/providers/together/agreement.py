@@ -68,7 +68,8 @@ def unconfirmed(found: Offer) -> FtlabError:
     most = "any price" if found.most is None else dollars(found.most)
     return FtlabError(
         f"{found.text} A job there is paid for, so it starts only when you say what it may cost; "
-        f"nothing was started. Give pay_up_to={amount} to agree to {most}."
+        f"nothing was started. Give pay_up_to={amount} to agree to {most} (in a terminal: "
+        f"--pay-up-to {amount})."
     )
 
 

@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from ftlab.errors import UnreadableData
+from ftlab.errors import FtlabError, UnreadableData
+from ftlab.providers.together.room import require_room
 from ftlab.units import in_bytes
 
 if sys.version_info >= (3, 14):
@@ -35,6 +36,10 @@ LONGEST_HEADER = 2**22
 """Bytes that may lie between two files: tarfile holds these in memory."""
 LONGEST_NAME, DEEPEST = 200, 8  # characters; folders in each other
 BLOCK = 2**20
+DAMAGED = (
+    *(tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error, ZstdError),
+    *(RecursionError, ValueError),
+)
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 
 
@@ -42,21 +47,25 @@ def unpack(archive: Path, into: Path) -> list[str]:
     """Unpack a .tar.zst, .tar.gz or .tar into a new folder; all names in it come back.
 
     Raises UnreadableData for one that is damaged, or that holds links, devices, names that lead
-    elsewhere, or more than it may; what was unpacked so far then lies in the folder.
+    elsewhere, or more than it may, and FtlabError where the disk is too small; what was unpacked
+    so far then lies in the folder.
     """
     into.mkdir(mode=0o700)
     try:
         with archive.open("rb") as file:
-            stream = _Bounded(_unpacked(file), _most(archive, into))
+            stream = _Bounded(_unpacked(file), _most(archive))
             return list(_members(stream, into))
-    except (tarfile.TarError, EOFError, zlib.error, ZstdError, RecursionError, ValueError) as exc:
+    except DAMAGED as exc:
         if isinstance(exc, UnreadableData):
             raise
         why = f"it is damaged ({type(exc).__name__}: {str(exc)[:200]})"
         raise _refused(why, "a whole one is needed") from None
     except OSError as exc:
-        why = f"it can't be unpacked ({exc.strerror or type(exc).__name__})"
-        raise _refused(why, "it must be whole and fit on the disk") from None
+        raise FtlabError(
+            f"The archive can't be unpacked into {into.parent} "
+            f"({exc.strerror or type(exc).__name__}); what is in it must fit there. Make room, "
+            "then ask again: the archive is kept."
+        ) from None
 
 
 def _members(stream: _Bounded, into: Path) -> Iterator[str]:
@@ -80,6 +89,7 @@ def _members(stream: _Bounded, into: Path) -> Iterator[str]:
 def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, into: Path) -> None:
     """So that it is on the disk before anybody is told that it is there. Of a plain file nothing
     but its content is taken; tarfile's own filters came with Python 3.11.4."""
+    require_room(into, member.size, f"{member.name} of the archive")
     place, content = into / member.name, tar.extractfile(member)
     assert content is not None, "it is a file"
     place.parent.mkdir(parents=True, exist_ok=True)
@@ -118,10 +128,9 @@ def _unpacked(file: IO[bytes]) -> gzip.GzipFile | ZstdFile | IO[bytes]:
     return ZstdFile(file) if start == ZSTD else file
 
 
-def _most(archive: Path, into: Path) -> int:
+def _most(archive: Path) -> int:
     """Bytes that it may unpack to."""
-    by_ratio = archive.stat().st_size * RATIO + FREE_OF_RATIO
-    return min(by_ratio, MOST_BYTES, shutil.disk_usage(into).free)
+    return min(archive.stat().st_size * RATIO + FREE_OF_RATIO, MOST_BYTES)
 
 
 def _refused(found: str, allowed: str) -> UnreadableData:
@@ -149,7 +158,7 @@ class _Bounded:
             limit = in_bytes(self._most)
             raise _refused(
                 f"it unpacks to more than {limit}",
-                f"its size and the disk allow {limit}",
+                f"its size allows {limit}",
             )
         if self._given > self._allowed + BLOCK:  # tarfile reads ahead by a block
             raise _refused("it holds a header without end", "a header has a few hundred bytes")

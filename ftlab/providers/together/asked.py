@@ -17,6 +17,7 @@ from ftlab.limits import Limits
 from ftlab.origin import is_here
 from ftlab.providers import model_of
 from ftlab.providers.together.files import problem
+from ftlab.providers.together.ledger import LONGEST_OWN, LONGEST_SUFFIX, own_of
 from ftlab.rules import check, resolve
 from ftlab.spec import JobSpec, parse
 
@@ -44,6 +45,18 @@ def to_upload(spec: JobSpec) -> dict[str, Path]:
 def tuned(spec: JobSpec) -> str:
     """By which name the service has the limits of what is tuned."""
     return spec.model or (spec.from_checkpoint or "").partition(":")[0]
+
+
+def is_there(spec: JobSpec) -> bool:
+    """Whether what is tuned is the service's, and has no other name here: it need not hear how
+    anything of this machine is called."""
+    name, source = tuned(spec), spec.from_checkpoint
+    return (
+        bool(name)
+        and name != "demo"
+        and existing(name) is None
+        and not (source and is_here(source))
+    )
 
 
 def question(spec: JobSpec, reports: Reports) -> str:
@@ -91,7 +104,7 @@ def examined(
     found = check(values, limits, training, validation=validation)
     problems = {name: issue for name, path in files.items() if (issue := problem(path, name))}
     found = [i for i in found if i.where not in problems or "together" not in i.blocks]
-    return [*found, *problems.values(), *_from_here(spec)]
+    return [*found, *problems.values(), *_from_here(spec), *_too_long(spec)]
 
 
 def _from_here(spec: JobSpec) -> list[Issue]:
@@ -104,6 +117,20 @@ def _from_here(spec: JobSpec) -> list[Issue]:
         "from jobs of its own. Name such a job (“ft-…”), or leave it out and name a model."
     )
     return [Issue("error", text, "goes_on", "from_checkpoint", blocks=("together",))]
+
+
+def _too_long(spec: JobSpec) -> list[Issue]:
+    """A name that is cut is not the person's any more."""
+    own = own_of(spec.suffix)
+    if len(own) <= LONGEST_OWN:
+        return []
+    text = (
+        f"suffix has {len(own)} characters; at Together {LONGEST_OWN} are yours: it takes "
+        f"{LONGEST_SUFFIX}, and ftlab puts a mark in front by which it knows the job again. Use a "
+        f"shorter one, such as {own[:LONGEST_OWN]}."
+    )
+    fix = {"suffix": own[:LONGEST_OWN]}
+    return [Issue("error", text, "suffix_too_long", "suffix", fix=fix, blocks=("together",))]
 
 
 def _of_files_here(spec: JobSpec, reports: Reports) -> Reports:

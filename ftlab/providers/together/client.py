@@ -17,6 +17,7 @@ import ftlab
 from ftlab.errors import ServiceError
 from ftlab.providers.together import refusals
 from ftlab.providers.together.account import address, require_key
+from ftlab.providers.together.statuses import PASSING
 from ftlab.providers.together.storage import Storage
 from ftlab.providers.together.wire import (
     LONGEST_REPLY,
@@ -31,8 +32,6 @@ from ftlab.providers.together.wire import (
 )
 
 TRIES = 3
-PASSING = (408, 429, 500, 502, 503, 504)
-"""Statuses after which the same request may well succeed."""
 FIRST_WAIT = 0.5  # seconds before the second try; each later one waits twice as long
 LONGEST_WISH = 86400.0  # seconds of a Retry-After; a longer one is a mistake
 LONGEST_WAIT = 60.0  # seconds that the service may ask for; the official SDK obeys as many
@@ -169,7 +168,9 @@ class Client:
     def failure(self, found: Found, doing: str) -> ServiceError:
         """The error for a reply that is no success, or for none."""
         if isinstance(found, httpx.Response):
-            return refusals.refused(found, doing, self._secrets)
+            refused = refusals.refused(found, doing, self._secrets)
+            refused.wait = retry_after(found)
+            return refused
         return refusals.unreachable(found, doing, self.address)
 
 

@@ -7,13 +7,15 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ftlab.asking import Request
-from ftlab.errors import FtlabError, ServiceError
+from ftlab.errors import ServiceError
 from ftlab.eventlog import EventReader
 from ftlab.events import ENDED, Checkpoint, Event, Log, Metrics, Status
-from ftlab.providers.together.client import PASSING, Client
-from ftlab.providers.together.downloads import checkpoints, download_adapter
+from ftlab.providers.together.client import Client
+from ftlab.providers.together.downloads import checkpoints
+from ftlab.providers.together.finishing import ended
+from ftlab.providers.together.jobs import cancel, path_of
 from ftlab.providers.together.said import Said
-from ftlab.providers.together.sending import NO_ENTRY, cancel, path_of
+from ftlab.providers.together.statuses import NO_ENTRY, PASSING
 from ftlab.providers.together.translated import (
     Word,
     logs_of,
@@ -24,10 +26,13 @@ from ftlab.providers.together.translated import (
     word_of,
 )
 from ftlab.run import Run
+from ftlab.units import duration
 
 FIRST_WAIT, LONGEST_WAIT, GROWTH = 1.0, 30.0, 1.1
 """Seconds between two looks at a job, and how they grow while its state stays: 30 after five and a
 half minutes."""
+LONGEST_WISH = 900.0
+"""Seconds for which the service may ask not to be looked at: a job may end meanwhile."""
 LISTEN_EVERY = 0.5  # seconds between two looks at what people ask of the run
 OVERLAP = 20
 """Steps that are asked for again: a row may come late."""
@@ -54,10 +59,11 @@ class Cadence:
         self._clock, self._sleep = clock, sleep
         self._seconds = FIRST_WAIT
 
-    def wait(self, asked: Asked, *, changed: bool) -> None:
-        """Come back when it is time, or when somebody asks something new of the run."""
+    def wait(self, asked: Asked, *, changed: bool, at_least: float = 0.0) -> None:
+        """Come back when it is time, or when somebody asks something new of the run. `at_least` is
+        what the service wishes, in seconds."""
         self._seconds = FIRST_WAIT if changed else min(self._seconds * GROWTH, LONGEST_WAIT)
-        before, end = asked(), self._clock() + self._seconds
+        before, end = asked(), self._clock() + max(self._seconds, at_least)
         while (left := end - self._clock()) > 0 and asked() == before:
             self._sleep(min(left, LISTEN_EVERY))
 
@@ -176,7 +182,7 @@ def follow(
     watch, cadence = Watch(client, run, job_id), cadence or Cadence()
     heard, trouble, n_looks = None, "", 0
     while True:
-        word, request, n_looks = watch.word, asked(), n_looks + 1
+        word, request, n_looks, wished = watch.word, asked(), n_looks + 1, 0.0
         try:
             if request != heard:
                 yield from _heard(client, job_id, request, heard)
@@ -191,11 +197,12 @@ def follow(
             is_new = not watch.job and n_looks < LOOKS_FOR_A_NEW_ONE
             if exc.status in NO_ENTRY or (exc.status == 404 and not is_new):
                 raise
-            yield from _silence(watch, exc)
+            wished = min(exc.wait or 0.0, LONGEST_WISH)
+            yield from _silence(watch, exc, wished)
         if watch.has_ended:
             break
-        cadence.wait(asked, changed=watch.word != word)
-    yield from _ended(client, run, watch, asked())
+        cadence.wait(asked, changed=watch.word != word, at_least=wished)
+    yield from ended(client, run, watch, asked)
 
 
 def _is_answer(exc: ServiceError) -> bool:
@@ -213,34 +220,14 @@ def _heard(
         yield Log(text=f"Together was asked to end the job; its state is {word or 'unknown'}.")
 
 
-def _silence(watch: Watch, exc: ServiceError) -> Iterator[Event]:
+def _silence(watch: Watch, exc: ServiceError, wished: float) -> Iterator[Event]:
     """Say once that the service does not answer, and what was known last."""
     last = watch.word or Word("queued", "")
     if not last.detail.startswith(SILENT):
         detail = f"{SILENT} ({exc.status or 'no connection'})"
+        if wished > LONGEST_WAIT:
+            detail += f"; it wants to be left alone, so the next look is in {duration(wished)}"
         if last.detail:
             detail += f"; at {time.strftime('%H:%M')} it was {last.detail}"
         watch.word = last._replace(detail=detail)
         yield watch.word.event
-
-
-def _ended(client: Client, run: Run, watch: Watch, asked: Request | None) -> Iterator[Event]:
-    """What a job made, and how it ended; the last event is its end."""
-    assert watch.word is not None
-    run.note_hosted(ended=watch.word.status)
-    word, step = watch.word, None
-    if word.status == "cancelled" and asked == "stop" and watch.last_checkpoint is not None:
-        step = watch.last_checkpoint
-        word = Word("completed", f"stopped; of step {step:,}, the last that Together has kept")
-    if word.status == "completed":
-        yield Status(status="running", detail="ended at Together; downloading what was tuned")
-        try:
-            download_adapter(
-                client, {**watch.job, "id": watch.job_id}, run.adapter, lambda _: None, step=step
-            )
-        except FtlabError as exc:
-            yield Status(status="paused", detail=f"The job is done, but not here: {exc}")
-            return
-        yield Checkpoint(step=step or watch.last_checkpoint or 0, ref=run.adapter.name)
-    why = f": {watch.reason}" if word.status == "failed" and watch.reason else ""
-    yield Status(status=word.status, detail=f"{word.detail}{why}", n_steps=word.n_steps)

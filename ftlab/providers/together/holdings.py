@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from pydantic import SecretStr
 
@@ -13,14 +12,13 @@ from ftlab.errors import FtlabError
 from ftlab.html import counted, escaped, table
 from ftlab.issues import shown
 from ftlab.providers.together.account import secret
+from ftlab.providers.together.jobs import cancel, delete_job, looked_up
 from ftlab.providers.together.listing import (
     FILE_TITLES,
     JOB_TITLES,
-    JOBS,
     HostedFile,
     HostedJob,
     delete_file,
-    delete_job,
     hosted_files,
     hosted_jobs,
 )
@@ -62,8 +60,6 @@ class Account:
 
     def cancel(self, job_id: str) -> str:
         """End a job; what it has done so far is billed. Returns its state, by the service."""
-        from ftlab.providers.together.sending import cancel
-
         self._require_job(job_id)
         with self._client() as client:
             return cancel(client, job_id)
@@ -119,9 +115,11 @@ class Account:
         *,
         step: int | None = None,
         told: Told = lambda _: None,
+        noted: Callable[[str], Any] = print,
     ) -> Path:
         """Fetch what a job tuned into a new folder, of that step or else the last, or the content
-        of a file into a new one; returns where. Without `into` it is named after the id."""
+        of a file into a new one; returns where. Without `into` it is named after the id. `noted`
+        hears what can't be done with it."""
         from ftlab.providers.together.downloads import download_adapter, download_file, new_place
 
         if not self._has(one):
@@ -131,7 +129,9 @@ class Account:
             if self._job(one) is None:
                 download_file(client, one, place, told)
                 return place
-            download_adapter(client, _looked_up(client, one), place, told, step=step)
+            tuned = download_adapter(client, looked_up(client, one), place, told, step=step)
+        for note in tuned.notes:
+            noted(note)
         return place
 
     def chat(self, job_id: str, prompt: str | Sequence[Mapping[str, Any]], **options: Any) -> str:
@@ -142,19 +142,19 @@ class Account:
 
         self._require_job(job_id)
         with self._client() as client:
-            job = _looked_up(client, job_id)
+            job = looked_up(client, job_id)
             model = str(job.get("model_output_name") or job.get("output_name") or job_id)
             return chat(client, model, prompt, **options)
 
     def endpoint(self, job_id: str) -> str:
         """The commands that start an endpoint for the model of a job, and end it. Such a one is
         billed by the hour; ftlab starts none."""
-        from ftlab.providers.together.downloads import is_full
         from ftlab.providers.together.serving import endpoint_commands
+        from ftlab.providers.together.tuned import is_full
 
         self._require_job(job_id)
         with self._client() as client:
-            job = _looked_up(client, job_id)
+            job = looked_up(client, job_id)
         return endpoint_commands(job, is_adapter=not is_full(job))
 
     def hardware(self) -> list[Hardware]:
@@ -225,9 +225,3 @@ class Account:
             f"The account has no {shown(one)}; {takes}. Take one that it lists, or look whether "
             "the key is that of the right account."
         )
-
-
-def _looked_up(client: Client, job_id: str) -> dict[str, Any]:
-    """All that the service says of a job."""
-    path = f"{JOBS}/{quote(job_id, safe='')}"
-    return {**client.json("GET", path, f"{job_id} was looked up"), "id": job_id}

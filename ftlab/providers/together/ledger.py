@@ -26,6 +26,10 @@ DIGITS = 10
 """Of a tag, hexadecimal: that one of a million other jobs has the same is less likely than one in a
 million."""
 LONGEST_SUFFIX = 40  # characters that the service takes
+LONGEST_OWN = LONGEST_SUFFIX - len(MARK) - DIGITS - 1
+"""Characters of a suffix that are the person's."""
+MARKED = f"{MARK}[0-9a-f]{{{DIGITS}}}"
+MARKS = re.compile(f"{MARKED}-|-?{MARKED}", re.IGNORECASE)
 
 State = Literal["prepared", "sent", "bound", "rejected", "unknown"]
 COMES_FROM: dict[State, tuple[State, ...]] = {
@@ -83,17 +87,22 @@ FIELDS = ", ".join(Intent._fields)
 
 
 def tag_of(suffix: str | None, run: str) -> str:
-    """A suffix that the job of no other run has: the person's own without the mark of another job,
-    as much of it as fits, and a mark. It is the same in each copy of the run's folder."""
+    """A suffix that the job of no other run has: a mark, first because a service may cut the end,
+    and as much of the person's own as fits. It is the same in each copy of the run's folder."""
     mark = f"{MARK}{hashlib.sha256(run.encode()).hexdigest()[:DIGITS]}"
-    own = re.sub(f"-?{MARK}[0-9a-f]{{{DIGITS}}}", "", suffix or "", flags=re.IGNORECASE)
-    own = own[: LONGEST_SUFFIX - len(mark) - 1]
-    return f"{own}-{mark}" if own else mark
+    own = own_of(suffix)[:LONGEST_OWN]
+    return f"{mark}-{own}" if own else mark
+
+
+def own_of(suffix: str | None) -> str:
+    """A person's own part of a suffix, without the mark of another job."""
+    return MARKS.sub("", suffix or "").strip("-")
 
 
 def mark_of(tag: str) -> str:
-    """The part of a tag that no other job has."""
-    return tag[-len(MARK) - DIGITS :]
+    """The part of a tag that no other job has; empty where there is none."""
+    found = re.search(MARKED, tag, re.IGNORECASE)
+    return found[0] if found else ""
 
 
 class Ledger:

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
 from ftlab.errors import ServiceError
+from ftlab.events import ENDED
 from ftlab.prices import dollars
+from ftlab.providers.together.jobs import JOBS, delete
+from ftlab.providers.together.translated import STATUSES
 from ftlab.units import age, in_bytes
 
 if TYPE_CHECKING:
@@ -18,11 +21,9 @@ if TYPE_CHECKING:
 
     from ftlab.providers.together.client import Client
 
-JOBS, FILES = "/v1/fine-tunes", "/v1/files"
+FILES = "/v1/files"
 JOB_TITLES = ("job", "status", "model", "output", "cost", "age")
 FILE_TITLES = ("file", "name", "state", "size", "age")
-ENDED = ("completed", "cancelled", "error", "user_error")
-"""States that a job does not leave; any other word may be one that it will."""
 NANO = 1e-9
 LEAST_NANO = 10**6
 """An amount from which on it is in nano-dollars, as the official SDK reads all of them: no job
@@ -45,10 +46,12 @@ class HostedJob(NamedTuple):
     """Seconds since the epoch by this machine's clock."""
     files: tuple[str, ...]
     """The ids of its data."""
+    suffix: str = ""
+    """What whoever started it has called it."""
 
     @property
     def has_ended(self) -> bool:
-        return self.status in ENDED
+        return STATUSES.get(self.status) in ENDED
 
     def cells(self) -> tuple[str, ...]:
         """In words, in the order of JOB_TITLES."""
@@ -83,26 +86,15 @@ def hosted_files(client: Client) -> list[HostedFile]:
     return sorted((_file(client, entry, ahead) for entry in entries), key=_newest_first)
 
 
-def delete_job(client: Client, job_id: str) -> None:
-    """Take a job and all that it made away for good. Raises ServiceError."""
-    _delete(client, f"{JOBS}/{quote(job_id, safe='')}", f"{job_id} was deleted")
-
-
 def delete_file(client: Client, file_id: str) -> None:
     """Take a file away for good. Raises ServiceError."""
     doing = f"{file_id} was deleted"
-    found = _delete(client, f"{FILES}/{quote(file_id, safe='')}", doing)
+    found = delete(client, f"{FILES}/{quote(file_id, safe='')}", doing)
     if found.get("deleted") is False:
         raise ServiceError(
             f"Together did not delete {file_id}; a file that no job uses can be deleted. Ask again "
             "when the jobs that use it have ended."
         )
-
-
-def _delete(client: Client, path: str, doing: str) -> dict[str, Any]:
-    """Its reply. A request may be lost after it was heard: what is gone then need not be told."""
-    reply = client.request("DELETE", path, doing, accepted={404})
-    return {} if reply.status_code == 404 or not reply.content else client.parsed(reply, doing)
 
 
 def _listed(client: Client, path: str, doing: str) -> tuple[list[dict[str, Any]], float]:
@@ -138,6 +130,7 @@ def _job(client: Client, entry: Mapping[str, Any], ahead: float) -> HostedJob:
         price=_price(entry.get("total_price")),
         created_at=_moment(entry.get("created_at"), ahead),
         files=tuple(file for file in files if isinstance(file, str) and file),
+        suffix=word("suffix"),
     )
 
 

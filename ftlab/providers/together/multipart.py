@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import SecretStr
 
 from ftlab.errors import FtlabError, ServiceError
+from ftlab.providers.together.statuses import PASSING
 
 if TYPE_CHECKING:
     from ftlab.providers.together.client import Client
@@ -23,8 +24,6 @@ PART, LEAST_PART, MOST_PARTS = 250 * 2**20, 5 * 2**20, 250
 AT_ONCE = 4
 WAITS = (1.0, 4.0)
 """Seconds before a part is sent again."""
-PASSING = (None, 408, 429, 500, 502, 503, 504)
-"""Statuses, or none, after which a part may well arrive."""
 
 Read = Callable[[int, int, Callable[[int], Any]], Iterator[bytes]]
 """The content from a place on, so many bytes; told how many of them are read."""
@@ -143,7 +142,7 @@ class _Pieces:
             try:
                 return self._send(place)
             except ServiceError as exc:
-                if exc.status not in PASSING or self.over.is_set():
+                if exc.status not in (None, *PASSING) or self.over.is_set():
                     raise
             self.client.pause(seconds)
         return self._send(place)

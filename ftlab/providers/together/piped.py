@@ -10,10 +10,9 @@ from pydantic import SecretBytes, SecretStr
 
 from ftlab.errors import FtlabError
 from ftlab.job import TogetherOptions
+from ftlab.processes import HUB_KEY, WANDB_KEY
 from ftlab.providers.together.account import ADDRESS_VARIABLE, address, require_key
 from ftlab.run import Run
-
-WANDB, HUB = "WANDB_API_KEY", "HF_TOKEN"
 
 
 class Secrets(NamedTuple):
@@ -52,8 +51,8 @@ def secrets_for(options: TogetherOptions, key: SecretStr) -> Secrets:
     wants_hub = options.hf_output_repo_name or options.send_hf_token
     return Secrets(
         key,
-        _found(WANDB, "wandb_project_name") if options.wandb_project_name else None,
-        _found(HUB, "hf_output_repo_name or send_hf_token") if wants_hub else None,
+        _found(WANDB_KEY, "wandb_project_name") if options.wandb_project_name else None,
+        _found(HUB_KEY, "hf_output_repo_name or send_hf_token") if wants_hub else None,
     )
 
 

@@ -16,22 +16,28 @@ from ftlab.data.rows import BOM, BadLine, is_blank, iter_lines, parse_line
 from ftlab.data.template import CannotRender
 from ftlab.data.tokens import Tokenizer
 from ftlab.errors import InvalidSpec, ServiceError
+from ftlab.exchange.code import UPLOADED
 from ftlab.files import existing
 from ftlab.html import Issues, counted
 from ftlab.issues import Issue, shown
 from ftlab.providers.together.account import secret
+from ftlab.providers.together.asked import is_there
 from ftlab.providers.together.files import problem, upload, wait_until_checked
+from ftlab.providers.together.jobs import JOBS
 from ftlab.spec import JobSpec, parse
 
 if TYPE_CHECKING:
     from ftlab.providers.together.client import Client
 
-PREVIEW = "/v1/fine-tunes/preview"
+PREVIEW = f"{JOBS}/preview"
 N_ROWS = 10
 MOST_IDS = 2**31
 UPDATE = (
     "the tuned model must be asked in the form in which it was trained. Update the model's files "
     "here, or go by the service's figures and ask the model there."
+)
+SAME = (
+    "Together makes the same tokens of the first rows as ftlab does, and trains on the same ones."
 )
 SAY_WHICH = (
     "both must train on the same. Set train_on_inputs to True or False, or go by the service's "
@@ -63,24 +69,33 @@ def check_template(
     """How the first rows of a job's training file differ at the hosted service from what ftlab
     makes of them: an issue names the first token that is another, or trains on one side alone.
 
-    The file is uploaded to the account unless it is there; nothing is started and nothing is
-    billed. `told` hears the share that is sent. Raises InvalidSpec for a job without a model or
-    a file that is here, and ServiceError.
+    The file is uploaded to the account unless it is there; of one that is given by its id there,
+    the first rows are read. Nothing is started and nothing is billed. `told` hears the share that
+    is sent. Raises InvalidSpec for a job without a model or a file, and ServiceError.
     """
+    from ftlab.providers.together.beginnings import first_lines
     from ftlab.providers.together.client import Client
 
     key = secret(key)  # so that no traceback shows it
     given, wrong = parse(spec)
     file = given.training_file or ""
     path = existing(file) or Path(file)
-    wrong += [issue for issue in (problem(path, "training_file"), _of_model(given)) if issue]
+    is_id = UPLOADED.fullmatch(file) is not None
+    of_file = None if is_id else problem(path, "training_file")
+    wrong += [issue for issue in (of_file, _of_model(given)) if issue]
     if wrong:
         raise InvalidSpec(wrong)
     tokenizer, missing = find_tokenizer(given.model)
     if tokenizer is None:
-        return Issues(missing)
-    known = report if report is not None and report.is_of(str(path)) else scan(path)
+        why = missing[0].message.removeprefix("Tokens were not counted: ")
+        return Issues([_not_compared(f"The rows were not compared: {why}", "model")])
     with Client(key, base_url) as client:
+        if is_id:
+            wait_until_checked(client, file, file, "training_file")
+            with first_lines(client, file) as path:
+                found = differences(client, given, file, path, tokenizer, n_rows, name=file)
+            return Issues(found)
+        known = report if report is not None and report.is_of(str(path)) else scan(path)
         file_id = upload(client, path, known.sha256, told)
         wait_until_checked(client, file_id, path.name, "training_file")
         return Issues(differences(client, given, file_id, path, tokenizer, n_rows))
@@ -88,7 +103,7 @@ def check_template(
 
 def _of_model(spec: JobSpec) -> Issue | None:
     """The service has nothing of this machine, and need not hear how it is called here."""
-    if spec.model and existing(spec.model) is None and spec.model != "demo":
+    if spec.model and is_there(spec):
         return None
     text = (
         f"model is {shown(spec.model)}; the service has the models of its list. Name one, such as "
@@ -98,9 +113,17 @@ def _of_model(spec: JobSpec) -> Issue | None:
 
 
 def differences(
-    client: Client, spec: JobSpec, file_id: str, path: Path, tokenizer: Tokenizer, n_rows: int
+    client: Client,
+    spec: JobSpec,
+    file_id: str,
+    path: Path,
+    tokenizer: Tokenizer,
+    n_rows: int,
+    *,
+    name: str | None = None,
 ) -> list[Issue]:
-    """Issues about the first rows of a file that the service has under that id."""
+    """Issues about the first rows of a file that the service has under that id; `name` is how a
+    person calls it."""
     if spec.training_method != "sft" or path.suffix != ".jsonl":
         text = (
             "The rows were not compared: the service shows the tokens of JSONL files for "
@@ -108,15 +131,26 @@ def differences(
         )
         return [Issue("tip", text, "not_compared", "training_file")]
     rows = _previewed(client, spec, file_id, n_rows)
-    found: dict[int, Difference] = {}
+    found, n_compared = dict[int, Difference](), 0
     for (line, row), theirs in zip(_first_rows(path, n_rows), rows, strict=False):
         try:
             ours, *_ = tokenise(row, tokenizer, spec.train_on_inputs or "auto")
         except CannotRender:
             continue  # the scan says why
+        n_compared += 1
         if apart := first_difference(ours.ids, ours.labels, theirs):
             found[line] = apart
-    return list(_issues(found, path.name, tokenizer))
+    if not n_compared:
+        text = (
+            f"No row was compared: the service showed {len(rows)}, and of those ftlab could read "
+            "none. Look at the first rows in the Data tab, or with ftlab scan."
+        )
+        return [_not_compared(text, "training_file")]
+    return list(_issues(found, name or path.name, tokenizer))
+
+
+def _not_compared(text: str, where: str) -> Issue:
+    return Issue("warning", text, "not_compared", where)
 
 
 def first_difference(

@@ -17,6 +17,7 @@ from ftlab.providers.together.account import address, require_key
 from ftlab.providers.together.agreement import offer, unconfirmed
 from ftlab.providers.together.asked import FILES, examined
 from ftlab.providers.together.piped import secrets_for
+from ftlab.providers.together.quoted import limits_now
 from ftlab.run import Run
 from ftlab.spec import Engine, JobSpec, parse
 
@@ -29,6 +30,13 @@ class Together:
         """What the service took for the model when the catalogue was written."""
         return info.hosted or Limits()
 
+    def limits_now(
+        self, spec: JobSpec, options: Mapping[str, Any], key: SecretStr | None = None
+    ) -> Limits | None:
+        """What the service takes for the model now; None without a key, or where it does not
+        answer."""
+        return limits_now(spec, key, options.get("base_url"))
+
     def require(self) -> None:
         """Nothing: what it needs is a part of ftlab."""
 
@@ -37,12 +45,13 @@ class Together:
         values: JobSpec | Mapping[str, Any],
         report: DataReport | None = None,
         validation: DataReport | None = None,
+        limits: Limits | None = None,
     ) -> list[Issue]:
         """All that is to be said about a job before it is sent."""
         info, _ = model_of(parse(values)[0])
         scans = dict(zip(FILES, (report, validation), strict=True))
         known = {name: scan for name, scan in scans.items() if scan is not None}
-        return examined(values, info.hosted, known)
+        return examined(values, limits or info.hosted, known)
 
     def missing(self, options: TogetherOptions) -> list[Issue]:
         """Nothing: what the options ask for, the service has."""

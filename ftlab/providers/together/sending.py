@@ -7,7 +7,6 @@ a process that died) is unknown, and found out by looking for the job's tag in t
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,24 +14,21 @@ import httpx
 
 from ftlab.errors import ServiceError
 from ftlab.providers.together.client import Client, is_undone, retry_after, why
-from ftlab.providers.together.ledger import Intent, Ledger, mark_of
+from ftlab.providers.together.jobs import JOB_ID, JOBS
+from ftlab.providers.together.ledger import Intent, Ledger
+from ftlab.providers.together.listing import hosted_jobs
+from ftlab.providers.together.recognised import tagged
+from ftlab.providers.together.statuses import NO_ENTRY
 from ftlab.providers.together.wire import Found
 
-JOBS = "/v1/fine-tunes"
 UNCLEAR = (408, 409)
 """Of the refusals, those after which there may be a job all the same."""
-NO_ENTRY = (401, 402, 403)
-"""Refusals that asking again does not change."""
 FIRST_WAIT = 1.0
 """Seconds until a request that has started nothing is sent again; each wait is twice the last."""
 LONGEST_WAITING = 60.0
 """Seconds of such waits after which the price may be another."""
 LOOKS = (0.0, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
 """Seconds before each look for a job in the list, which may lag behind: two minutes in all."""
-JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-NAMES = ("suffix", "model_output_name", "output_name")
-"""Where a job carries its tag."""
-
 Told = Callable[[str], Any]
 Pause = Callable[[float], Any]
 """Waits so many seconds, or raises where nobody wants an answer any more."""
@@ -87,11 +83,7 @@ def _id_in(reply: httpx.Response) -> str:
         body = reply.json()
     except (ValueError, RecursionError):
         return ""
-    return _id_of(body) if isinstance(body, dict) else ""
-
-
-def _id_of(job: Mapping[str, Any]) -> str:
-    found = job.get("id")
+    found = body.get("id") if isinstance(body, dict) else None
     return found if isinstance(found, str) and JOB_ID.fullmatch(found) else ""
 
 
@@ -107,7 +99,7 @@ def reconcile(client: Client, ledger: Ledger, intent: Intent, told: Told) -> Int
             told(f"it is not known yet whether the job was started; looking in {seconds:.0f} s")
             client.pause(seconds)
         try:
-            found = tagged(listed(client), intent)
+            found = tagged(hosted_jobs(client), intent)
         except ServiceError as exc:
             if exc.status in NO_ENTRY:
                 raise
@@ -117,21 +109,6 @@ def reconcile(client: Client, ledger: Ledger, intent: Intent, told: Told) -> Int
             return bound(ledger, intent, found)
         said = "the list of the account names no such job"
     return ledger.move(intent.run, "unknown", said=said)
-
-
-def listed(client: Client) -> list[dict[str, Any]]:
-    """All jobs of the account, in short. Raises ServiceError."""
-    jobs = client.json("GET", JOBS, "the jobs of the account were listed").get("data")
-    return [job for job in jobs if isinstance(job, dict)] if isinstance(jobs, list) else []
-
-
-def tagged(jobs: list[dict[str, Any]], intent: Intent) -> list[str]:
-    """The ids of the jobs with the tag of an intent, the oldest first. Letters and digits count:
-    the service may write the rest of a name in its own way."""
-    mark = _plain(mark_of(intent.tag or ""))
-    found = [job for job in jobs if mark and any(mark in _plain(_word(job, n)) for n in NAMES)]
-    found.sort(key=lambda job: (_word(job, "created_at"), _id_of(job)))
-    return list(dict.fromkeys(filter(None, map(_id_of, found))))
 
 
 def bound(ledger: Ledger, intent: Intent, jobs: list[str]) -> Intent:
@@ -150,38 +127,6 @@ def sweep(client: Client, ledger: Ledger, is_left: Callable[[Intent], bool]) -> 
     """Find, with one look at the list, the jobs of open intents of this service that are left
     alone, and return those that were found."""
     left = [i for i in ledger.open() if i.address == client.address and is_left(i)]
-    jobs = listed(client) if left else []
+    jobs = hosted_jobs(client) if left else []
     found = ((intent, tagged(jobs, intent)) for intent in left)
     return [bound(ledger, intent, ids) for intent, ids in found if ids]
-
-
-def cancel(client: Client, job_id: str) -> str:
-    """Cancel a job, and return the service's word for its state: one that ended before stays what
-    it was. Raises ServiceError."""
-    doing = f"{job_id} was cancelled"
-    path = path_of(job_id)
-    reply = client.request("POST", f"{path}/cancel", doing, accepted=(400, 409))
-    found = client.parsed(reply, doing) if reply.is_success else {}
-    if not _word(found, "status"):
-        found = client.json("GET", path, f"{job_id} was looked up")
-    return _word(found, "status")
-
-
-def path_of(job_id: str) -> str:
-    """Where a job is asked about. Raises ServiceError for what can be no id of one."""
-    if JOB_ID.fullmatch(job_id):
-        return f"{JOBS}/{job_id}"
-    raise ServiceError(
-        f"{job_id!r} is no id of a job; ids are of letters, digits, '.', '_' and '-'. Take one "
-        "from the account's list."
-    )
-
-
-def _plain(text: str) -> str:
-    return "".join(filter(str.isalnum, text))
-
-
-def _word(found: Mapping[str, Any], name: str) -> str:
-    """A text of a reply in small letters; empty where it has none."""
-    value = found.get(name)
-    return value.lower() if isinstance(value, str) else ""

@@ -9,19 +9,19 @@ from functools import partial
 from typing import Any
 
 from ftlab.errors import InvalidSpec
-from ftlab.exchange.together import OPTIONS, to_body, to_price_body
+from ftlab.exchange.together import OPTIONS, to_body
 from ftlab.job import Job, TogetherOptions
 from ftlab.limits import Limits
 from ftlab.processes import is_locked
-from ftlab.providers import model_of
 from ftlab.providers.together.agreement import require_agreed
-from ftlab.providers.together.asked import FILES, refusals, to_upload
+from ftlab.providers.together.asked import FILES, refusals
 from ftlab.providers.together.client import Client
-from ftlab.providers.together.files import upload, wait_until_checked
 from ftlab.providers.together.ledger import OPEN, Intent, Ledger, tag_of
+from ftlab.providers.together.listing import hosted_jobs
 from ftlab.providers.together.piped import Secrets
-from ftlab.providers.together.price import limits_of, price_of
-from ftlab.providers.together.sending import bound, listed, reconcile, send, sweep, tagged
+from ftlab.providers.together.quoted import UPLOADING, quote
+from ftlab.providers.together.recognised import candidates, tagged
+from ftlab.providers.together.sending import bound, reconcile, send, sweep
 from ftlab.run import Run
 from ftlab.run_folder import RunFolder
 from ftlab.spec import JobSpec
@@ -60,6 +60,8 @@ def started(
         intent = send(steady, ledger, run.id, body, tell, client.pause)
     if intent.state in OPEN:
         intent = reconcile(steady, ledger, intent, tell)
+    if intent.state == "unknown" and (others := candidates(steady, run, ledger)):
+        intent = ledger.move(run.id, "unknown", said=f"{intent.said}; {others}")
     if intent.job_id:
         run.note_hosted(address=intent.address, tag=intent.tag or "", job_id=intent.job_id)
     return intent
@@ -69,7 +71,7 @@ def _found_before(client: Client, run: Run, ledger: Ledger, known: Intent | None
     """What an earlier attempt has come to, or that of a copy of the folder. A ledger that says that
     nothing was sent may be older than the truth, so one look at the account's list comes first."""
     intent = known or ledger.prepare(_intent(run, client.address))
-    jobs = tagged(listed(client), intent) if intent.state == "prepared" else []
+    jobs = tagged(hosted_jobs(client), intent) if intent.state == "prepared" else []
     return bound(ledger, intent, jobs) if jobs else intent
 
 
@@ -78,23 +80,23 @@ def _prepared(
 ) -> tuple[dict[str, Any], Intent]:
     """The request for a run's job, and its intent, both written down."""
     options = TogetherOptions(**run.job.options)
-    tell("asking what Together takes for the model")
-    info, _ = model_of(run.job.spec)
-    limits = limits_of(client, run.job.spec, info).over(info.hosted)
-    spec = _fitting(run.job, limits)
-    spec = spec.changed(**_uploaded(client, run.job, tell))
-    tell("asking for the price")
-    price = price_of(client, to_price_body(spec, limits))
-    require_agreed(run.job.spec, price, options.pay_up_to)
-    intent = ledger.prepare(_intent(run, client.address)._replace(price=price.price.high))
-    run.note_hosted(address=intent.address, tag=intent.tag or "")
-    return _body(spec.changed(suffix=intent.tag), limits, options, secrets), intent
+    sums: dict[str, str] = dict(
+        zip(FILES, (run.job.data_sha256, run.job.validation_sha256), strict=True)
+    )
+    fitted = partial(_fitting, run.job)
+    found = quote(client, run.job.spec, sums, fitted, partial(_tell_share, tell))
+    require_agreed(run.job.spec, found.price, options.pay_up_to)
+    intent = ledger.prepare(_intent(run, client.address)._replace(price=found.price.price.high))
+    run.note_hosted(
+        address=intent.address, tag=intent.tag or "", file=found.spec.training_file or ""
+    )
+    spec = found.spec.changed(suffix=intent.tag)
+    return _body(spec, found.limits, options, secrets), intent
 
 
-def _fitting(job: Job, limits: Limits) -> JobSpec:
+def _fitting(job: Job, spec: JobSpec, limits: Limits) -> JobSpec:
     """The spec of a job; what ftlab had filled in, and the service's own limits don't take, is
     what they do. Raises InvalidSpec for what the person gave."""
-    spec = job.spec
     for issue in refusals(spec, limits, {}):
         if issue.where in job.reasons and isinstance(issue.fix, dict):
             spec = spec.changed(**issue.fix)
@@ -127,22 +129,8 @@ def _body(
     return {**body, **given, **{n: v.get_secret_value() for n, v in secrets.fields.items()}}
 
 
-def _uploaded(client: Client, job: Job, tell: Tell) -> dict[str, str]:
-    """Field → id of each data file, once the service has looked into it."""
-    paths = to_upload(job.spec)
-    sums: dict[str, str] = dict(zip(FILES, (job.data_sha256, job.validation_sha256), strict=True))
-    ids = {name: file for name in FILES if (file := getattr(job.spec, name))}
-    for name, path in paths.items():
-        ids[name] = upload(client, path, sums[name], partial(_tell_share, tell, path.name))
-    for name, file_id in ids.items():
-        title = paths[name].name if name in paths else file_id
-        tell(f"Together checks {title}")
-        wait_until_checked(client, file_id, title, name)
-    return ids
-
-
-def _tell_share(tell: Tell, name: str, share: float) -> None:
-    tell(f"uploading {name}: {share:.0%}")
+def _tell_share(tell: Tell, share: float, what: str) -> None:
+    tell(f"{what}: {share / UPLOADING:.0%}" if what.startswith("uploading") else what)
 
 
 def found_of_others(client: Client, run: Run, ledger: Ledger) -> list[Intent]:
