@@ -29,8 +29,23 @@ PATIENCE = timedelta(minutes=30)
 """For the others in the middle of a step; the shares of one are about as long as each other."""
 
 
+LOST = ("gloo", "NCCL", "Connection closed")
+"""Of what torch says where another process is gone in the middle of a computation."""
 Answer = TypeVar("Answer")
-Kind = TypeVar("Kind", bound=Row)
+
+
+What = Literal[
+    "make",
+    "load",
+    "step",
+    "refer",
+    "score",
+    "answer",
+    "generators",
+    "weights",
+    "optimizer",
+    "end",
+]
 
 
 class Gone(FtlabError):
@@ -40,7 +55,7 @@ class Gone(FtlabError):
 class Order(msgspec.Struct, frozen=True):
     """What the first process tells another one to do."""
 
-    what: Literal["make", "load", "step", "refer", "score", "generators", "end"]
+    what: What
     rows: list[Shared] = []
     divisor: int = 1
     learning_rate: float = 0.0
@@ -140,6 +155,15 @@ class Room:
             self._sum(some)
         return -least
 
+    def most(self, n: int) -> int:
+        """The largest of the numbers that they have."""
+        if self.size == 1:
+            return n
+        found = torch.tensor([n])
+        with self._together():
+            dist.all_reduce(found, dist.ReduceOp.MAX)
+        return int(found)
+
     def added(self, loss: Loss, place: int, n_rows: int) -> Loss:
         """The loss of the whole step from that of each share, whose rows begin at `place`."""
         if self.size == 1:
@@ -152,6 +176,12 @@ class Room:
             dist.all_reduce(figures)
         sums = dict(zip(loss.sums, figures[1:n], strict=True))
         return Loss(figures[0], sums, figures[n:].float())
+
+    def problem(self, problem: RuntimeError) -> Exception:
+        """Of a computation that all do together, another one's end in words."""
+        if is_out_of_memory(problem) or not any(sign in str(problem) for sign in LOST):
+            return problem
+        return Gone(self.why_gone(problem))
 
     # --- what they are made of ---------------------------------------------------------------
 
@@ -199,21 +229,6 @@ def no_answer(problem: Exception) -> str:
         f"Another process of the run did not answer ({str(problem)[:300]}); a step takes all of "
         "them. Look into the run's log.txt, and resume the run."
     )
-
-
-def dealt(rows: Sequence[Kind], n: int) -> list[list[Kind]]:
-    """The rows of each of `n` processes, about as many tokens for all; the first has one at least.
-
-    The longest rows are dealt first, each to whoever has least.
-    """
-    if n == 1:
-        return [list(rows)]
-    shares, tokens = [list[int]() for _ in range(n)], [0] * n
-    for i in sorted(range(len(rows)), key=lambda i: -rows[i].n_tokens):
-        least = tokens.index(min(tokens))
-        shares[least].append(i)
-        tokens[least] += rows[i].n_tokens
-    return [[rows[i] for i in sorted(share)] for share in shares]
 
 
 # --- gradients ---------------------------------------------------------------------------------
