@@ -76,10 +76,12 @@ def _follow(store: Any, rank: int, size: int) -> int:
     from ftlab.train.joining import joined
 
     room = joined(store, rank, size)
-    trainer = _made(room)
-    torch.manual_seed(filled(trainer.spec.random_seed, "random_seed") + rank)  # of its own dropout
-    while (order := room.next_order()).what != "end":
-        _carry_out(order, trainer)
+    with room.noticing():
+        trainer = _made(room)
+        seed = filled(trainer.spec.random_seed, "random_seed")
+        torch.manual_seed(seed + rank)  # of its own dropout
+        while (order := room.next_order()).what != "end":
+            _carry_out(order, trainer)
     destroy_process_group()
     return 0
 

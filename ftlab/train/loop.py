@@ -49,7 +49,14 @@ def train(
     with the three facts when the job can't run.
     """
     room = room or Room()
-    ready = prepared(job, device, room)
+    with room.noticing():
+        yield from _trained(prepared(job, device, room), adapter, asked, saving, attempt)
+    room.leave()
+
+
+def _trained(
+    ready: Prepared, adapter: Path, asked: Asked, saving: Saving | None, attempt: int
+) -> Iterator[Event | RowLosses]:
     run = Training(ready, asked, saving or Saving(adapter.with_name("checkpoints")))
     yield Status(status="running", n_steps=run.n_steps, from_step=run.position.step)
     if attempt > 1 and run.resumed is None:
@@ -61,7 +68,6 @@ def train(
     yield from run.began()
     yield from run.steps()
     yield from run.ended(adapter)
-    room.leave()
 
 
 class Prepared(NamedTuple):

@@ -29,8 +29,7 @@ PATIENCE = timedelta(minutes=30)
 """For the others in the middle of a step; the shares of one are about as long as each other."""
 
 
-LOST = ("gloo", "NCCL", "Connection closed")
-"""Of what torch says where another process is gone in the middle of a computation."""
+LOST = ("gloo", "NCCL", "Connection closed")  # what torch says of another process that is gone
 Answer = TypeVar("Answer")
 
 
@@ -177,11 +176,15 @@ class Room:
         sums = dict(zip(loss.sums, figures[1:n], strict=True))
         return Loss(figures[0], sums, figures[n:].float())
 
-    def problem(self, problem: RuntimeError) -> Exception:
-        """Of a computation that all do together, another one's end in words."""
-        if is_out_of_memory(problem) or not any(sign in str(problem) for sign in LOST):
-            return problem
-        return Gone(self.why_gone(problem))
+    @contextlib.contextmanager
+    def noticing(self) -> Iterator[None]:
+        """Say in words that another process is gone, around all that a model in shares computes."""
+        try:
+            yield
+        except RuntimeError as problem:
+            if is_out_of_memory(problem) or not any(sign in str(problem) for sign in LOST):
+                raise
+            raise Gone(self.why_gone(problem)) from problem
 
     # --- what they are made of ---------------------------------------------------------------
 

@@ -50,9 +50,7 @@ class Sampler:
                     synced_gpus=trainer.scorer.is_sharded,
                 )
         except RuntimeError as problem:
-            if trainer.scorer.is_sharded:  # the others wait for this one
-                raise trainer.room.problem(problem) from problem
-            if not is_out_of_memory(problem):
+            if trainer.scorer.is_sharded or not is_out_of_memory(problem):
                 raise
             trainer.notes.append(NO_ROOM)
             return None

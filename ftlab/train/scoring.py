@@ -22,7 +22,7 @@ from torch.nn.functional import cross_entropy
 from ftlab.train import attention, head
 from ftlab.train.batches import Example
 from ftlab.train.layouts import Batch, Bundles, Layout, laid_out
-from ftlab.train.sharded import forget_failure, is_sharded, with_whole_weights
+from ftlab.train.sharded import computed_in, forget_failure, is_sharded, with_whole_weights
 
 LENGTHS = (5, 9, 6)  # of the sequences that are tried
 BEGINNING = 4  # tokens that the last two of them share
@@ -145,7 +145,7 @@ def _is_right(way: Scorer, plain: Scorer) -> bool:
         forget_failure(way.inner)
         return False  # a model of another build: the plain way is right for it
     close = leak = CLOSE
-    if next(way.inner.parameters()).dtype != torch.float32:
+    if computed_in(way.inner) != torch.float32:
         close, leak = max(CLOSE_IN_HALVES, ROUNDING * expected.max().item()), LEAK_IN_HALVES
     same = found.sequence > 0
     return (

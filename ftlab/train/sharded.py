@@ -27,10 +27,10 @@ from ftlab.errors import FtlabError
 from ftlab.spec import JobSpec
 
 MMAP_THRESHOLD = -3  # as malloc.h has it
-WHOLE = "with_whole_weights"
+WHOLE, DTYPE = "with_whole_weights", "computed_in"
 
 
-def shard(model: Any, spec: JobSpec, device: str, computed_in: torch.dtype) -> None:
+def shard(model: Any, spec: JobSpec, device: str, dtype: torch.dtype) -> None:
     """Leave each process its share of the model, layer by layer, on its device. Weights that all
     train are held in float32 and computed with in the format.
 
@@ -38,12 +38,12 @@ def shard(model: Any, spec: JobSpec, device: str, computed_in: torch.dtype) -> N
     """
     inner = _inner(model)
     trains_all, kind = model is inner, torch.device(device).type
-    if reason := _undivided(spec, computed_in):
+    if reason := _undivided(spec, dtype):
         raise FtlabError(f"shard is True, and {reason}, or set shard to False.")
     whole = set[Any]() if trains_all else {p for p in model.parameters() if p.requires_grad}
     settings = {"mesh": init_device_mesh(kind, (dist.get_world_size(),)), "ignored_params": whole}
-    if trains_all and computed_in != torch.float32:
-        settings["mp_policy"] = MixedPrecisionPolicy(computed_in, torch.float32)
+    if trains_all and dtype != torch.float32:
+        settings["mp_policy"] = MixedPrecisionPolicy(dtype, torch.float32)
     if kind == "cpu":
         _give_back()
     for unit in [*_units(inner), inner]:
@@ -54,6 +54,7 @@ def shard(model: Any, spec: JobSpec, device: str, computed_in: torch.dtype) -> N
         unit.set_force_sum_reduction_for_comms(True)
     for parameter in whole:
         parameter.data = parameter.data.to(device)
+    setattr(inner, DTYPE, dtype)
     setattr(inner, WHOLE, _call)
     register_fsdp_forward_method(inner, WHOLE)
 
@@ -61,6 +62,11 @@ def shard(model: Any, spec: JobSpec, device: str, computed_in: torch.dtype) -> N
 def is_sharded(inner: Any) -> bool:
     """Whether a process has but its share of this model of transformers."""
     return isinstance(inner, FSDPModule)
+
+
+def computed_in(inner: Any) -> torch.dtype:
+    """The number format of its products, whatever its weights are held in."""
+    return getattr(inner, DTYPE, next(inner.parameters()).dtype)
 
 
 def with_whole_weights(inner: Any, work: Callable[[], torch.Tensor]) -> torch.Tensor:
@@ -126,7 +132,7 @@ def load_whole(model: Any, values: dict[str, torch.Tensor]) -> None:
 # --- how a model is divided ----------------------------------------------------------------------
 
 
-def _undivided(spec: JobSpec, computed_in: torch.dtype) -> str:
+def _undivided(spec: JobSpec, dtype: torch.dtype) -> str:
     """Why a model stays whole, and what to do for it; empty where it can be divided."""
     if not hasattr(FSDPModule, "reset_iter_state"):
         return f"torch is {torch.__version__}; dividing takes 2.13 or newer. Install that"
@@ -136,7 +142,7 @@ def _undivided(spec: JobSpec, computed_in: torch.dtype) -> str:
         )
     if spec.lora is False and spec.optimizer == "adamw_8bit":
         return "optimizer is adamw_8bit; divided weights take adamw or sgd. Set it to adamw"
-    if spec.lora is False and computed_in == torch.float16:
+    if spec.lora is False and dtype == torch.float16:
         return "dtype is float16; divided weights train in another. Set it to float32"
     return ""
 

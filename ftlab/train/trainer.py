@@ -188,9 +188,8 @@ class Trainer:
             try:
                 return work()
             except RuntimeError as problem:  # torch's own kind of it is one
-                if self.scorer.is_sharded:
-                    raise self.room.problem(problem) from problem
-                if not is_out_of_memory(problem) or not self._halve(rows):
+                alone = not self.scorer.is_sharded  # else the others are in the middle of a layer
+                if not (alone and is_out_of_memory(problem) and self._halve(rows)):
                     raise
             # Only out here is what the failed attempt held let go.
             self.optimizer.zero_grad(set_to_none=True)
