@@ -16,6 +16,8 @@ from ftlab.number_formats import Shape, is_faster, remember, shape_of
 FASTER = 1.5
 """How much less time the products must take in bfloat16: besides them much stays in float32."""
 ROWS, TRIES = 256, 3
+STORED = {"BF16": torch.bfloat16, "F16": torch.float16}
+"""As safetensors names formats."""
 
 
 def best_dtype(device: str, folder: Path | None = None) -> torch.dtype:
@@ -39,6 +41,17 @@ def _best_on_cpu(folder: Path) -> torch.dtype:
 def needs_scaling(dtype: torch.dtype) -> bool:
     """Whether gradients in it get lost unless the loss is scaled up (torch.amp.GradScaler)."""
     return dtype == torch.float16
+
+
+def stored_format(folder: Path) -> torch.dtype:
+    """What all weights of a folder are stored in; float32 where that is not one format."""
+    from safetensors import safe_open
+
+    found = set[str]()
+    for file in folder.glob("*.safetensors"):
+        with safe_open(file, framework="pt") as weights:
+            found |= {weights.get_slice(name).get_dtype() for name in weights.keys()}  # noqa: SIM118
+    return STORED.get(found.pop(), torch.float32) if len(found) == 1 else torch.float32
 
 
 def _is_faster_in_bfloat16(shape: Shape) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any
@@ -15,7 +15,7 @@ from ftlab.data.report import DataReport
 from ftlab.data_sizes import data_sizes
 from ftlab.devices import Device, detect
 from ftlab.estimated import Estimate
-from ftlab.fits import CHECKPOINTING, in_gib, memory_advice
+from ftlab.fits import CHECKPOINTING, SHARD, in_gib, memory_advice
 from ftlab.html import short
 from ftlab.job import LocalOptions
 from ftlab.local_plan import LocalPlan, local_plan, trained_params
@@ -39,8 +39,11 @@ from ftlab.timing import (
 
 LOCAL_AMOUNTS = ("validation_split", "max_train_rows", "max_steps")
 NO_ROOM = "does not fit"
-CHECKPOINTED = "Memory: with gradient checkpointing"
-"""Begins the line that says why it is on."""
+SAVING = {
+    CHECKPOINTING: "Memory: with gradient checkpointing",
+    SHARD: "Memory: with the model divided among the GPUs",
+}
+"""Option → what begins the line that says why it is on."""
 LOOK_EVERY = 5  # seconds between two looks at the devices
 # Ends of a range as shares of the estimate. CPU: the runs of tests/benchmarks/estimates.py lie
 # within; GPUs: not measured.
@@ -136,19 +139,31 @@ def _adapter_basis(spec: JobSpec, trained: int | None) -> str:
 
 
 def _fitting(plan: LocalPlan, given: Estimate, chosen: LocalOptions) -> tuple[LocalPlan, Estimate]:
-    """The plan with its memory; with gradient checkpointing where that is left open and the device
-    has room for the job with it alone, whatever else is in use there now."""
+    """The plan with its memory; with gradient checkpointing, the model divided, or both, where that
+    is left open and the device has room for the job with it alone, whatever else is in use there
+    now."""
     found = _with_memory(given, plan)
     advised = (found.advice.fix if found.advice is not None else None) or ()
-    is_open = chosen.gradient_checkpointing is None and CHECKPOINTING in advised
-    if not is_open or found.fits != NO_ROOM or found.memory is None:
+    if found.fits != NO_ROOM or found.memory is None:
         return plan, found
-    fewer = plan.changed(gradient_checkpointing=True)
-    less = _with_memory(given, fewer)
-    if less.fits == NO_ROOM:
-        return plan, found
-    why = f"{CHECKPOINTED}; without it, {in_gib(found.memory)}"
-    return fewer, replace(less, basis=(*less.basis, why))
+    for names in _left_open(plan, chosen, advised):
+        fewer = plan.changed(**dict.fromkeys(names, True))
+        less = _with_memory(given, fewer)
+        if less.fits != NO_ROOM:
+            why = [f"{SAVING[name]}; without it, {in_gib(found.memory)}" for name in names]
+            return fewer, replace(less, basis=(*less.basis, *why))
+    return plan, found
+
+
+def _left_open(
+    plan: LocalPlan, chosen: LocalOptions, advised: Collection[str]
+) -> Iterator[tuple[str, ...]]:
+    """What may be on together, the cheapest first; nothing where less is advised."""
+    checkpointing = (CHECKPOINTING,) if chosen.gradient_checkpointing is None else ()
+    shard = (SHARD,) if chosen.shard is None and plan.may_be_sharded else ()
+    if not {CHECKPOINTING, SHARD} & {*advised}:
+        return
+    yield from filter(None, dict.fromkeys((checkpointing, shard, (*checkpointing, *shard))))
 
 
 def _with_memory(given: Estimate, plan: LocalPlan) -> Estimate:
@@ -157,6 +172,8 @@ def _with_memory(given: Estimate, plan: LocalPlan) -> Estimate:
     what = f"{parts.in_words()}, for up to {plan.largest.tokens:,.0f} tokens at once"
     if plan.n_devices > 1:
         what = f"on each of {plan.n_devices} GPUs {what}"
+    if plan.is_sharded:
+        what = f"{what}, of the model a share of 1/{plan.n_processes} and what is gathered"
     ranged = partial(_range_of, spread=_guess(MEMORY_SPREAD[plan.setup.kind], found))
     if measured is not None:
         one = plan.alone
@@ -169,6 +186,7 @@ def _with_memory(given: Estimate, plan: LocalPlan) -> Estimate:
         memory=ranged(parts),
         parts=parts,
         gradient_checkpointing=plan.setup.checkpointing,
+        shard=plan.is_sharded,
         advice=memory_advice(plan, ranged),
         basis=(*found.basis, f"Memory: {what}"),
     )
@@ -191,6 +209,8 @@ def _with_duration(found: Estimate, plan: LocalPlan, reference_tokens: int) -> E
         seconds += reference_tokens / n / rate if rate else _by_formula(found, plan, passed)
     if n > 1:
         why = f"{n} GPUs, each with its share of the rows; {why}"
+    if plan.is_sharded:
+        why = f"{why}; gathering the layers takes more, which is not known"
     low, high = _guess(spread, found)
     return replace(
         found, duration=(seconds * low, seconds * high), basis=(*found.basis, f"Time: {why}")

@@ -51,6 +51,8 @@ class Estimate:
     gradient_checkpointing: bool | None = None
     """Whether the trainer computes activations twice: what was chosen, or what makes the job fit
     where nothing was; None when the memory is unknown."""
+    shard: bool | None = None
+    """Whether the processes divide the model, likewise."""
     advice: Issue | None = None
     """What to change when the memory is tight or does not suffice; its fix may name options."""
     measured: Measurement | None = None

@@ -13,6 +13,7 @@ from ftlab.timing import Range
 
 Verdict = Literal["fits", "tight", "does not fit"]
 CHECKPOINTING = "gradient_checkpointing"
+SHARD = "shard"
 SHORTEST = 256  # tokens; below that, another model is better advice
 
 
@@ -61,6 +62,12 @@ def _changes(plan: LocalPlan) -> Iterator[tuple[dict[str, Any], str]]:
     if not plan.setup.checkpointing:
         yield fewer, "a third more time, the same result"
         yield {**alone, **fewer}, "a third more time, the same effective batch"
+    if plan.may_be_sharded:
+        means = "each GPU holds its share of the model, a slower step, the same result"
+        yield {SHARD: True}, means
+        fewer = {SHARD: True, **fewer}
+        yield fewer, means
+        yield {**alone, **fewer}, means
     length = max(plan.rows.lengths, default=0)
     while length // 2 >= SHORTEST:
         length //= 2

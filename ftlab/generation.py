@@ -29,16 +29,30 @@ def generate(
 ) -> list[Answer]:
     """An answer to each prompt, all in one batch; `settings` are those of transformers' generate,
     and without any the most likely token is taken each time."""
-    ids, mask = _padded(prompts, tokenizer.pad_id)
+    ends = end_ids(tokenizer)
+    rows = generated(model, prompts, max_tokens, tokenizer.pad_id, ends, **settings)
+    return [_read(row, tokenizer) for row in rows]
+
+
+def generated(
+    model: Any,
+    prompts: Sequence[Sequence[int]],
+    max_tokens: int,
+    pad_id: int,
+    ends: Sequence[int],
+    **settings: Any,
+) -> list[list[int]]:
+    """The same as token ids, padded behind the first that `ends` an answer."""
+    ids, mask = _padded(prompts, pad_id)
     output = model.generate(
         input_ids=ids.to(model.device),
         attention_mask=mask.to(model.device),
         max_new_tokens=max_tokens,
-        eos_token_id=end_ids(tokenizer),
-        pad_token_id=tokenizer.pad_id,
+        eos_token_id=[*ends],
+        pad_token_id=pad_id,
         **{"do_sample": False, "use_cache": True, **settings},
     )
-    return [_read(row.tolist(), tokenizer) for row in output[:, ids.shape[1] :]]
+    return output[:, ids.shape[1] :].tolist()
 
 
 def end_ids(tokenizer: Tokenizer) -> list[int]:

@@ -13,7 +13,7 @@ from ftlab.data_sizes import data_sizes
 from ftlab.devices import Device
 from ftlab.job import LocalOptions
 from ftlab.measured import settings
-from ftlab.memory import FLOAT, LINEARS, Decoder, Parts, Setup, memory
+from ftlab.memory import FLOAT, LINEARS, Decoder, Parts, Setup, divided, memory
 from ftlab.model_files import ModelInfo
 from ftlab.number_formats import is_faster, shape_of
 from ftlab.pieces import GRADIENTS, PIECE_TOKENS, Piece, StepRows, largest_piece
@@ -34,6 +34,8 @@ class LocalPlan:
     """The rows of an evaluation, which takes all at once; None when nothing is evaluated."""
     n_processes: int = 1
     """That share the rows of a step; `rows` are those of one."""
+    is_sharded: bool = False
+    """Whether they divide the model."""
 
     @cached_property
     def largest(self) -> Piece:
@@ -53,11 +55,22 @@ class LocalPlan:
     @cached_property
     def parts(self) -> Parts:
         """The same of all processes on the device, which sum their gradients."""
-        if self.n_processes == 1:
+        n = self.n_processes
+        if n == 1:
             return self.alone
-        summed = FLOAT * min(self.setup.trained, GRADIENTS)
-        each = replace(self.alone, gradients=self.alone.gradients + summed)
+        each = self.alone
+        if self.is_sharded:
+            each = divided(each, self.decoder, self.setup, n)
+        if not (self.is_sharded and self.setup.is_full):
+            summed = FLOAT * min(self.setup.trained, GRADIENTS)
+            each = replace(each, gradients=each.gradients + summed)
         return each.times(self.n_processes if self.setup.kind == "cpu" else 1)
+
+    @property
+    def may_be_sharded(self) -> bool:
+        """Whether dividing the model is left to do, and can be done."""
+        low_bits = self.setup.quantization != "none" or self.setup.optimizer == "adamw_8bit"
+        return self.n_processes > 1 and not (self.is_sharded or low_bits)
 
     @property
     def n_devices(self) -> int:
@@ -82,12 +95,15 @@ class LocalPlan:
         *,
         micro_batch_size: int | None = None,
         gradient_checkpointing: bool | None = None,
+        shard: bool | None = None,
         max_seq_length: int | None = None,
     ) -> LocalPlan:
         """The same job with other settings; None changes nothing."""
         found = self
         if gradient_checkpointing is not None:
             found = replace(found, setup=replace(self.setup, checkpointing=gradient_checkpointing))
+        if shard is not None:
+            found = replace(found, is_sharded=shard)
         if micro_batch_size is not None:
             found = found._with_rows(lambda rows: replace(rows, max_rows=micro_batch_size))
         if max_seq_length is not None:
@@ -130,7 +146,8 @@ def local_plan(
     sizes = data_sizes(spec, report, validation)
     rows = _rows(spec, options, report, sizes.rows_per_step, options.n_gpus)
     held_out = _validation(spec, options, report, validation)
-    return LocalPlan(device, decoder, setup, rows, sizes.n_steps, held_out, options.n_gpus)
+    n, is_sharded = options.n_gpus, bool(options.shard) and options.n_gpus > 1
+    return LocalPlan(device, decoder, setup, rows, sizes.n_steps, held_out, n, is_sharded)
 
 
 def value_bytes(options: LocalOptions, kind: str, info: ModelInfo) -> int:

@@ -162,6 +162,23 @@ class Parts:
         return f"{', '.join(shown)} GiB"
 
 
+def divided(parts: Parts, decoder: Decoder, setup: Setup, n: int) -> Parts:
+    """The same where each of `n` processes has its share of the weights, and of what belongs to
+    those that train. Whole at a time are the layer that computes and the one that comes next, the
+    embeddings and the head; where all weights train, so are the gradients of one of them."""
+    beside = decoder.n_params - decoder.n_linear
+    layer = decoder.n_linear / decoder.n_layers
+    gathered = setup.value_bytes * (beside + 2 * layer)
+    if not setup.is_full:
+        return replace(parts, weights=parts.weights / n + gathered)
+    return replace(
+        parts,
+        weights=FLOAT * decoder.n_params / n + gathered,
+        gradients=parts.gradients / n + FLOAT * max(beside, layer),
+        optimizer=parts.optimizer / n,
+    )
+
+
 def memory(decoder: Decoder, setup: Setup, largest: Piece, evaluated: Piece | None = None) -> Parts:
     """The larger of what the largest piece takes while it trains, and of an evaluation."""
     fixed = _fixed(decoder, setup)

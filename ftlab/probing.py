@@ -30,6 +30,11 @@ STEPS = 5
 SECONDS = 30.0  # for its steps, once the model is loaded; a step that began is finished
 LAST_WORDS = 300  # characters of what a broken probe said
 
+UNDIVIDED = (
+    "The job divides its model among processes (shard); a probe measures on one device, which "
+    "takes the whole model. Start the run, whose first steps tell, or probe with shard False."
+)
+
 Told = Callable[[float, str], Any]
 """Called with the share that is done (0 to 1) and what is being done."""
 
@@ -75,6 +80,8 @@ class Probe:
         """Block until it is done; None when it was cancelled. Raises as `probe` does."""
         self._told(0.0, "checking the job")
         ready = prepare(self._spec, "local", **self._scans, **self._options)
+        if ready.job.options["shard"]:
+            raise RunError(UNDIVIDED)
         plan = _plan(ready)
         if self._cancelled:
             return None

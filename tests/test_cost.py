@@ -172,6 +172,48 @@ def test_what_processes_sum_is_copied(monkeypatch):
     assert two.parts.gradients == one.parts.gradients + 4 * 1000
 
 
+BESIDE, LAYER = 148_032, 212_992
+"""Parameters of MODEL beside its layers, and of one: 4 × 128² + 3 × 128 × 384."""
+
+
+def test_a_model_in_shares_takes_its_part_and_what_is_gathered():
+    gpu, options = Device("cuda:0", "GPU", 80 * GIB), {"n_gpus": 2}
+    whole = estimate(SPEC, REPORT, MODEL, device=gpu, options=options)
+    shares = estimate(SPEC, REPORT, MODEL, device=gpu, options={**options, "shard": True})
+    gathered = 2 * (BESIDE + 2 * LAYER)
+    assert whole.parts.weights == 2 * 1_000_000
+    assert shares.parts.weights == 1_000_000 + gathered
+    assert shares.parts.total - whole.parts.total == gathered - 1_000_000
+    assert any("a share of 1/2" in line for line in shares.basis)
+
+
+def test_all_weights_in_shares_share_what_belongs_to_them():
+    gpu, spec = Device("cuda:0", "GPU", 80 * GIB), {**SPEC, "lora": False, "lora_r": None}
+    found = estimate(spec, REPORT, MODEL, device=gpu, options={"n_gpus": 4, "shard": True}).parts
+    assert found.weights == 1_000_000 + 2 * (BESIDE + 2 * LAYER)
+    assert found.gradients == 1_000_000 + 4 * LAYER
+    assert found.optimizer == 2_000_000
+
+
+def test_a_model_is_divided_where_the_job_fits_only_so():
+    wide = {"n_params": 8 * 10**9, "hidden_size": 4096, "intermediate_size": 14336, "n_layers": 32}
+    model, gpu = replace(MODEL, **wide), Device("cuda:0", "GPU", 80 * GIB)
+
+    def found(device: Device, **options: bool | int) -> Estimate:
+        alone = {"micro_batch_size": 1, "n_gpus": 2, "gradient_checkpointing": True, **options}
+        return estimate(SPEC, REPORT, model, device=device, options=alone)
+
+    whole, shares = (found(gpu, shard=switch) for switch in (False, True))
+    assert shares.memory[1] < whole.memory[0]
+    assert found(gpu).shard is False
+    small = replace(gpu, memory_bytes=round(shares.memory[1]) + 1)
+    divided = found(small)
+    assert (divided.shard, divided.fits, divided.memory) == (True, "fits", shares.memory)
+    assert any(line.startswith("Memory: with the model divided") for line in divided.basis)
+    assert found(small, shard=False).advice.fix == {"shard": True}
+    assert found(small, n_gpus=1).shard is False
+
+
 def test_the_longest_row_of_a_step_goes_to_the_first_process():
     rows = TokenStats(lengths={100: 997, 3000: 3}, by_role={})
     report = DataReport(path="t", n_rows=1000, tokens=rows, loss_tokens=9)

@@ -11,11 +11,10 @@ from typing import Any
 from pydantic import SecretStr
 
 from ftlab.catalogue import known
-from ftlab.cost import CHECKPOINTED, estimate
+from ftlab.cost import SAVING, estimate
 from ftlab.data.report import DataReport
 from ftlab.devices import detect, missing_gpus
 from ftlab.errors import MissingExtra
-from ftlab.fits import CHECKPOINTING
 from ftlab.issues import Issue
 from ftlab.job import Job, LocalOptions
 from ftlab.models import Limits, ModelInfo
@@ -50,14 +49,17 @@ class Local:
         report: DataReport | None,
         validation: DataReport | None,
     ) -> tuple[LocalOptions, dict[str, str]]:
-        """Gradient checkpointing as the estimate has it, where nothing was chosen."""
-        if options.gradient_checkpointing is not None:
+        """Gradient checkpointing, and whether the model is divided, as the estimate has it, where
+        nothing was chosen."""
+        is_open = [name for name in SAVING if getattr(options, name) is None]
+        if not is_open:
             return options, {}
         found = estimate(spec, report, validation=validation, options=options)
-        is_on = bool(found.gradient_checkpointing)
-        why = next((line for line in found.basis if line.startswith(CHECKPOINTED)), None)
-        reasons = {} if why is None else {CHECKPOINTING: why}
-        return options.model_copy(update={CHECKPOINTING: is_on}), reasons
+        is_on = {name: bool(getattr(found, name)) for name in is_open}
+        reasons = {
+            name: line for name in is_open for line in found.basis if line.startswith(SAVING[name])
+        }
+        return options.model_copy(update=is_on), reasons
 
     def require(self) -> None:
         """Raise MissingExtra when a package that the trainer needs is not installed."""

@@ -28,7 +28,8 @@ from ftlab.run import Run
 from ftlab.train.base_files import with_base
 from ftlab.train.checkpoints import copy_tuned, keep_only
 from ftlab.train.device import OUT_OF_MEMORY, chosen_devices, is_out_of_memory, usable
-from ftlab.train.others import around, gathered, own_rank
+from ftlab.train.launched import around, own_rank, there_for_others
+from ftlab.train.others import gathered
 from ftlab.train.position import Position
 from ftlab.train.saving import NO_ROOM, Pace, Saving, rows_cut, warnings
 
@@ -42,6 +43,12 @@ def main() -> int:
         from ftlab.train.follower import follow
 
         return follow()
+    with there_for_others():
+        return _first(arguments)
+
+
+def _first(arguments: argparse.Namespace) -> int:
+    """The run's own process."""
     run = Run(arguments.run)
     if arguments.lock is None:
         try:

@@ -61,6 +61,10 @@ class Example(NamedTuple):
         return self._replace(ids=ids, labels=labels)
 
 
+NOTHING = Example(array("i", [0, 0]), array("i", [0, 0]), 0.0, was_cut=False)
+"""A token that trains, without weight."""
+
+
 @dataclass(slots=True)
 class Pair:
     """Two answers to the same input."""

@@ -24,6 +24,8 @@ GENERATORS = "generators.json"
 REFERENCES = "references.safetensors"
 OF_TRAINING = (POSITION, OPTIMIZER, OPTIMIZER_REST, GENERATORS, REFERENCES)
 """Files of a checkpoint that only a training that goes on needs."""
+Weights = dict[str, Any]
+"""Tensors by name."""
 STAGED, GONE = ".tmp-", ".gone-"
 TOKENIZER_FILES = (
     *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"),
@@ -56,16 +58,19 @@ def written_whole(folder: Path) -> Iterator[Path]:
         raise
 
 
-def save_tuned(model: Any, folder: Path, base: Path) -> None:
+def save_tuned(model: Any, folder: Path, base: Path, weights: Weights | None = None) -> None:
     """Save an adapter in peft's format, or a whole model in transformers', with the tokenizer of
-    the `base` folder and how to load both."""
+    the `base` folder and how to load both. `weights` are those of a model that has but a share."""
     with written_whole(folder) as staged:
-        write_tuned(model, staged, base)
+        write_tuned(model, staged, base, weights)
 
 
-def write_tuned(model: Any, folder: Path, base: Path) -> None:
+def write_tuned(model: Any, folder: Path, base: Path, weights: Weights | None = None) -> None:
     """Write what `save_tuned` saves into a folder that is there."""
-    alone = {"save_embedding_layers": False} if hasattr(model, "peft_config") else {}
+    is_adapter = hasattr(model, "peft_config")
+    alone: dict[str, Any] = {"save_embedding_layers": False} if is_adapter else {}
+    if weights is not None:
+        alone["state_dict"] = weights
     model.save_pretrained(folder, safe_serialization=True, **alone)
     for name in TOKENIZER_FILES:
         if (base / name).is_file():

@@ -22,7 +22,8 @@ from ftlab.job import Job
 from ftlab.processes import loading
 from ftlab.spec import filled
 from ftlab.train.batches import Pair
-from ftlab.train.others import FOLLOWED, WORDS, meeting
+from ftlab.train.launched import meeting
+from ftlab.train.others import FOLLOWED, WORDS
 
 if TYPE_CHECKING:
     from ftlab.train.parallel import Order, Room
@@ -75,10 +76,12 @@ def _follow(store: Any, rank: int, size: int) -> int:
     from ftlab.train.joining import joined
 
     room = joined(store, rank, size)
-    trainer = _made(room)
-    torch.manual_seed(filled(trainer.spec.random_seed, "random_seed") + rank)  # of its own dropout
-    while (order := room.next_order()).what != "end":
-        _carry_out(order, trainer)
+    with room.noticing():
+        trainer = _made(room)
+        seed = filled(trainer.spec.random_seed, "random_seed")
+        torch.manual_seed(seed + rank)  # of its own dropout
+        while (order := room.next_order()).what != "end":
+            _carry_out(order, trainer)
     destroy_process_group()
     return 0
 
@@ -94,8 +97,10 @@ def _made(room: Room) -> Trainer:
 
 
 def _carry_out(order: Order, trainer: Trainer) -> None:
+    from ftlab.train.samples import answered
     from ftlab.train.sent import as_numbers
-    from ftlab.train.states import generators, load_state
+    from ftlab.train.sharded import whole_weights
+    from ftlab.train.states import generators, load_state, whole_states
     from ftlab.train.steps import Step
 
     match order.what:
@@ -111,6 +116,12 @@ def _carry_out(order: Order, trainer: Trainer) -> None:
             found = trainer.scored(order.share, order.divisor)
             trainer.model.train()
             trainer.room.reply([as_numbers(loss) for loss in found])
+        case "answer":
+            answered(trainer, **json.loads(order.text))
+        case "weights":
+            whole_weights(trainer.model)
+        case "optimizer":
+            whole_states(trainer.optimizer)
         case "generators":
             trainer.room.reply(generators(trainer))
         case "load":

@@ -17,8 +17,8 @@ def losses(head: Any, hidden: torch.Tensor, tokens: torch.Tensor) -> torch.Tenso
     A head that does not train gets its gradient on the way there, so that the logits are made
     once; one that trains makes them again on the way back.
     """
-    if not len(tokens):
-        return hidden.new_zeros(0, dtype=torch.float32) + 0.0 * hidden.sum()
+    if not len(tokens):  # a head that trains has a gradient of 0, as all that comes before it
+        return _of_logits(head, hidden, tokens)
     if _is_plain(head):
         return _Frozen.apply(hidden, head.weight, head.bias, tokens)
     some = max(LOGITS // head.weight.shape[0], 1)

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch.distributed as dist
 
+from ftlab.train.launched import HERE, OVER
 from ftlab.train.parallel import PATIENCE, Gone, Room, no_answer
 
 BETWEEN_STEPS = timedelta(days=30)  # the first one may save, answer prompts, or wait for a disk
@@ -53,10 +54,12 @@ def joined(
 
 def _met(store: Any, rank: int, size: int) -> None:
     """Wait until all have come; whoever watches them meanwhile can do so."""
-    here = [f"{rank} is here" for rank in range(size)]
+    here = [HERE.format(rank) for rank in range(size)]
     store.set(here[rank], "")
     end = time.monotonic() + PATIENCE.total_seconds()
     while not store.check(here):
+        if store.check([OVER]):
+            raise RuntimeError("the run's own ended before all had come")
         if time.monotonic() > end:
             raise RuntimeError("it did not start")
         time.sleep(0.02)

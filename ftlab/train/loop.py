@@ -28,6 +28,7 @@ from ftlab.train.reading import check_unchanged, fitting, nothing_held_back, rea
 from ftlab.train.samples import Sampler
 from ftlab.train.saving import Saving
 from ftlab.train.scoring import scorer_for
+from ftlab.train.sharded import in_each
 from ftlab.train.trainer import Trainer
 from ftlab.train.training import Asked, Training
 
@@ -48,7 +49,14 @@ def train(
     with the three facts when the job can't run.
     """
     room = room or Room()
-    ready = prepared(job, device, room)
+    with room.noticing():
+        yield from _trained(prepared(job, device, room), adapter, asked, saving, attempt)
+    room.leave()
+
+
+def _trained(
+    ready: Prepared, adapter: Path, asked: Asked, saving: Saving | None, attempt: int
+) -> Iterator[Event | RowLosses]:
     run = Training(ready, asked, saving or Saving(adapter.with_name("checkpoints")))
     yield Status(status="running", n_steps=run.n_steps, from_step=run.position.step)
     if attempt > 1 and run.resumed is None:
@@ -60,7 +68,6 @@ def train(
     yield from run.began()
     yield from run.steps()
     yield from run.ended(adapter)
-    room.leave()
 
 
 class Prepared(NamedTuple):
@@ -107,12 +114,18 @@ def _told(job: Job, device: str, pad_id: int) -> str:
 def made(job: Job, device: str, pad_id: int, room: Room) -> Trainer:
     """The model of a job and what trains it, the same in all processes of the room."""
     spec, options = job.spec, LocalOptions(**job.options)
+    if room.size == 1:  # a share of 1/1 is the whole
+        options = options.model_copy(update={"shard": False})
     room.share_machine(device)
     model = load_model(spec, options, device)
+    if options.shard:
+        from ftlab.train.sharded import shard
+
+        shard(model, spec, device, choose_dtype(spec, options, device))
     model.train()  # as it was loaded it answers: without dropout, and without checkpointing
     fuse(model)
     scorer = scorer_for(model, pad_id, device)
     trainer = Trainer(spec, options, scorer, make_optimizer(model, spec), room)
     trainer.scaler = gradient_scaler(spec, options, device)
-    room.make_equal(trainable(model))
+    room.make_equal(in_each(trainable(model)))
     return trainer

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from ftlab.base import best_dtype, load_base, needs_scaling
+from ftlab.base import best_dtype, load_base, needs_scaling, stored_format
 from ftlab.job import LocalOptions
 from ftlab.models import fetch
 from ftlab.spec import JobSpec, filled
@@ -37,7 +37,10 @@ def load_model(spec: JobSpec, options: LocalOptions, device: str) -> Any:
     folder = _folder(filled(spec.model, "model"), spec.hf_model_revision)
     trains_all = spec.lora is False
     dtype = torch.float32 if trains_all else choose_dtype(spec, options, device)
-    model = load_base(folder, dtype, device, quantization_config(spec, dtype, device))
+    if options.shard and trains_all:
+        dtype = stored_format(folder)  # what is read as it is takes no memory until it is used
+    where = "cpu" if options.shard else device
+    model = load_base(folder, dtype, where, quantization_config(spec, dtype, device))
     if options.gradient_checkpointing:
         model.gradient_checkpointing_enable()
         model.enable_input_require_grads()
@@ -50,7 +53,7 @@ def load_model(spec: JobSpec, options: LocalOptions, device: str) -> Any:
 
 def autocast(spec: JobSpec, options: LocalOptions, device: str) -> Any:
     """Where all weights train, they are computed with in the device's best format."""
-    if spec.lora is not False:
+    if spec.lora is not False or options.shard:
         return contextlib.nullcontext()
     dtype = choose_dtype(spec, options, device)
     if dtype == torch.float32:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import socket
 import subprocess
@@ -16,6 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ftlab.processes import environment
+from ftlab.train.launched import around, meeting, use_loopback
 
 if TYPE_CHECKING:
     from ftlab.train.parallel import Room
@@ -165,16 +165,6 @@ def gathered(
             yield others.room
 
 
-def around() -> int:
-    """How many processes were started together with this one, by torchrun or the like."""
-    return int(os.environ.get("WORLD_SIZE", 1)) if "RANK" in os.environ else 1
-
-
-def own_rank() -> int:
-    """Which of them this one is, from 0."""
-    return int(os.environ["RANK"]) if around() > 1 else 0
-
-
 def _alone() -> Room:
     from ftlab.train.parallel import Room
 
@@ -185,23 +175,6 @@ def _of_environment(device: str, note: Callable[[str], None]) -> Room:
     from ftlab.train.joining import joined
 
     return joined(*meeting(), device, note=note)
-
-
-def meeting() -> tuple[Any, int, int]:
-    """Where the processes meet, by what the environment says, and which of how many this is."""
-    from torch.distributed.rendezvous import rendezvous
-
-    from ftlab.train.parallel import PATIENCE
-
-    use_loopback()
-    return next(rendezvous("env://", timeout=PATIENCE))
-
-
-def use_loopback() -> None:
-    """What the processes say to each other stays on this machine."""
-    names = [name for _, name in socket.if_nameindex() if name in ("lo", "lo0")]
-    if names:
-        os.environ.setdefault("GLOO_SOCKET_IFNAME", names[0])
 
 
 def start(variables: Mapping[str, str]) -> Process:

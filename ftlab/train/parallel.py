@@ -29,8 +29,22 @@ PATIENCE = timedelta(minutes=30)
 """For the others in the middle of a step; the shares of one are about as long as each other."""
 
 
+LOST = ("gloo", "NCCL", "Connection closed")  # what torch says of another process that is gone
 Answer = TypeVar("Answer")
-Kind = TypeVar("Kind", bound=Row)
+
+
+What = Literal[
+    "make",
+    "load",
+    "step",
+    "refer",
+    "score",
+    "answer",
+    "generators",
+    "weights",
+    "optimizer",
+    "end",
+]
 
 
 class Gone(FtlabError):
@@ -40,7 +54,7 @@ class Gone(FtlabError):
 class Order(msgspec.Struct, frozen=True):
     """What the first process tells another one to do."""
 
-    what: Literal["make", "load", "step", "refer", "score", "generators", "end"]
+    what: What
     rows: list[Shared] = []
     divisor: int = 1
     learning_rate: float = 0.0
@@ -140,6 +154,15 @@ class Room:
             self._sum(some)
         return -least
 
+    def most(self, n: int) -> int:
+        """The largest of the numbers that they have."""
+        if self.size == 1:
+            return n
+        found = torch.tensor([n])
+        with self._together():
+            dist.all_reduce(found, dist.ReduceOp.MAX)
+        return int(found)
+
     def added(self, loss: Loss, place: int, n_rows: int) -> Loss:
         """The loss of the whole step from that of each share, whose rows begin at `place`."""
         if self.size == 1:
@@ -152,6 +175,16 @@ class Room:
             dist.all_reduce(figures)
         sums = dict(zip(loss.sums, figures[1:n], strict=True))
         return Loss(figures[0], sums, figures[n:].float())
+
+    @contextlib.contextmanager
+    def noticing(self) -> Iterator[None]:
+        """Say in words that another process is gone, around all that a model in shares computes."""
+        try:
+            yield
+        except RuntimeError as problem:
+            if is_out_of_memory(problem) or not any(sign in str(problem) for sign in LOST):
+                raise
+            raise Gone(self.why_gone(problem)) from problem
 
     # --- what they are made of ---------------------------------------------------------------
 
@@ -199,21 +232,6 @@ def no_answer(problem: Exception) -> str:
         f"Another process of the run did not answer ({str(problem)[:300]}); a step takes all of "
         "them. Look into the run's log.txt, and resume the run."
     )
-
-
-def dealt(rows: Sequence[Kind], n: int) -> list[list[Kind]]:
-    """The rows of each of `n` processes, about as many tokens for all; the first has one at least.
-
-    The longest rows are dealt first, each to whoever has least.
-    """
-    if n == 1:
-        return [list(rows)]
-    shares, tokens = [list[int]() for _ in range(n)], [0] * n
-    for i in sorted(range(len(rows)), key=lambda i: -rows[i].n_tokens):
-        least = tokens.index(min(tokens))
-        shares[least].append(i)
-        tokens[least] += rows[i].n_tokens
-    return [[rows[i] for i in sorted(share)] for share in shares]
 
 
 # --- gradients ---------------------------------------------------------------------------------

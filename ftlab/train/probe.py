@@ -181,7 +181,7 @@ def _largest(ready: Prepared, request: dict[str, Any]) -> list[Row]:
 
 def _share(rows: list[Row], trainer: Trainer) -> list[Row]:
     """What one of the run's processes takes of a step."""
-    from ftlab.train.parallel import dealt
+    from ftlab.train.sent import dealt
 
     return dealt(rows, trainer.options.n_gpus)[0]
 

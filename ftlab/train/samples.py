@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -13,7 +14,7 @@ from ftlab.data.chat import prompt_text
 from ftlab.data.template import CannotRender
 from ftlab.data.tokens import Tokenizer
 from ftlab.errors import FtlabError
-from ftlab.generation import generate
+from ftlab.generation import end_ids, generate, generated
 from ftlab.train.device import is_out_of_memory, random_state, set_random_state
 from ftlab.train.model import autocast
 from ftlab.train.trainer import Trainer
@@ -38,16 +39,30 @@ class Sampler:
         all are there, or when the memory does not suffice, which the trainer then notes."""
         longest = self._longest(trainer)
         try:
+            self._tell(trainer, longest)
             with _undisturbed(trainer) as model:
                 found = generate(
-                    model, self._tokenizer, self._ids, longest, stopping_criteria=[_when(ends)]
+                    model,
+                    self._tokenizer,
+                    self._ids,
+                    longest,
+                    stopping_criteria=[_when(ends)],
+                    synced_gpus=trainer.scorer.is_sharded,
                 )
         except RuntimeError as problem:
-            if not is_out_of_memory(problem):
+            if trainer.scorer.is_sharded or not is_out_of_memory(problem):
                 raise
             trainer.notes.append(NO_ROOM)
             return None
         return None if ends() else [answer.text for answer in found]
+
+    def _tell(self, trainer: Trainer, longest: int) -> None:
+        """Where all processes compute a layer together, they answer together."""
+        if trainer.scorer.is_sharded:
+            tokenizer = self._tokenizer
+            rest = {"pad_id": tokenizer.pad_id, "ends": end_ids(tokenizer)}
+            told = {"prompts": self._ids, "max_tokens": longest, **rest}
+            trainer.room.tell("answer", text=json.dumps(told))
 
     def _longest(self, trainer: Trainer) -> int:
         """Tokens that an answer may have, by the room that the model has. Raises FtlabError."""
@@ -60,6 +75,12 @@ class Sampler:
                 "its answer. Shorten it, or leave it out."
             )
         return min(LONGEST, room - prompt)
+
+
+def answered(trainer: Trainer, **told: Any) -> None:
+    """Do the same as the first process, which keeps the answers."""
+    with _undisturbed(trainer) as model:
+        generated(model, **told, synced_gpus=True)
 
 
 def _as_ids(prompt: str, tokenizer: Tokenizer, now: datetime) -> list[int]:

@@ -13,6 +13,7 @@ import random
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -21,6 +22,7 @@ from torch.nn.functional import cross_entropy
 from ftlab.train import attention, head
 from ftlab.train.batches import Example
 from ftlab.train.layouts import Batch, Bundles, Layout, laid_out
+from ftlab.train.sharded import computed_in, forget_failure, is_sharded, with_whole_weights
 
 LENGTHS = (5, 9, 6)  # of the sequences that are tried
 BEGINNING = 4  # tokens that the last two of them share
@@ -61,6 +63,11 @@ class Scorer:
         """The model of transformers, within its adapter."""
         return self.model.get_base_model() if hasattr(self.model, "peft_config") else self.model
 
+    @property
+    def is_sharded(self) -> bool:
+        """Whether the processes of the run compute every layer together."""
+        return is_sharded(self.inner)
+
     def losses(self, bundles: Bundles) -> Losses:
         """The loss of each trained token."""
         batch = laid_out(bundles, self.layout, self.pad_id, self.device)
@@ -89,6 +96,9 @@ class Scorer:
 
     def _by_own_head(self, batch: Batch) -> torch.Tensor:
         attention.attend_within(batch.segments)
+        return with_whole_weights(self.inner, partial(self._beside, batch))
+
+    def _beside(self, batch: Batch) -> torch.Tensor:
         inner = self.inner
         hidden = inner.get_decoder()(**batch.inputs, use_cache=False).last_hidden_state
         chosen = hidden.flatten(0, 1).index_select(0, batch.targets.places)
@@ -132,9 +142,10 @@ def _is_right(way: Scorer, plain: Scorer) -> bool:
         beside = way.losses([other[0], *first[1:]]).values  # another neighbour
         _go_back(way, first)
     except (attention.NotSupported, AttributeError, TypeError, ValueError, RuntimeError):
+        forget_failure(way.inner)
         return False  # a model of another build: the plain way is right for it
     close = leak = CLOSE
-    if next(way.inner.parameters()).dtype != torch.float32:
+    if computed_in(way.inner) != torch.float32:
         close, leak = max(CLOSE_IN_HALVES, ROUNDING * expected.max().item()), LEAK_IN_HALVES
     same = found.sequence > 0
     return (

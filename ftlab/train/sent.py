@@ -1,14 +1,17 @@
-"""Rows and losses as a run's processes send them to each other."""
+"""Rows and losses as a run's processes send them to each other, and who gets which rows."""
 
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
+from typing import TypeVar
 
 import torch
 
 from ftlab.train.batches import Example, Pair, Row
 from ftlab.train.methods.method import Loss
 
+Kind = TypeVar("Kind", bound=Row)
 Sent = tuple[bytes, bytes, float]
 """Token ids, labels and weight."""
 Shared = tuple[list[Sent], tuple[float, float] | None]
@@ -52,3 +55,18 @@ def _as_bytes(example: Example) -> Sent:
 def _of_bytes(sent: Sent) -> Example:
     ids, labels, weight = sent
     return Example(array("i", ids), array("i", labels), weight, was_cut=False)
+
+
+def dealt(rows: Sequence[Kind], n: int) -> list[list[Kind]]:
+    """The rows of each of `n` processes, about as many tokens for all; the first has one at least.
+
+    The longest rows are dealt first, each to whoever has least.
+    """
+    if n == 1:
+        return [list(rows)]
+    shares, tokens = [list[int]() for _ in range(n)], [0] * n
+    for i in sorted(range(len(rows)), key=lambda i: -rows[i].n_tokens):
+        least = tokens.index(min(tokens))
+        shares[least].append(i)
+        tokens[least] += rows[i].n_tokens
+    return [[rows[i] for i in sorted(share)] for share in shares]

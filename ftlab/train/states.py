@@ -26,6 +26,7 @@ from ftlab.train.checkpoints import (
 from ftlab.train.device import generator_of
 from ftlab.train.position import Position
 from ftlab.train.references import Reference
+from ftlab.train.sharded import all_weights, is_sharded, load_whole, own_share, whole
 
 
 def save_state(
@@ -41,8 +42,10 @@ def save_state(
     """
     folder.parent.mkdir(exist_ok=True)
     with written_whole(folder) as staged:
-        write_tuned(trainer.model, staged, base)
-        _save_optimizer(trainer.optimizer, staged)
+        write_tuned(trainer.model, staged, base, all_weights(trainer))
+        if is_sharded(trainer.model):
+            trainer.room.tell("optimizer")
+        _save_optimizer(whole_states(trainer.optimizer), staged)
         (staged / GENERATORS).write_text(json.dumps(_all_generators(trainer)), encoding="utf-8")
         (staged / POSITION).write_text(position.model_dump_json(indent=1), encoding="utf-8")
         if any(references.values()):
@@ -86,12 +89,21 @@ def _load_weights(model: Any, folder: Path) -> None:
         set_peft_model_state_dict(model, load_file(folder / WEIGHTS))
         return
     dtype = next(model.parameters()).dtype
-    model.load_state_dict(load_base(folder, dtype, "cpu").state_dict())
+    load_whole(model, load_base(folder, dtype, "cpu").state_dict())
 
 
-def _save_optimizer(optimizer: torch.optim.Optimizer, folder: Path) -> None:
+def whole_states(optimizer: torch.optim.Optimizer) -> dict[int, dict[str, Any]]:
+    """What an optimizer has learned, by the place of the parameter; each process has to ask."""
+    found = optimizer.state_dict()["state"]
+    return {
+        place: {name: whole(value) for name, value in values.items()}
+        for place, values in found.items()
+    }
+
+
+def _save_optimizer(states: Mapping[int, dict[str, Any]], folder: Path) -> None:
     tensors, rest = dict[str, torch.Tensor](), dict[str, dict[str, Any]]()
-    for place, values in optimizer.state_dict()["state"].items():
+    for place, values in states.items():
         for name, value in values.items():
             if isinstance(value, torch.Tensor):  # copied: two of them may share their memory
                 tensors[f"{place}.{name}"] = value.detach().to("cpu", copy=True).contiguous()
@@ -105,9 +117,10 @@ def _load_optimizer(optimizer: torch.optim.Optimizer, folder: Path) -> None:
     """Its groups and their settings are the spec's; only what it has learned is read."""
     rest = json.loads((folder / OPTIMIZER_REST).read_text(encoding="utf-8"))
     state: dict[int, dict[str, Any]] = {int(place): values for place, values in rest.items()}
+    trained = [p for group in optimizer.param_groups for p in group["params"]]
     for key, tensor in load_file(folder / OPTIMIZER).items():
         place, _, name = key.partition(".")
-        state.setdefault(int(place), {})[name] = tensor
+        state.setdefault(int(place), {})[name] = own_share(tensor, trained[int(place)])
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
 

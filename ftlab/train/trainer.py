@@ -21,9 +21,10 @@ from ftlab.train.device import is_out_of_memory, random_state, set_random_state
 from ftlab.train.methods import Method, method_of
 from ftlab.train.methods.method import Loss, added
 from ftlab.train.model import autocast, trainable
-from ftlab.train.parallel import Room, dealt
+from ftlab.train.parallel import Room
 from ftlab.train.scoring import Scorer
-from ftlab.train.sent import Scores, as_loss
+from ftlab.train.sent import Scores, as_loss, dealt
+from ftlab.train.sharded import in_each, whole
 from ftlab.train.steps import Step, Told, Values, batched, rounded
 
 Made = TypeVar("Made")
@@ -74,6 +75,18 @@ class Trainer:
         found = pieces(rows, self.options.micro_batch_size, self.piece_tokens, padded=padded)
         return iter(sorted(found, key=_size, reverse=True))
 
+    def _rounds(self, rows: Sequence[Row]) -> Iterator[list[Row]]:
+        """The pieces; where all processes compute a layer together, as many in each."""
+        own = list(self.pieces(rows))
+        if self.scorer.is_sharded:  # asked before the first of them, which all begin together
+            own += [self._nothing] * (self.room.most(len(own)) - len(own))
+        return iter(own)
+
+    @cached_property
+    def _nothing(self) -> list[Row]:
+        """A piece that adds nothing."""
+        return [self.method.nothing]
+
     def loss(self, piece: Sequence[Row]) -> Loss:
         """The method's loss of some rows, computed in the format of the device."""
         with autocast(self.spec, self.options, self.device):
@@ -99,7 +112,7 @@ class Trainer:
 
     def _refer(self, pairs: Sequence[Row]) -> None:
         with autocast(self.spec, self.options, self.device):
-            self.method.refer(self.scorer, self.pieces(pairs))
+            self.method.refer(self.scorer, self._rounds(pairs))
 
     def step(self, rows: Sequence[Row], learning_rate: float) -> Values:
         """One optimizer step; the loss is the mean over what the method counts."""
@@ -141,10 +154,11 @@ class Trainer:
         """A step with these rows, which begin at `place` among all; the loss of all of them, and
         the norm of the gradient."""
         found = self._in_memory(rows, lambda: self._backward(rows, step.divisor))
-        self._agree_on_pieces(self.room.sum_gradients(trainable(self.model), self.piece_tokens))
+        summed = in_each(trainable(self.model))
+        self._agree_on_pieces(self.room.sum_gradients(summed, self.piece_tokens))
         self.scaler.unscale_(self.optimizer)
         limit = self.spec.max_grad_norm or math.inf
-        norm = torch.nn.utils.clip_grad_norm_(trainable(self.model), limit)
+        norm = whole(torch.nn.utils.clip_grad_norm_(trainable(self.model), limit))
         for group in self.optimizer.param_groups:
             group["lr"] = step.learning_rate
         self.scaler.step(self.optimizer)
@@ -174,7 +188,8 @@ class Trainer:
             try:
                 return work()
             except RuntimeError as problem:  # torch's own kind of it is one
-                if not is_out_of_memory(problem) or not self._halve(rows):
+                alone = not self.scorer.is_sharded  # else the others are in the middle of a layer
+                if not (alone and is_out_of_memory(problem) and self._halve(rows)):
                     raise
             # Only out here is what the failed attempt held let go.
             self.optimizer.zero_grad(set_to_none=True)
@@ -183,10 +198,11 @@ class Trainer:
     def _backward(self, rows: Sequence[Row], divisor: int) -> Loss:
         """What the rows add to the mean loss of their step, with its gradients."""
         parts = list[Loss]()
-        for piece in self.pieces(rows):
+        for piece in self._rounds(rows):
             found = self.loss(piece) / divisor
             self.scaler.scale(found.total).backward()
-            parts.append(found._replace(total=found.total.detach()))
+            if piece is not self._nothing:
+                parts.append(found._replace(total=found.total.detach()))
         if not parts:  # fewer rows than processes
             found = Loss.none(self.method.figures, self.device)
             self.scaler.scale(found.total)  # without which it could not be asked for its scale
@@ -249,7 +265,8 @@ class Trainer:
 
     @torch.no_grad()
     def _scored(self, rows: Sequence[Row], divisor: int) -> list[Loss]:
-        return [self.loss(piece) / divisor for piece in self.pieces(rows)]
+        found = [(piece, self.loss(piece) / divisor) for piece in self._rounds(rows)]
+        return [loss for piece, loss in found if piece is not self._nothing]
 
 
 def _size(piece: Sequence[Row]) -> int:

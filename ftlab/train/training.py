@@ -21,6 +21,7 @@ from ftlab.train.position import is_enough, judged
 from ftlab.train.reading import all_steps, steps_of
 from ftlab.train.references import Referred
 from ftlab.train.saving import Saving, rows_cut, warnings
+from ftlab.train.sharded import all_weights
 from ftlab.train.states import load_references, load_state
 from ftlab.train.steps import Told, rounded
 from ftlab.train.trainer import Trainer
@@ -223,10 +224,11 @@ class Training:
 
     def _kept(self, adapter: Path, detail: str) -> Iterator[Event]:
         """Save what was tuned: as it is now, or as it was where early stopping found it best."""
-        self.trainer.room.leave()  # it may take long, and nobody else is needed
         best = self.saving.best(self.spec, self.position)
+        weights = all_weights(self.trainer) if best.folder is None else None
+        self.trainer.room.leave()  # it may take long, and nobody else is needed
         if best.folder is None:
-            save_tuned(self.trainer.model, adapter, self.ready.base)
+            save_tuned(self.trainer.model, adapter, self.ready.base, weights)
         else:
             copy_tuned(best.folder, adapter)
         yield Checkpoint(step=best.step, ref=adapter.name)

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import pytest
 
@@ -16,10 +17,14 @@ import ftlab
 from ftlab import devices
 from ftlab.data.report import scan
 from ftlab.errors import InvalidSpec, MissingExtra, RunError
+from ftlab.estimated import Estimate
 from ftlab.eventlog import EventReader
 from ftlab.events import Checkpoint, Metrics
+from ftlab.job import LocalOptions
 from ftlab.providers import get_provider, submit
+from ftlab.providers.local import Local
 from ftlab.runs import Run
+from ftlab.spec import JobSpec
 from tests.small import chat_rows, save_model, write_rows
 
 pytestmark = pytest.mark.slow
@@ -369,6 +374,18 @@ def test_gpus_that_are_not_there_are_an_issue(files, tmp_path):
     with pytest.raises(InvalidSpec, match=r"n_gpus is 65|n_gpus is 64; this machine has"):
         submit(job(files), folder=tmp_path, n_gpus=64)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_that_fits_only_in_shares_is_divided_and_says_why(monkeypatch):
+    why = "Memory: with the model divided among the GPUs; without it, 9 GiB"
+    found = Estimate(shard=True, gradient_checkpointing=False, basis=(why,))
+    monkeypatch.setattr("ftlab.providers.local.estimate", lambda *_, **__: found)
+    settled = partial(Local().settled, spec=JobSpec(), report=None, validation=None)
+    options, reasons = settled(LocalOptions(n_gpus=2))
+    assert (options.shard, options.gradient_checkpointing) == (True, False)
+    assert reasons == {"shard": why}
+    options, reasons = settled(LocalOptions(n_gpus=2, shard=False))
+    assert (options.shard, reasons) == (False, {})
 
 
 def test_a_run_starts_the_processes_that_share_its_steps(files, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import queue
 import random
 import subprocess
@@ -13,14 +14,17 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import Gemma2Config, Gemma2ForCausalLM
 
+from ftlab.errors import FtlabError
 from ftlab.processes import environment
 from ftlab.providers import prepare
-from ftlab.train import others, parallel, states
+from ftlab.spec import JobSpec
+from ftlab.train import others, parallel, sharded, states
 from ftlab.train.batches import Example
 from ftlab.train.methods.method import Loss
-from ftlab.train.parallel import dealt
+from ftlab.train.sent import dealt
 from tests.small import (
     HEADS,
     NARROW,
@@ -56,6 +60,20 @@ KINDS = {
     "dpo of all weights": {**DPO, **WHOLE},
     "nobody's share": {**SFT, "batch_size": 1, "n_epochs": 1, "gradient_accumulation_steps": 1},
 }
+SHARDED = {
+    "sharded": SFT,
+    "sharded micro-batches": {**SFT, "batch_size": 5, "n_epochs": 10},
+    "sharded packed": KINDS["packed"],
+    "sharded padded": KINDS["padded"],
+    "sharded experts": KINDS["experts"],
+    "sharded dora": {**SFT, "use_dora": True, "use_rslora": True},
+    "sharded dpo": DPO,
+    "sharded all weights": WHOLE,
+    "sharded all weights of experts": {**SFT, **WHOLE, "model": "mixtral", "weight_decay": 0.1},
+    "sharded dpo of all weights": {**DPO, **WHOLE},
+    "sharded nobody's share": KINDS["nobody's share"],
+}
+KINDS |= SHARDED
 OPTIONS = {"micro-batches": {"micro_batch_size": 2}, "padded": {"gradient_checkpointing": True}}
 CLOSE = 1e-5  # relative; sums in another order round otherwise
 
@@ -91,6 +109,7 @@ def job(files):
         }
         model = {"model": str(files / values.pop("model"))}
         options = {"device": "cpu", "dtype": "float32", "n_gpus": n, **OPTIONS.get(kind, {})}
+        options |= {"shard": n > 1 and kind in SHARDED}
         return prepare({**common, **values, **model}, **options).job
 
     return make
@@ -160,6 +179,9 @@ DROPOUT = {"lora_dropout": 0.1}
         ("dpo", DROPOUT),
         ("dpo of all weights", {}),
         ("packed", DROPOUT),
+        ("sharded", {**DROPOUT, "sample_prompts": ("Where is order 3?",)}),
+        ("sharded dpo", DROPOUT),
+        ("sharded all weights", {"sample_prompts": ("Where is order 3?",)}),
     ],
 )
 def test_a_run_that_is_killed_and_paused_ends_bit_by_bit_as_one_that_never_was(
@@ -180,10 +202,13 @@ def test_a_run_that_is_killed_and_paused_ends_bit_by_bit_as_one_that_never_was(
     assert outcome(run) == outcome(finished(kind, **changes))
 
 
-def test_kills_of_either_at_random_times(warm, job, finished, tmp_path):
+@pytest.mark.parametrize(
+    ("kind", "changes"), [("sft", DROPOUT), ("sharded", DROPOUT), ("sharded all weights", {})]
+)
+def test_kills_of_either_at_random_times(warm, job, finished, tmp_path, kind, changes):
     draw = random.Random(5)
     for trial in range(3):
-        run, n_kills = new_run(job(**DROPOUT), tmp_path, f"{trial}"), 0
+        run, n_kills = new_run(job(kind, **changes), tmp_path, f"{trial}"), 0
         while n_kills < 5 and run.status != "completed":
             after = draw.uniform(0.1, 0.8)
             plan = {"lose_after": after} if n_kills % 2 else {"kill": {"after": after}}
@@ -191,7 +216,7 @@ def test_kills_of_either_at_random_times(warm, job, finished, tmp_path):
             n_kills += 1
         if run.status != "completed":
             assert warm.carry_out(run) == 0, run.log_file.read_text()
-        assert outcome(run) == outcome(finished(**DROPOUT))
+        assert outcome(run) == outcome(finished(kind, **changes))
 
 
 def test_dropout_differs_between_processes(finished):
@@ -238,28 +263,80 @@ def test_a_process_that_nobody_needs_any_more_may_go(warm, job, tmp_path):
     assert run.status == "completed"
 
 
+@pytest.mark.parametrize("kind", ["sft", "sharded", "sharded all weights"])
 @pytest.mark.parametrize(
     ("asked", "status"), [("stop", "completed"), ("cancel", "cancelled"), ("pause", "paused")]
 )
-def test_what_is_asked_is_done_by_all(warm, job, tmp_path, asked, status):
-    run = new_run(job(), tmp_path, "asked")
+def test_what_is_asked_is_done_by_all(warm, job, tmp_path, asked, status, kind):
+    run = new_run(job(kind, n_epochs=5), tmp_path, "asked")
     assert warm.carry_out(run, **{asked: 3}) == 0
     done = {"completed": "stopped"}.get(status, status)
-    assert run.state == (status, f"{done} at step 3 of 20")
+    assert run.state.status == status
+    assert run.state.detail.startswith(f"{done} at step 3 of ")
+
+
+@pytest.mark.parametrize("kind", ["sharded dora", "sharded all weights", "sharded padded"])
+def test_what_was_tuned_in_shares_is_saved_whole(finished, kind):
+    whole, shares = (finished(kind, n).adapter for n in (1, 2))
+    names = {file.name for file in whole.iterdir()}
+    assert {file.name for file in shares.iterdir()} == names
+    for name in {"config.json", "adapter_config.json"} & names:
+        assert (shares / name).read_text() == (whole / name).read_text()
+    (weights,) = (name for name in names if name.endswith(".safetensors"))
+    one, two = (load_file(folder / weights) for folder in (whole, shares))
+    assert one.keys() == two.keys()
+    for name, value in one.items():
+        torch.testing.assert_close(two[name], value, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["sharded", "sharded all weights"])
+def test_each_process_holds_its_share_alone(warm, job, files, tmp_path, kind):
+    run = new_run(job(kind, max_steps=2), tmp_path, "shares")
+    assert warm.carry_out(run, weigh=True) == 0, run.log_file.read_text()
+    n_all = sum(one.numel() for one in load_file(files / "llama" / "model.safetensors").values())
+    held = [int((run.path / f"held-{rank}").read_text()) for rank in range(2)]
+    assert sum(held) == pytest.approx(n_all, rel=0.01)
+    assert max(held) < 0.55 * n_all
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"quantization": "int8", "lora_r": 8}, "quantization is int8"),
+        ({"lora": False, "optimizer": "adamw_8bit"}, "optimizer is adamw_8bit"),
+    ],
+)
+def test_what_is_not_divided_is_named(changes, what):
+    spec = JobSpec(model="llama", training_file="rows.jsonl", **changes)
+    with pytest.raises(FtlabError, match=f"shard is True, and {what}; .* or set shard to False"):
+        sharded.shard(torch.nn.Linear(2, 2), spec, "cpu", torch.float32)
+
+
+def launched(run):
+    """Two processes of a run, as torchrun starts them."""
+    port = str(free_port())
+    where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2"}
+    command = [sys.executable, "-m", "ftlab.train", str(run.path)]
+    return [
+        subprocess.Popen(command, env={**environment(), **where, "RANK": str(rank)})
+        for rank in range(2)
+    ]
 
 
 def test_processes_that_a_launcher_started_are_those_of_the_run(job, tmp_path):
     run = new_run(job(max_steps=2), tmp_path, "launched")
-    port = str(free_port())
-    where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2"}
-    command = [sys.executable, "-m", "ftlab.train", str(run.path)]
-    processes = [
-        subprocess.Popen(command, env={**environment(), **where, "RANK": str(rank)})
-        for rank in range(2)
-    ]
-    assert [process.wait(300) for process in processes] == [0, 0]
+    assert [process.wait(300) for process in launched(run)] == [0, 0]
     assert run.status == "completed"
     assert len(run.history.series["train_loss"]) == 2
+
+
+def test_processes_of_a_launcher_end_with_a_run_that_ends_before_they_meet(job, tmp_path):
+    run = new_run(job(), tmp_path, "early")
+    handle = run.begin()  # it is somebody else's
+    try:
+        assert [process.wait(120) for process in launched(run)] == [1, others.FOLLOWED]
+    finally:
+        os.close(handle)
 
 
 def free_port() -> int:

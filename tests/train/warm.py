@@ -55,6 +55,7 @@ class Warm:
         spoil: its share of that step is; fail: its device does so as it sums that step;
         slow: it takes longer to connect than is waited for;
         lose_last: it is killed when all steps are done, and saving takes longer than is waited for;
+        weigh: each process notes in `held-RANK` how many values of the base model it holds;
         room_elsewhere: rows that the others have room for;
         every: save a state after so many steps; pause, stop, cancel: ask for it in that step of the
         process;
@@ -266,6 +267,8 @@ def _prepare(run: Run, plan: dict) -> None:
         others.GRACE = 0.2
         _watch("keeping", 1, lambda: _Forked.all[0].kill())
         _watch("tuned", 1, lambda: time.sleep(2))
+    if "weigh" in plan:
+        _weigh(run.path)
     if "room_elsewhere" in plan:
         _limit_elsewhere(plan["room_elsewhere"])
     if "remove" in plan:
@@ -303,6 +306,21 @@ def _limit_elsewhere(rows: int) -> None:
         return loss(self, piece)
 
     Trainer.loss = limited
+
+
+def _weigh(folder: Path) -> None:
+    from ftlab.train import loop
+
+    make = loop.made
+
+    def made(job, device, pad_id, room):
+        trainer = make(job, device, pad_id, room)
+        own = [p for n, p in trainer.model.named_parameters() if "lora_" not in n]
+        held = sum(getattr(p, "_local_tensor", p).numel() for p in own)
+        (folder / f"held-{room.rank}").write_text(str(held))
+        return trainer
+
+    loop.made = made
 
 
 def _remove_all(folder: Path) -> None:

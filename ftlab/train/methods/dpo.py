@@ -20,7 +20,7 @@ from ftlab.data.chat import Tokens
 from ftlab.errors import UnreadableData
 from ftlab.spec import JobSpec
 from ftlab.train.adapters import reference_of
-from ftlab.train.batches import Example, Pair
+from ftlab.train.batches import NOTHING, Example, Pair
 from ftlab.train.methods.method import Loss, Pieces
 from ftlab.train.scoring import Scorer
 
@@ -40,6 +40,7 @@ class Dpo:
     figures: tuple[str, ...] = ("rewards_chosen", "rewards_rejected", "rewards_accuracy")
 
     def __init__(self, spec: JobSpec) -> None:
+        self.nothing = Pair(NOTHING, NOTHING, (0.0, 0.0))
         self.beta = spec.dpo_beta or BETA
         self.gamma = spec.simpo_gamma or 0.0
         self.rpo_alpha = spec.rpo_alpha or 0.0

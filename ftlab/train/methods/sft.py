@@ -9,7 +9,7 @@ import torch
 from ftlab.data.chat import Tokens
 from ftlab.errors import UnreadableData
 from ftlab.spec import JobSpec
-from ftlab.train.batches import Example
+from ftlab.train.batches import NOTHING, Example
 from ftlab.train.methods.method import Loss, Pieces
 from ftlab.train.scoring import Scorer
 
@@ -19,6 +19,7 @@ class Sft:
     the trained tokens of the whole step, so that cutting a step into pieces changes nothing."""
 
     figures: tuple[str, ...] = ()
+    nothing = NOTHING
     needs_reference = False
 
     def __init__(self, spec: JobSpec) -> None:
