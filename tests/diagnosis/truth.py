@@ -36,6 +36,8 @@ GOOD = 2.0
 AS_GOOD = 0.02
 """Regret up to which a rate counts as good as well, whatever its ratio: (best eval_loss of the arm
 - lowest) / lowest. Where the valley is that flat, nothing is gained by another rate."""
+FEW_ROWS = 4
+"""Rows of a step up to which noisy_batch counts as right as well."""
 
 DIVERGED_ABOVE = 1.0
 """Times the loss at the start: an arm above the best rate whose last tenth has a median loss from
