@@ -18,6 +18,7 @@ NEMO = advising.NEMO
 PRACTICE = advising.PRACTICE
 AT_ONCE, FEW, SOME = 5, 30, 50
 """Steps before which a detector says nothing."""
+NO_GRADIENT = 1e-6
 NO_NUMBER = re.compile(r"became (nan|-?inf)")
 """How the trainer says why it ended a run."""
 
@@ -40,6 +41,8 @@ def mask_bug(facts: Statistics) -> Hit | None:
         return None
     evidence = {"end": facts.end, "guess": uniform, "drop": facts.drop}
     is_low = (facts.curve.ratio or 1) < 0.1  # then an untrained model may just not have moved
+    if facts.gradient is not None and facts.gradient < NO_GRADIENT:
+        return None
     if facts.n and abs(facts.median / uniform - 1) < 0.07 and abs(facts.drop) < 0.02:
         return Hit(0.4 if is_low else 0.85, evidence)
     settled = facts.n >= SOME and facts.start > 1.07 * uniform and facts.slope < 0.01
@@ -65,7 +68,7 @@ def diverged(facts: Statistics) -> Hit | None:
     evidence = {"end": facts.end, "lowest": facts.lowest, "start": facts.start}
     if facts.drop < -0.15:
         return Hit(_sure(-facts.drop, 0.15, 0.5), evidence)
-    if climb > 1.3 and facts.drop < 0.3 and facts.spikes.number < 4:
+    if climb > 1.3 + 2 * facts.noise and facts.drop < 0.3 and facts.spikes.number < 4:
         return Hit(_sure(climb, 1.3, 1.8), evidence)
     return None
 
@@ -79,7 +82,7 @@ def diverged(facts: Statistics) -> Hit | None:
     least_steps=AT_ONCE,
 )
 def dead_adapter(facts: Statistics) -> Hit | None:
-    if facts.gradient is None or facts.gradient >= 1e-6:
+    if facts.gradient is None or facts.gradient >= NO_GRADIENT:
         return None
     return Hit(0.98, {"grad_norm": facts.gradient})
 
@@ -115,8 +118,11 @@ def lr_too_high(facts: Statistics) -> Hit | None:
     likely = beliefs(facts)["lr_too_high"]
     if likely < 0.1:
         return None
-    evidence = {"spikes": float(facts.spikes.number), "memory": facts.memory}
-    return Hit(likely, _with_ratio(facts, {**evidence, "spread": facts.spread}))
+    evidence = {
+        **{"spikes": float(facts.spikes.number), "memory": facts.memory},
+        **{"spread": facts.spread, "gradient_surge": facts.surge},
+    }
+    return Hit(likely, _with_ratio(facts, evidence))
 
 
 @detector(
@@ -132,11 +138,12 @@ def lr_too_high(facts: Statistics) -> Hit | None:
 def overfitting(facts: Statistics) -> Hit | None:
     after = facts.evaluations_after_best
     enough = len(after) >= 2 and len(facts.curve.evaluations) >= 4
-    if not enough or facts.rise <= 0.03 or facts.drop <= 0.1 or facts.best_evaluation is None:
+    least = max(0.03, facts.jitter)
+    if not enough or facts.rise <= least or facts.drop <= 0.1 or facts.best_evaluation is None:
         return None
     best_at, lowest = facts.best_evaluation
     evidence = {"lowest_eval_loss": lowest, "at_step": float(best_at), "rise": facts.rise}
-    return Hit(_sure(facts.rise, 0.03, 0.1), {**evidence, "train_drop": facts.drop})
+    return Hit(_sure(facts.rise, least, least + 0.07), {**evidence, "train_drop": facts.drop})
 
 
 @detector(
@@ -164,9 +171,13 @@ def noisy_batch(facts: Statistics) -> Hit | None:
     least_steps=SOME,
 )
 def smooth_slow(facts: Statistics) -> Hit | None:
-    if facts.noise >= 0.006 or facts.late <= 0.22 or facts.drop < 0.025:
+    is_slow = facts.late > 0.22 or facts.pace < 6
+    if facts.noise >= 0.006 or not is_slow or facts.drop < 0.025:
         return None
-    return Hit(_sure(facts.late, 0.22, 0.35), {"noise": facts.noise, "late": facts.late})
+    evidence = {"noise": facts.noise, "late": facts.late, "pace": facts.pace}
+    if (facts.curve.batch_size or 64) < 32 or (facts.curve.ratio or 1) < 0.2:
+        return Hit(0.3, evidence)  # then it is not the batch that is slow
+    return Hit(max(_sure(6 - facts.pace, 0, 4), 0.6), evidence)
 
 
 @detector(
@@ -181,7 +192,7 @@ def lr_too_low(facts: Statistics) -> Hit | None:
     likely = beliefs(facts)["lr_too_low"]
     if likely < 0.1:
         return None
-    return Hit(likely, _with_ratio(facts, {"drop": facts.drop, "late": facts.late}))
+    return Hit(likely, _with_ratio(facts, {"drop": facts.drop, "pace": facts.pace}))
 
 
 @detector(
@@ -211,7 +222,7 @@ def lr_slightly_low(facts: Statistics) -> Hit | None:
     likely = beliefs(facts)["lr_slightly_low"]
     if likely < 0.1:
         return None
-    evidence = {"late": facts.late, "early": facts.early, "drop": facts.drop}
+    evidence = {"late": facts.late, "pace": facts.pace, "drop": facts.drop}
     return Hit(likely, _with_ratio(facts, evidence))
 
 
