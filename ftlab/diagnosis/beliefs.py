@@ -14,18 +14,20 @@ from ftlab.diagnosis.statistics import Statistics
 
 # Ends of the bands in decades from the best rate: its tenth, its half, twice it.
 BANDS = {"lr_too_low": -1.0, "lr_slightly_low": -0.3, "good": 0.3, "lr_too_high": math.inf}
-BEFORE = {"lr_too_low": 0.17, "lr_slightly_low": 0.18, "good": 0.53, "lr_too_high": 0.12}
+BEFORE = {"lr_too_low": 0.17, "lr_slightly_low": 0.18, "good": 0.51, "lr_too_high": 0.14}
 """Without a recommended rate."""
+CAUTION = 1.5
+"""To call a healthy run slow is worse than to leave a slow one alone."""
 PACES = {
-    **{"lr_too_low": (-0.25, 0.5), "lr_slightly_low": (0.4, 0.27)},
+    **{"lr_too_low": (-0.2, 0.5), "lr_slightly_low": (0.5, 0.27)},
     **{"good": (1.2, 0.3), "lr_too_high": (1.1, 0.7)},
 }
 """Mean and standard deviation of the decimal logarithm of `Statistics.pace`."""
-FLAT = {"lr_too_low": 0.6, "lr_slightly_low": 0.05, "good": 0.02, "lr_too_high": 0.04}
+FLAT = {"lr_too_low": 0.3, "lr_slightly_low": 0.05, "good": 0.02, "lr_too_high": 0.04}
 ROUGH = {"lr_too_low": 0.01, "lr_slightly_low": 0.02, "good": 0.008, "lr_too_high": 0.42}
 SURGING = {"lr_too_low": 0.02, "lr_slightly_low": 0.02, "good": 0.025, "lr_too_high": 0.55}
 JUMPING = {"lr_too_low": 0.05, "lr_slightly_low": 0.05, "good": 0.07, "lr_too_high": 0.33}
-SMALL = {"lr_too_low": 0.4, "lr_slightly_low": 0.06, "good": 0.12, "lr_too_high": 0.12}
+SMALL = {"lr_too_low": 0.35, "lr_slightly_low": 0.06, "good": 0.12, "lr_too_high": 0.12}
 """How often a rate of each band looks like that."""
 FLAT_DROP, CERTAIN, SMALL_DROP = 0.025, 3.0, 0.13
 SURGE, LEAP, JUMP, SCATTER = 2.3, 1.3, 0.06, 0.12
@@ -34,6 +36,8 @@ SURGE, LEAP, JUMP, SCATTER = 2.3, 1.3, 0.06, 0.12
 def beliefs(facts: Statistics) -> dict[str, float]:
     """Label of a band → its probability; they add up to 1."""
     joint = {label: before * _likelihood(label, facts) for label, before in _before(facts).items()}
+    joint["lr_too_low"] /= CAUTION
+    joint["lr_slightly_low"] /= CAUTION
     whole = sum(joint.values()) or 1.0
     return {label: value / whole for label, value in joint.items()}
 

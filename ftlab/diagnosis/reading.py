@@ -137,7 +137,7 @@ def curve_of_rows(rows: Sequence[Mapping[str, Any]], name: str, **known: Any) ->
             if OTHER_NAMES.get(key, key) in {"step", "train_loss", "eval_loss", "epoch", *BY_STEP}
         }
         step = values.pop("step", None)
-        if step is None:
+        if step is None or not math.isfinite(step):
             raise _no_curve(name, f"has no step in row {place}")
         if values.get("train_loss") is None and values.get("eval_loss") is None:
             values["train_loss"] = math.nan  # pandas writes what is no number as nothing

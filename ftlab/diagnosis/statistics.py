@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 NORMAL = 1.4826  # median absolute deviation → standard deviation, of a normal distribution
 CENTRES = 120  # places where the running median is computed; between them it is a line
 EARLY, HALF = 0.13, 0.5  # of the run
+SHORT_EPOCH = 16  # steps; in shorter ones a step down is hard to tell from scatter
 BINS = 60  # medians that the fall is fitted to
 SPIKE_DEVIATIONS, SPIKE_SHARE = 6.0, 0.08
 PAIRS_REST = 0.2  # of the loss at the start
@@ -222,8 +223,9 @@ class Statistics:
 
     @cached_property
     def pace(self) -> float:
-        """How many times the distance to its resting level falls by a factor of e on the way: of
-        the exponential that fits best, 0.15 to 80. Below 1 the fall is a line."""
+        """How many times the distance to its resting level falls by a factor of e on the whole
+        way: of the exponential that fits best, 0.15 to 80 on what is done of it. Below 1 the fall
+        is a line."""
         import numpy as np
 
         if self.n < 10:
@@ -237,7 +239,7 @@ class Statistics:
         shapes -= (shapes @ weights)[:, None]
         power = np.maximum((shapes**2) @ weights, 1e-12)
         explained = np.maximum(shapes @ (weights * losses), 0) ** 2 / power  # only what falls
-        return float(paces[explained.argmax()])
+        return float(paces[explained.argmax()]) / max(self.curve.share_done, 0.01)
 
     @cached_property
     def certainty(self) -> float:
@@ -314,7 +316,7 @@ class Statistics:
     def boundaries(self) -> Boundaries:
         """Of all ends of epochs that have steps enough on both sides."""
         length = self.curve.steps_per_epoch or 0
-        if length < 4 or not self.n:
+        if length < SHORT_EPOCH or not self.n:
             return Boundaries(0, 0.0, 0.0)
         reach = int(min(max(length // 4, 2), 12))
         ends = [k * length for k in range(1, int(self.n / length) + 1)]

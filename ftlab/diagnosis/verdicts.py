@@ -45,8 +45,8 @@ def mask_bug(facts: Statistics) -> Hit | None:
         return None
     if facts.n and abs(facts.median / uniform - 1) < 0.07 and abs(facts.drop) < 0.02:
         return Hit(0.4 if is_low else 0.85, evidence)
-    settled = facts.n >= SOME and facts.start > 1.07 * uniform and facts.slope < 0.01
-    return Hit(0.7, evidence) if settled and abs(facts.end / uniform - 1) < 0.05 else None
+    came_down = facts.n >= SOME and facts.start > 1.07 * uniform and facts.slope < 0.03
+    return Hit(0.7, evidence) if came_down and abs(facts.end / uniform - 1) < 0.1 else None
 
 
 @detector(
@@ -99,7 +99,10 @@ def epoch_steps(facts: Statistics) -> Hit | None:
     found = facts.boundaries
     if found.number == 0:
         return None
-    least = max(0.05 if found.number > 1 else 0.1, 3 * facts.noise / math.sqrt(found.reach))
+    seen = found.reach * found.number  # steps on either side
+    least = max(0.05, 3.6 * facts.noise / math.sqrt(seen))
+    if found.number == 1:
+        least = max(0.1, 4 * facts.noise)
     if found.fall <= least or found.fall <= 2 * abs(found.within):
         return None
     evidence = {"fall_at_boundaries": found.fall, "fall_within": found.within}
@@ -138,7 +141,7 @@ def lr_too_high(facts: Statistics) -> Hit | None:
 def overfitting(facts: Statistics) -> Hit | None:
     after = facts.evaluations_after_best
     enough = len(after) >= 2 and len(facts.curve.evaluations) >= 4
-    least = max(0.03, facts.jitter)
+    least = max(0.04, facts.jitter)
     if not enough or facts.rise <= least or facts.drop <= 0.1 or facts.best_evaluation is None:
         return None
     best_at, lowest = facts.best_evaluation
@@ -155,7 +158,7 @@ def overfitting(facts: Statistics) -> Hit | None:
     least_steps=SOME,
 )
 def noisy_batch(facts: Statistics) -> Hit | None:
-    least = 0.35 if facts.curve.spec.training_method == "dpo" else 0.12
+    least = _scatter_of_a_batch(facts)
     if facts.noise <= least or facts.memory > 0.4:
         return None
     evidence = {"noise": facts.noise, "memory": facts.memory}
@@ -237,6 +240,15 @@ def lr_slightly_low(facts: Statistics) -> Hit | None:
 def good(facts: Statistics) -> Hit | None:
     evidence = {"drop": facts.drop, "early": facts.early, "noise": facts.noise}
     return Hit(beliefs(facts)["good"], _with_ratio(facts, evidence))
+
+
+def _scatter_of_a_batch(facts: Statistics) -> float:
+    """The noise from which it says that there are few rows in a step."""
+    few = (facts.curve.batch_size or 8) <= 4
+    if facts.curve.spec.training_method == "dpo":
+        return 0.25 if few else 0.35
+    # Of a loss that has come to almost nothing, a little scatter is a large share.
+    return 0.12 if few else 0.12 + 0.2 * min(max(facts.drop - 0.8, 0.0) / 0.2, 1.0)
 
 
 def _sure(value: float, least: float, clear: float) -> float:

@@ -22,14 +22,16 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from ftlab.diagnosis import Curve, diagnose
 from ftlab.diagnosis.reading import curve_of_file
-from tests.diagnosis.generated import generated
+from tests.diagnosis.generated import generated, healthy
 from tests.diagnosis.real_curves import real_curves
 from tests.diagnosis.truth import (
     CURVES_OF_A_LABEL,
+    HEALTHY_CURVES,
     HELD_OUT,
     LABELS,
     PUBLISHED,
     REAL_HELD_OUT,
+    REAL_MORE,
     REAL_TUNING,
     TUNING,
 )
@@ -58,6 +60,10 @@ class Judged(NamedTuple):
 
 def generated_cases(seed: int, per_label: int = CURVES_OF_A_LABEL) -> list[Case]:
     return [Case(x.label, {x.label}, x.curve) for x in generated(seed, per_label)]
+
+
+def healthy_cases(seed: int) -> list[Case]:
+    return [Case(x.label, {x.label}, x.curve) for x in healthy(seed, HEALTHY_CURVES)]
 
 
 def published_cases(folder: Path) -> list[Case]:
@@ -107,8 +113,10 @@ def report(title: str, cases: list[Case]) -> None:
     found = judged(cases)
     took = (time.perf_counter() - began) / len(found)
     right = sum(one.is_right for one in found)
-    print(f"{title}: {right} of {len(found)} right ({right_share(found):.1%}), "
-          f"{false_alarms(found):.1%} false alarms on good; {1000 * took:.1f} ms each")  # fmt: skip
+    print(
+        f"{title}: {right} of {len(found)} right ({right_share(found):.1%}), "
+        f"{false_alarms(found):.1%} false alarms on good; {1000 * took:.1f} ms each"
+    )
     print(confusion(found))
     if len(found) < 200:
         for one in found:
@@ -127,6 +135,7 @@ def main() -> None:
     if options.which == "generated":
         seed = TUNING if options.tuning else HELD_OUT
         report(f"Generated, seed {seed}", generated_cases(seed))
+        report(f"Healthy, seed {seed}", healthy_cases(seed))
     elif options.which == "published":
         report("Published", published_cases(options.folder))
     else:
@@ -134,10 +143,10 @@ def main() -> None:
             from tests.diagnosis.real_runs import main as make
 
             make([])
-        report("Real, for tuning", real_cases({REAL_TUNING}))
+        report("Real, for tuning", real_cases({REAL_TUNING, REAL_MORE}))
         if not options.tuning:
             report("Real, held out", real_cases({REAL_HELD_OUT}))
-            report("Real, all", real_cases({REAL_TUNING, REAL_HELD_OUT}))
+            report("Real, all", real_cases({REAL_TUNING, REAL_MORE, REAL_HELD_OUT}))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from ftlab.diagnosis import Curve
-from tests.diagnosis.truth import LABELS
+from tests.diagnosis.truth import BETWEEN_LOW, LABELS, SLIGHTLY_LOW, TOO_LOW
 
 
 class Labelled(NamedTuple):
@@ -26,6 +26,12 @@ def generated(seed: int, per_label: int) -> Iterator[Labelled]:
         draw = random.Random(f"{seed}:{label}")
         for _ in range(per_label):
             yield Labelled(label, MAKERS[label](draw))
+
+
+def healthy(seed: int, number: int) -> Iterator[Labelled]:
+    """So many curves on which nothing is wrong."""
+    draw = random.Random(f"{seed}:healthy")
+    return (Labelled("good", good(draw)) for _ in range(number))
 
 
 class World:
@@ -224,7 +230,7 @@ def smooth_slow(draw: random.Random) -> Curve:
 
 def lr_too_low(draw: random.Random) -> Curve:
     world = World(draw)
-    world.ratio = _log_uniform(draw, 1 / 300, 1 / 25)
+    world.ratio = _log_uniform(draw, TOO_LOW / 15, TOO_LOW)
     return world.curve()
 
 
@@ -237,7 +243,7 @@ def plateau_early(draw: random.Random) -> Curve:
 
 def lr_slightly_low(draw: random.Random) -> Curve:
     world = World(draw)
-    world.ratio = _log_uniform(draw, 1 / 9, 1 / 3)
+    world.ratio = _log_uniform(draw, BETWEEN_LOW, SLIGHTLY_LOW)
     world.time = draw.uniform(0.07, 0.14)
     return world.curve()
 

@@ -28,6 +28,7 @@ from tests.diagnosis.truth import (
     MADE,
     OVERFITTED,
     REAL_HELD_OUT,
+    REAL_MORE,
     REAL_TUNING,
     SCATTERING,
     labels_of_rate,
@@ -60,11 +61,13 @@ def made_data(folder: Path) -> dict[str, str]:
     save_architecture(folder / "qwen3", "qwen3")
     save_architecture(folder / "gpt2", "gpt2")
     save_architecture(folder / "phi3", "phi3")
+    save_architecture(folder / "mistral", "mistral")
+    save_architecture(folder / "gemma3", "gemma3_text")
     write_rows(folder / "chats.jsonl", chat_rows(900))
     write_rows(folder / "other_chats.jsonl", chat_rows(24, start=900))
     write_rows(folder / "pairs.jsonl", pairs(480))
     write_rows(folder / "other_pairs.jsonl", pairs(40, start=480))
-    for width in (256, 384):
+    for width in (256, 320, 384):
         save_model(folder / f"wide_{width}", hidden_size=width, intermediate_size=2 * width)
     write_rows(folder / "codes_1.jsonl", code_rows(1))
     write_rows(folder / "codes_2.jsonl", code_rows(2))
@@ -123,7 +126,7 @@ GRIDS: dict[str, Grid] = {
         0.1,
     ),
     "demo, other settings": Grid(
-        REAL_HELD_OUT,
+        REAL_MORE,
         {
             **{**DEMO, "max_steps": 130, "batch_size": 5, "lora_r": 4, "lora_alpha": 4},
             **{"lr_scheduler_type": "linear", "warmup_ratio": 0.0},
@@ -131,7 +134,7 @@ GRIDS: dict[str, Grid] = {
         0.6,
     ),
     "qwen3, all weights": Grid(
-        REAL_HELD_OUT,
+        REAL_MORE,
         {
             **{**SMALL, "model": "qwen3", "max_steps": 200, "n_epochs": 2},
             **{"lr_scheduler_type": "linear", "warmup_ratio": 0.0},
@@ -147,7 +150,7 @@ GRIDS: dict[str, Grid] = {
         0.1,
     ),
     "phi3, all weights": Grid(
-        REAL_HELD_OUT,
+        REAL_MORE,
         {
             **{**SMALL, "model": "phi3", "max_steps": 150, "n_epochs": 2, "batch_size": 12},
             **{"lr_scheduler_type": "wsd", "warmup_ratio": 0.1},
@@ -155,7 +158,7 @@ GRIDS: dict[str, Grid] = {
         0.3,
     ),
     "gpt2, pairs": Grid(
-        REAL_HELD_OUT,
+        REAL_MORE,
         {
             **{"model": "gpt2", "training_method": "dpo", "training_file": "pairs.jsonl"},
             **{"validation_file": "other_pairs.jsonl", "batch_size": 4, "n_evals": 5},
@@ -164,12 +167,46 @@ GRIDS: dict[str, Grid] = {
         0.1,
     ),
 }
+GRIDS |= {
+    "demo, large rank": Grid(
+        REAL_HELD_OUT,
+        {
+            **{**DEMO, "max_steps": 110, "batch_size": 8, "lora_r": 32, "lora_alpha": 32},
+            **{"lr_scheduler_type": "constant", "n_evals": 6},
+        },
+        0.2,
+    ),
+    "mistral, all weights": Grid(
+        REAL_HELD_OUT,
+        {**{**SMALL, "model": "mistral", "max_steps": 170, "n_epochs": 2, "batch_size": 10}},
+        0.2,
+    ),
+    "gemma3, all weights": Grid(
+        REAL_HELD_OUT,
+        {
+            **{**SMALL, "model": "gemma3", "max_steps": 140, "n_epochs": 3, "batch_size": 16},
+            **{"lr_scheduler_type": "linear", "min_lr_ratio": 0.1},
+        },
+        0.2,
+    ),
+    "llama, pairs": Grid(
+        REAL_HELD_OUT,
+        {
+            **{"model": "llama", "training_method": "dpo", "training_file": "pairs.jsonl"},
+            **{"validation_file": "other_pairs.jsonl", "batch_size": 8, "n_evals": 5},
+            **{"n_epochs": 2, "lora": False, "warmup_ratio": 0.1},
+        },
+        0.1,
+        7,
+    ),
+}
 FEW = {"n_epochs": 40, "n_evals": 10, "max_steps": 160}
 BY_HEART = {
     **{"learning_rate": 1e-3, "n_epochs": 5, "max_steps": None, "n_evals": 0},
     **{"validation_file": None, "lora": False, "lr_scheduler_type": "constant"},
 }
 CODES_1 = {"model": "wide_384", "training_file": "codes_1.jsonl", "batch_size": 3, **BY_HEART}
+CODES_3 = {"model": "wide_320", "training_file": "codes_1.jsonl", "batch_size": 4, **BY_HEART}
 CODES_2 = {"model": "wide_256", "training_file": "codes_2.jsonl", "batch_size": 4, **BY_HEART}
 
 
@@ -187,6 +224,15 @@ _MADE = [
     ("few_rows", "demo, other settings", {**FEW, "training_file": "rows_24.jsonl", "n_epochs": 60}),
     ("repeated_unpredictable_rows", "llama, all weights", CODES_2),
     ("repeated_unpredictable_rows", "qwen3, all weights", CODES_1),
+    ("few_rows", "demo, large rank", {**FEW, "training_file": "rows_48.jsonl", "n_epochs": 30}),
+    ("repeated_unpredictable_rows", "mistral, all weights", CODES_3),
+    ("batch_of_one", "demo, large rank", {"batch_size": 1, "max_steps": 200}),
+    ("batch_of_one", "gemma3, all weights", {"batch_size": 1, "max_steps": 260}),
+    (
+        "whole_data_in_a_step",
+        "mistral, all weights",
+        {"batch_size": 256, "n_epochs": 30, "max_steps": 100},
+    ),
     ("batch_of_one", "demo", {"batch_size": 1, "max_steps": 200}),
     ("batch_of_one", "demo, other settings", {"batch_size": 1, "max_steps": 220}),
     ("batch_of_one", "llama, all weights", {"batch_size": 1, "max_steps": 220}),
@@ -207,7 +253,11 @@ SPOILED: dict[str, Spoiled] = {
         *_MADE,
         *((kind, grid, {}) for kind in ("random_targets", "frozen_adapter") for grid in GRIDS),
         *(("nothing_trains", grid, {}) for grid in GRIDS if "pairs" not in grid),
-        *(("nothing_left_to_learn", grid, {}) for grid in ("demo", "demo, other settings")),
+        *(
+            ("nothing_left_to_learn", grid, {})
+            for grid in GRIDS
+            if "demo" in grid and "pairs" not in grid
+        ),
     ]
     if not (kind == "random_targets" and "pairs" in grid)
 }
