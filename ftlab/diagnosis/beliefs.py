@@ -63,7 +63,7 @@ def _signs(facts: Statistics) -> Iterator[tuple[dict[str, float], bool]]:
     if facts.curve.grad_norm:
         yield SURGING, is_surging(facts)
     if len(facts.curve.evaluations) >= 4:
-        yield JUMPING, facts.jitter > JUMP
+        yield JUMPING, facts.evaluations.jitter > JUMP
 
 
 def is_flat(facts: Statistics) -> bool:

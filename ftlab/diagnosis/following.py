@@ -48,7 +48,7 @@ def _against_learning_by_heart(facts: Statistics) -> Advice:
 
 def _more_epochs(facts: Statistics) -> Advice | None:
     """Where the validation loss is still falling at the end."""
-    points = [loss for _, loss in facts.curve.evaluations]
+    points = facts.evaluations.losses
     if len(points) < 3 or points[-2] <= 0 or 1 - points[-1] / points[-2] < 0.03:
         return None
     n_epochs = facts.curve.spec.n_epochs
