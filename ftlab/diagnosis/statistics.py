@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 NORMAL = 1.4826  # median absolute deviation → standard deviation, of a normal distribution
 CENTRES = 120  # places where the running median is computed; between them it is a line
+NO_LOSS = 1e6  # nats per token; a guess among all tokens has 12
 EARLY, HALF = 0.13, 0.5  # of the run
 SPIKE_DEVIATIONS, SPIKE_SHARE = 6.0, 0.08
 PAIRS_REST = 0.2  # of the loss at the start
@@ -52,11 +53,16 @@ class Statistics:
         return np.asarray(self.curve.train_loss, dtype=float)
 
     @cached_property
-    def losses(self) -> np.ndarray[Any, Any]:
-        """Those that are numbers."""
+    def places(self) -> np.ndarray[Any, Any]:
+        """Where they are numbers that a loss can be."""
         import numpy as np
 
-        return self.raw[np.isfinite(self.raw)]
+        return np.flatnonzero(np.abs(self.raw) < NO_LOSS)  # false for what is no number
+
+    @cached_property
+    def losses(self) -> np.ndarray[Any, Any]:
+        """Those that are."""
+        return self.raw[self.places]
 
     @property
     def n(self) -> int:
@@ -137,8 +143,7 @@ class Statistics:
         starts = int((above[1:] & ~above[:-1]).sum() + above[0])
         if not starts:
             return Spikes(0, 0.0, 1.0, 0)
-        finite = np.flatnonzero(np.isfinite(self.raw))
-        place = int(finite[self.n - len(high) + int(high.argmax())])
+        place = int(self.places[self.n - len(high) + int(high.argmax())])
         length = float(above.sum()) / starts
         return Spikes(starts, length, 1 + float(high.max()), int(self.curve.steps[place]))
 
