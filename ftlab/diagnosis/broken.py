@@ -11,6 +11,7 @@ from ftlab.diagnosis.statistics import Statistics
 
 AT_ONCE, FEW, SOME = 5, 30, 50
 """Steps before which a detector says nothing."""
+UNMOVED = 20  # an untrained model begins at the loss of a guess
 NO_GRADIENT = 1e-6
 NO_NUMBER = re.compile(r"became (nan|-?inf)")
 """How the trainer says why it ended a run."""
@@ -35,6 +36,8 @@ def mask_bug(facts: Statistics) -> Hit | None:
     evidence = {"end": facts.end, "guess": uniform, "drop": facts.drop}
     is_low = (facts.curve.ratio or 1) < 0.1  # then an untrained model may just not have moved
     if facts.gradient is not None and facts.gradient < NO_GRADIENT:
+        return None
+    if facts.n < max(UNMOVED, 2 * facts.curve.warmup):
         return None
     if facts.n and abs(facts.median / uniform - 1) < 0.07 and abs(facts.drop) < 0.02:
         return Hit(0.4 if is_low else 0.85, evidence)

@@ -71,8 +71,8 @@ def detector(
 
 
 def sure(value: float, least: float, clear: float) -> float:
-    """0.5 at the threshold, 0.9 where it is clear, at most 0.97."""
-    return min(0.5 + 0.4 * (value - least) / (clear - least), 0.97)
+    """0.5 at the threshold, 0.9 where it is clear, at most 0.95."""
+    return min(0.5 + 0.4 * (value - least) / (clear - least), 0.95)
 
 
 def _rounded(evidence: Evidence) -> Evidence:
