@@ -4,7 +4,7 @@
     ftlab.Workbench("train.jsonl", model="demo")
 
 The same verbs without a notebook: scan, convert, repair, split_file a file; check a spec,
-estimate, probe, ask_price, submit, attach, ask; list_models that are on this machine;
+estimate, probe, ask_price, submit, attach, doctor, ask; list_models that are on this machine;
 check_template at the hosted service, and see what the account has there.
 Importing ftlab loads nothing else; each name below is imported when it is first used.
 """
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ftlab.data.report import DataReport as DataReport
     from ftlab.data.report import scan as scan
     from ftlab.data.splits import split_file as split_file
+    from ftlab.diagnosis import doctor as doctor
     from ftlab.errors import FtlabError as FtlabError
     from ftlab.estimated import Estimate as Estimate
     from ftlab.issues import Issue as Issue
@@ -52,6 +53,7 @@ _HOMES = {
     "check_template": "ftlab.providers.together.preview",
     "convert": "ftlab.data.foreign",
     "DataReport": "ftlab.data.report",
+    "doctor": "ftlab.diagnosis",
     "Estimate": "ftlab.estimated",
     "estimate": "ftlab.cost",
     "FtlabError": "ftlab.errors",

@@ -10,15 +10,28 @@ from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_magic, magics_class
 
 from ftlab.cli import (
+    add_doctor_arguments,
     add_estimate_arguments,
     add_recommend_arguments,
     add_train_arguments,
+    diagnosis_of,
     estimate_of,
     say_of_service,
     submitted,
 )
 
-VERBS = ("scan", "recommend", "estimate", "train", "runs", "account", "attach", "pause", "resume")
+VERBS = (
+    "scan",
+    "recommend",
+    "estimate",
+    "train",
+    "runs",
+    "account",
+    "attach",
+    "pause",
+    "resume",
+    "doctor",
+)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -37,7 +50,7 @@ class FtlabMagics(Magics):
         scan FILE [--model M], recommend MODEL [--data FILE] [--method dpo] [--full],
         estimate SPEC.json [--probe] [--ask-service],
         train SPEC.json [--on together] [--pay-up-to USD] [--n-gpus N] …, runs, account,
-        attach [RUN], pause [RUN], resume [RUN].
+        attach [RUN], pause [RUN], resume [RUN], doctor [RUN_OR_CSV].
         """
         options = _parser().parse_args(shlex.split(line))
         return options.show(options)
@@ -61,6 +74,9 @@ def _parser() -> _Parser:
     train = verbs.add_parser("train", add_help=False)
     add_train_arguments(train)
     train.set_defaults(show=_train)
+    doctor = verbs.add_parser("doctor", add_help=False)
+    add_doctor_arguments(doctor)
+    doctor.set_defaults(show=_doctor)
     verbs.add_parser("runs", add_help=False).set_defaults(show=_runs)
     verbs.add_parser("account", add_help=False).set_defaults(show=_account)
     for name, show in {"attach": _attach, "pause": _pause, "resume": _resume}.items():
@@ -132,6 +148,11 @@ def _pause(options: argparse.Namespace) -> Any:
 
 def _resume(options: argparse.Namespace) -> Any:
     return _attach(options).resume()
+
+
+def _doctor(options: argparse.Namespace) -> Any:
+    found = diagnosis_of(options)
+    return found.as_dict() if options.json else found
 
 
 # --- loading ---------------------------------------------------------------------------------
