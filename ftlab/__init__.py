@@ -4,7 +4,7 @@
     ftlab.Workbench("train.jsonl", model="demo")
 
 The same verbs without a notebook: scan, convert, repair, split_file a file; check a spec,
-estimate, probe, ask_price, submit, attach, ask; list_models that are on this machine;
+estimate, probe, ask_price, submit, attach, ask, compare; list_models that are on this machine;
 check_template at the hosted service, and see what the account has there.
 Importing ftlab loads nothing else; each name below is imported when it is first used.
 """
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ftlab.advice import recommend as recommend
     from ftlab.answers import ask as ask
+    from ftlab.comparison import compare as compare
     from ftlab.cost import estimate as estimate
     from ftlab.data.foreign import convert as convert
     from ftlab.data.repair import repair as repair
@@ -50,6 +51,7 @@ _HOMES = {
     "attach": "ftlab.runs",
     "check": "ftlab.rules",
     "check_template": "ftlab.providers.together.preview",
+    "compare": "ftlab.comparison",
     "convert": "ftlab.data.foreign",
     "DataReport": "ftlab.data.report",
     "Estimate": "ftlab.estimated",

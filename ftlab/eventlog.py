@@ -88,6 +88,10 @@ class History:
         """Metric → step → value, in the order of steps."""
         self.times: dict[int, float] = {}
         """Step of the newest attempt → when it was reported."""
+        self.seconds: dict[int, float] = {}
+        """Step → seconds of training until it was reported, without those between attempts."""
+        self._began: float | None = None
+        """When it would have begun, had it trained without a break until now."""
         self.statuses: list[Status] = []
         self.checkpoints: list[Checkpoint] = []
         self.samples: list[Sample] = []
@@ -102,6 +106,7 @@ class History:
         match event:
             case Metrics():
                 self.times[event.step] = event.time
+                self.seconds.setdefault(event.step, self._passed(event.time))
                 for name, value in event.values.items():
                     self.series.setdefault(name, {})[event.step] = value
             case Status():
@@ -131,12 +136,20 @@ class History:
         self.n_steps = event.n_steps or self.n_steps
         if event.from_step is not None:
             self._drop_after(event.from_step)
+            self._began = event.time - max(self.seconds.values(), default=0.0)
+
+    def _passed(self, time: float) -> float:
+        """Seconds of training until then; what nobody saw begin has begun with its first figure."""
+        if self._began is None:
+            self._began = time
+        return max(time - self._began, 0.0)
 
     def _drop_after(self, step: int) -> None:
         """An attempt resumed from `step`: what older ones reported beyond it is done anew."""
         for name, values in self.series.items():
             self.series[name] = {s: v for s, v in values.items() if s <= step}
         self.times = {}
+        self.seconds = {s: passed for s, passed in self.seconds.items() if s <= step}
         self.checkpoints = [c for c in self.checkpoints if c.step <= step]
         self.samples = [s for s in self.samples if s.step <= step]
 

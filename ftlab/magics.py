@@ -10,6 +10,7 @@ from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_magic, magics_class
 
 from ftlab.cli import (
+    add_compare_arguments,
     add_estimate_arguments,
     add_recommend_arguments,
     add_train_arguments,
@@ -18,7 +19,10 @@ from ftlab.cli import (
     submitted,
 )
 
-VERBS = ("scan", "recommend", "estimate", "train", "runs", "account", "attach", "pause", "resume")
+VERBS = (
+    *("scan", "recommend", "estimate", "train", "runs", "compare", "account"),
+    *("attach", "pause", "resume"),
+)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -36,8 +40,8 @@ class FtlabMagics(Magics):
 
         scan FILE [--model M], recommend MODEL [--data FILE] [--method dpo] [--full],
         estimate SPEC.json [--probe] [--ask-service],
-        train SPEC.json [--on together] [--pay-up-to USD], runs, account, attach [RUN],
-        pause [RUN], resume [RUN].
+        train SPEC.json [--on together] [--pay-up-to USD], runs, compare RUN… [--json], account,
+        attach [RUN], pause [RUN], resume [RUN].
         """
         options = _parser().parse_args(shlex.split(line))
         return options.show(options)
@@ -62,6 +66,9 @@ def _parser() -> _Parser:
     add_train_arguments(train)
     train.set_defaults(show=_train)
     verbs.add_parser("runs", add_help=False).set_defaults(show=_runs)
+    compare = verbs.add_parser("compare", add_help=False)
+    add_compare_arguments(compare)
+    compare.set_defaults(show=_compare)
     verbs.add_parser("account", add_help=False).set_defaults(show=_account)
     for name, show in {"attach": _attach, "pause": _pause, "resume": _resume}.items():
         verb = verbs.add_parser(name, add_help=False)
@@ -110,6 +117,13 @@ def _runs(_: argparse.Namespace) -> Any:
     from ftlab.runs import Runs
 
     return Runs()
+
+
+def _compare(options: argparse.Namespace) -> Any:
+    from ftlab.comparison import compare
+
+    found = compare(options.runs)
+    return found.as_dict() if options.json else found
 
 
 def _account(_: argparse.Namespace) -> Any:

@@ -107,6 +107,8 @@ def verbs(folder):
     yield from (["train", path] for path in (spec, listed))
     yield from ([verb, name] for verb in ("attach", "pause", "resume", "stop"))
     yield ["ask", name, name]
+    compared = (file, strange, listed, missing, name)
+    yield from (["compare", path, *more] for path in compared for more in ([], ["--json"]))
     yield from (["runs", *more] for more in ([], ["--json"], ["--tag", name]))
     yield from ([verb, name, *more] for verb in ("delete", "tidy") for more in ([], ["--yes"]))
     yield ["rename", name, name, "--tags", name, "--notes", name]

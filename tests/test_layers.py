@@ -55,8 +55,8 @@ LAYERS = (
     ("memory", "timing", "measured", "local_plan", "fits", "estimated", "cost"),
     ("providers",),
     ("probing",),
-    ("answers", "scores"),
-    ("plots",),
+    ("answers", "scores", "comparison"),
+    ("overlays", "plots"),
     ("ui",),
     ("cli", "magics"),
 )
@@ -194,7 +194,7 @@ BUDGETS = {
     "import ftlab; ftlab.scan": {
         *("torch", "transformers", "peft", "pandas", "plotly", "ipywidgets", "httpx", "pyarrow"),
     },
-    "import ftlab; ftlab.check; ftlab.estimate; ftlab.submit": {
+    "import ftlab; ftlab.check; ftlab.estimate; ftlab.submit; ftlab.compare": {
         *("torch", "transformers", "peft", "pandas", "plotly", "ipywidgets", "httpx"),
     },
     "import ftlab; ftlab.ask_price; ftlab.account; ftlab.check_template": {

@@ -13,6 +13,7 @@ from io import TextIOWrapper
 
 from ftlab.cli.hosted import submitted
 from ftlab.cli.parser import (
+    add_compare_arguments,
     add_estimate_arguments,
     add_recommend_arguments,
     add_train_arguments,
@@ -24,6 +25,7 @@ from ftlab.cli.specs import estimate, estimate_of, say_of_service
 from ftlab.errors import FtlabError, InvalidSpec
 
 __all__ = [
+    "add_compare_arguments",
     "add_estimate_arguments",
     "add_recommend_arguments",
     "add_train_arguments",

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import ftlab
-from ftlab.cli import account, data, forms, keeping, models, runs, specs
+from ftlab.cli import account, comparing, data, forms, keeping, models, runs, specs
 from ftlab.cli.printing import visible
 from ftlab.issues import shown
 
@@ -196,8 +196,20 @@ def _add_run_verbs(add: Add) -> None:
         add(command.__name__, command).add_argument(
             "run", nargs="?", help="id or folder; or the newest"
         )
+    add_compare_arguments(add("compare", comparing.compare))
     add("models", models.models)
     add("demo", runs.demo)
+
+
+def add_compare_arguments(verb: argparse.ArgumentParser) -> None:
+    """RUN… [--json], as in the notebook too."""
+    verb.add_argument(
+        "runs",
+        nargs="+",
+        metavar="RUN",
+        help="id or folder of a run or sweep, or a file of another tool",
+    )
+    verb.add_argument("--json", action="store_true")
 
 
 def _add_keeping_verbs(add: Add) -> None:
