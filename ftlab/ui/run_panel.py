@@ -18,6 +18,7 @@ from ftlab.ui.hard_rows_box import HardRowsBox
 from ftlab.ui.hosted_box import HostedBox
 from ftlab.ui.next_box import NextBox
 from ftlab.ui.queue_box import QueueBox
+from ftlab.ui.run_rows import open_rows
 from ftlab.ui.runs_box import RunsBox
 from ftlab.ui.samples_box import SamplesBox
 from ftlab.ui.shown import show
@@ -35,6 +36,10 @@ TOLD = {
     "stop": "The run ends after the step it is in and keeps what it has learned.",
     "cancel": "The run ends after the step it is in and keeps nothing.",
 }
+CLICK = (
+    "A click on a point of the loss opens the hardest rows of that step; with Shift those of its "
+    "evaluation."
+)
 UNDER_WAY = {"pause": "It pauses after this step.", "stop": "It ends after this step."}
 
 
@@ -61,6 +66,7 @@ class RunPanel(widgets.VBox):
         buttons = [self.pause, self.resume, self.stop, self.cancel, self.reason]
         self.buttons = widgets.HBox(buttons).add_class("ft-row")
         self.log_scale = widgets.Checkbox(description="logarithmic loss", indent=False)
+        self.hint = widgets.HTML(f'<span class="ft-dim">{CLICK}</span>')
         self.plot = widgets.VBox().add_class("ft-plot")
         self.log_view = widgets.HTML()
         super().__init__(
@@ -144,6 +150,9 @@ class RunPanel(widgets.VBox):
             said = run.why_not_resume or f"It goes on {run.resumes_from}."
         self.reason.value = f"<span>{escaped(said)}</span>" if said else ""
 
+    def _open_rows(self, metric: str, step: int) -> None:
+        open_rows(self.state, "validation" if metric == "eval_loss" else "training", step)
+
     def _scale(self) -> None:
         if self._figure is not None:
             self._figure.set_log_scale(on=self.log_scale.value)
@@ -152,8 +161,9 @@ class RunPanel(widgets.VBox):
         if self._figure is None:  # the first one costs a second and 5 MB: only when it is needed
             from ftlab.ui.figure import LiveFigure
 
-            self._figure = LiveFigure()
-            self.plot.children = (self.log_scale, self._figure)
+            self._figure = LiveFigure(guarded(self.state.tell, self._open_rows))
+            above = widgets.HBox([self.log_scale, self.hint]).add_class("ft-row")
+            self.plot.children = (above, self._figure)
         self._figure.show_history(history, run_id)
 
 

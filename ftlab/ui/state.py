@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,8 @@ class State(FormState):
     beat = Int(help="counts up when the selected run has news")
     tab = Unicode("data", help="the panel that is open")
     row = Tuple(help="(field of its file, line) of the row that somebody wants to see")
+    rows = Tuple(help="(field of their file, (line, loss) of each, what they are) of such rows")
+    compared = Tuple(help="ids and files of the runs that are held against each other")
 
     def __init__(self, folder: Path | str | None = None, provider: str = "local") -> None:
         super().__init__(folder, provider)
@@ -161,6 +164,13 @@ class State(FormState):
         with self.lock:
             self.row = ()  # the same row may be wanted again
             self.row = (field, line)
+            self.tab = "data"
+
+    def show_rows(self, field: str, rows: Iterable[tuple[int, float]], title: str) -> None:
+        """Open some rows of a file, each with its loss, to page through in that order."""
+        with self.lock:
+            self.rows = ()
+            self.rows = (field, tuple(rows), title)
             self.tab = "data"
 
     # --- runs --------------------------------------------------------------------------------
