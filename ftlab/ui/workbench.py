@@ -21,6 +21,7 @@ from ftlab.runs import Run
 from ftlab.spare import SPARE
 from ftlab.spec import JobSpec
 from ftlab.ui.anchor import Anchor
+from ftlab.ui.compare_panel import ComparePanel
 from ftlab.ui.data_panel import DataPanel
 from ftlab.ui.form import JobPanel
 from ftlab.ui.guard import guarded
@@ -30,7 +31,13 @@ from ftlab.ui.run_panel import RunPanel
 from ftlab.ui.state import State
 from ftlab.ui.try_panel import TryPanel
 
-PANELS = {"data": DataPanel, "job": JobPanel, "run": RunPanel, "try": TryPanel}
+PANELS = {
+    "data": DataPanel,
+    "job": JobPanel,
+    "run": RunPanel,
+    "compare": ComparePanel,
+    "try": TryPanel,
+}
 
 
 class SpecTrait(AnyTrait):

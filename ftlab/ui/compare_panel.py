@@ -1,0 +1,121 @@
+"""The Compare panel: the curves of several runs over each other, and what differs between them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import ipywidgets as widgets
+
+from ftlab.comparison import Comparison, Track
+from ftlab.comparison.compared import told_apart, tracks_of
+from ftlab.html import escaped
+from ftlab.issues import SHAPES
+from ftlab.ui.curves_box import CurvesBox
+from ftlab.ui.guard import guarded
+from ftlab.ui.shown import set_html, show
+from ftlab.ui.state import State
+from ftlab.ui.upload import Upload
+
+ROWS = 7  # of the list of runs
+NOTHING = (
+    "There is no run here to compare yet. One that starts in the Job tab appears in this list; one "
+    "of another tool comes in by its file."
+)
+HOW = "Choose two or more (with Ctrl or Shift) to see what differs."
+TAKES = "id, folder, trainer_state.json, W&B's CSV or TensorBoard's folder"
+
+
+class ComparePanel(widgets.VBox):
+    """Reads the runs that are chosen, and only while it is open."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self._added: dict[str, list[Track]] = {}
+        self._known: dict[str, Any] = {}
+        self._has_begun = self._is_filling = False
+        self.empty = widgets.HTML(f'<div class="ft-dim">{NOTHING}</div>')
+        self.choice = widgets.SelectMultiple(description="runs", rows=ROWS)
+        self.choice.add_class("ft-runs-choice")
+        self.file = widgets.Text(placeholder=TAKES, description="other")
+        self.add = widgets.Button(description="Add", tooltip="Read a run of another tool or folder")
+        self.upload = Upload(self._read, state.tell, "Upload a file")
+        adding = widgets.VBox([widgets.HBox([self.file, self.add]), self.upload])
+        choosing = widgets.HBox([self.choice, adding.add_class("ft-compare-add")])
+        self.curves = CurvesBox(state)
+        self.said = widgets.HTML()
+        parts = [self.empty, choosing.add_class("ft-row"), self.curves]
+        super().__init__([*parts, self.said.add_class("ft-scroll")])
+        self.add_class("ft-panel")
+        self._listen()
+        self.refresh()
+
+    def _listen(self) -> None:
+        tell = self.state.tell
+        self.add.on_click(guarded(tell, lambda _: self._read(self.file.value.strip())))
+        self.choice.observe(guarded(tell, lambda _: self._chosen()), "value")
+        watched = ["tab", "runs", "looked", "compared"]
+        self.state.observe(guarded(tell, lambda _: self.refresh()), watched)
+
+    def _read(self, name: str | Path) -> None:
+        """Take in what lies there, and compare it too."""
+        if not (key := str(name)):
+            return
+        self._added[key] = tracks_of(key, self.state.folder.folder)
+        self.file.value = ""
+        self.state.compared = tuple(dict.fromkeys([*self.state.compared, key]))
+
+    def _chosen(self) -> None:
+        if not self._is_filling:
+            self.state.compared = tuple(self.choice.value)
+
+    def refresh(self) -> None:
+        """Show the chosen runs as they are now."""
+        if self.state.tab != "compare":
+            return
+        self._offer()
+        tracks = tuple(told_apart(t for key in self.choice.value for t in self._tracks(key)))
+        show(self.empty, visible=not self.choice.options)
+        show(self.choice, visible=bool(self.choice.options))
+        self.curves.show_tracks(tracks)
+        set_html(self.said, comparison_html(Comparison(tracks)) if self.choice.options else "")
+
+    def _offer(self) -> None:
+        """The runs of the folder, the newest first, and what was added; at first the newest two."""
+        runs = {run.id: run.name or run.id for run in self.state.folder}
+        added = {key: ", ".join(t.name for t in tracks) for key, tracks in self._added.items()}
+        options = tuple((title, key) for key, title in (added | runs).items())
+        if not self._has_begun and runs:
+            self._has_begun = True
+            self.state.compared = self.state.compared or tuple(runs)[:2]
+        kept = tuple(key for key in self.state.compared if key in added | runs)
+        if options != self.choice.options or kept != self.choice.value:
+            self._is_filling = True
+            try:
+                self.choice.options, self.choice.value = options, kept
+            finally:
+                self._is_filling = False
+
+    def _tracks(self, key: str) -> Iterable[Track]:
+        if key in self._added:
+            return self._added[key]
+        # One that was read already has read all but the newest of its log.
+        if key not in self._known and key in self.state.runs:
+            self._known[key] = self.state.folder[key]
+        return tracks_of(self._known[key]) if key in self._known else []
+
+
+def comparison_html(found: Comparison) -> str:
+    """What was reached, what must be known with it, and what differs."""
+    if not found.tracks:
+        return f'<div class="ft-dim">{HOW}</div>'
+    shape = SHAPES["warning"]
+    head = f"<div><b>{escaped(found.headline)}</b></div>" if found.headline else ""
+    said = "".join(
+        f'<div class="ft-warning" role="status">{shape} {escaped(text)}</div>'
+        for text in found.cautions
+    )
+    more = f'<div class="ft-dim">{HOW}</div>' if len(found.tracks) < 2 else ""
+    differs = '<div class="ft-group">What differs</div>' if len(found.tracks) > 1 else ""
+    return f"{head}{said}{found.reached_html()}{differs}{found.differences_html()}{more}"

@@ -1,0 +1,95 @@
+"""Curves of several runs in one figure, and how they are drawn: along what, how smooth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import ipywidgets as widgets
+
+from ftlab.comparison.track import AXES, Axis, Track
+from ftlab.html import escaped
+from ftlab.overlays import LOSS, WITH_LOSS, Line, lines_of
+from ftlab.ui.guard import guarded
+from ftlab.ui.shown import set_html, show
+from ftlab.ui.state import State
+
+SMOOTHEST = 0.99
+AXIS_NAMES = {"step": "step", "trained tokens": "tokens", "time": "time"}
+
+
+class CurvesBox(widgets.VBox):
+    """Makes its figure when there is something to draw: the first one costs a second and 5 MB."""
+
+    def __init__(self, state: State) -> None:
+        self._tracks: Sequence[Track] = ()
+        self._marks: Sequence[Line] = ()
+        self._figure: Any = None
+        self.metric = widgets.Dropdown(description="curve", options=[LOSS])
+        self.axis = widgets.Dropdown(description="along", options=list(AXIS_NAMES.items()))
+        self.smoothing = widgets.FloatSlider(
+            description="smoothing",
+            min=0,
+            max=SMOOTHEST,
+            step=0.01,
+            value=0.0,
+            readout_format=".2f",
+        )
+        self.log_x = widgets.Checkbox(description="log x", indent=False)
+        self.log_y = widgets.Checkbox(description="log y", indent=False)
+        controls = [self.metric, self.axis, self.smoothing, self.log_x, self.log_y]
+        self.bar = widgets.HBox(controls).add_class("ft-row").add_class("ft-curve-bar")
+        self.missing = widgets.HTML()
+        self.plot = widgets.VBox().add_class("ft-overlay")
+        super().__init__([self.bar, self.missing, self.plot])
+        for control in controls:
+            control.observe(guarded(state.tell, lambda _: self._draw()), "value")
+        self.show_tracks(())
+
+    def show_tracks(self, tracks: Sequence[Track], marks: Sequence[Line] = ()) -> None:
+        """Draw the curves of these, and some marks among them."""
+        self._tracks, self._marks = tracks, marks
+        metrics = _metrics(tracks)
+        if list(self.metric.options) != metrics:
+            kept = self.metric.value if self.metric.value in metrics else LOSS
+            self.metric.options, self.metric.value = metrics, kept
+        for part in (self.bar, self.plot):
+            show(part, visible=bool(tracks))
+        self._draw()
+
+    @property
+    def _axis(self) -> Axis:
+        return self.axis.value or "step"
+
+    def _draw(self) -> None:
+        axis = self._axis
+        unknown = [track.name for track in self._tracks if not track.has(axis)]
+        set_html(self.missing, _missing_html(unknown, axis))
+        if not self._tracks:
+            return
+        if self._figure is None:
+            from ftlab.ui.figure import OverlayFigure
+
+            self._figure = OverlayFigure()
+            self.plot.children = (self._figure,)
+        metric = str(self.metric.value)
+        lines = lines_of(self._tracks, metric, axis, self.smoothing.value)
+        marks = self._marks if metric == LOSS and axis == "step" else ()
+        self._figure.show_lines([*lines, *marks])
+        self._figure.set_axes(
+            (AXES[axis], metric.replace("_", " ")), log_x=self.log_x.value, log_y=self.log_y.value
+        )
+
+
+def _metrics(tracks: Sequence[Track]) -> list[str]:
+    """What can be drawn: the losses together, then each metric that a run has told."""
+    told = dict.fromkeys(name for track in tracks for name in track.series)
+    return [LOSS, *(name for name in told if name not in WITH_LOSS and name != "epoch")]
+
+
+def _missing_html(names: Sequence[str], axis: Axis) -> str:
+    if not names:
+        return ""
+    counted = "counted tokens" if axis == "tokens" else "took the time"
+    text = f"Nobody {counted} for {', '.join(names)}; along steps all can be drawn."
+    return f'<div class="ft-dim" role="status">{escaped(text)}</div>'
