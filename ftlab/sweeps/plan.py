@@ -20,10 +20,10 @@ from ftlab.spec import JobSpec
 RATE, SEED = "learning_rate", "random_seed"
 SPACING = math.sqrt(10)
 FIRST_STEPS = 20  # before that a loss says little, however long the run is
-FIRST_SHARE = 0.1
+FIRST_SHARE = 1 / 12
 ETA = 3
-EVALUATIONS = 10
-"""Of each arm, so that some fall on the rungs and some between."""
+FEWEST_EVALUATIONS = 8
+"""Of each arm, so that some lie between the rungs."""
 MANY_EPOCHS = 5
 """Above that arms learn by heart, and the losses of a short run say less about a long one."""
 
@@ -48,6 +48,11 @@ class Arm(BaseModel):
         """All that it sets but the learning rate, so that it can be compared."""
         kept = ((name, _plain(value)) for name, value in self.changes.items() if name != RATE)
         return tuple(sorted(kept))
+
+    @property
+    def but_seed(self) -> tuple[tuple[str, Any], ...]:
+        """The same without the seed: arms that are alike in it are repeats."""
+        return tuple(pair for pair in self.others if pair[0] != SEED)
 
 
 class Bounds(NamedTuple):
@@ -112,7 +117,7 @@ def planned(
     bounds: Bounds = Bounds(),  # noqa: B008 - it is frozen
 ) -> Plan:
     """The plan of a sweep over all combinations of these values, around a resolved job."""
-    job = evaluated(job)
+    job = evaluated(job, n_steps)
     return Plan(
         job=job,
         given=dict(given or {}),
@@ -153,9 +158,11 @@ def arm_of(job: Job, values: Mapping[str, Any]) -> Arm:
     return Arm(name=", ".join(words), changes=changes)
 
 
-def evaluated(job: Job) -> Job:
-    """The job with as many evaluations as a sweep compares, and the best of them as its result."""
-    n_evals = max(job.spec.n_evals or 0, EVALUATIONS)
+def evaluated(job: Job, n_steps: int) -> Job:
+    """The job with evaluations at the rungs and between, and the best of them as its result."""
+    first = min(first_rung(job.spec, n_steps), n_steps)
+    per_rung = math.ceil(FEWEST_EVALUATIONS * first / n_steps)
+    n_evals = max(job.spec.n_evals or 0, min(per_rung * n_steps // first, n_steps))
     changes: dict[str, Any] = {"n_evals": n_evals}
     reasons = {"n_evals": "the arms of a sweep are compared on the way"}
     if not job.spec.early_stopping_enabled:
@@ -175,17 +182,22 @@ def evaluated(job: Job) -> Job:
 def rungs_of(spec: JobSpec, n_steps: int) -> tuple[int, ...]:
     """After which of its evaluations an arm of so many steps is compared with the others.
 
-    The first after 20 steps, twice the warm-up, or a tenth of the run, whatever is the latest;
-    then after three times as many, and so on up to the half; at the half, because a rung shortly
-    before the end would save nothing; and at the end.
+    The first about after 20 steps, twice the warm-up, or a twelfth of the run, whatever is the
+    latest; then after three times as many, and so on up to the half; at the half, because a rung
+    shortly before the end would save nothing; and at the end.
     """
-    warmup, half = math.ceil(spec.warmup_ratio * n_steps), math.ceil(n_steps / 2)
-    wanted = [max(FIRST_STEPS, 2 * warmup, math.ceil(FIRST_SHARE * n_steps))]
+    wanted, half = [first_rung(spec, n_steps)], math.ceil(n_steps / 2)
     while wanted[-1] * ETA < half:
         wanted.append(wanted[-1] * ETA)
-    steps = evaluation_steps(n_steps, spec.n_evals or EVALUATIONS)
     wanted += [max(half, wanted[-1]), n_steps]
-    return tuple(sorted({_at_or_after(steps, step) for step in wanted}))
+    steps = evaluation_steps(n_steps, spec.n_evals or 1)
+    return tuple(sorted({_nearest(steps, step) for step in wanted}))
+
+
+def first_rung(spec: JobSpec, n_steps: int) -> int:
+    """After so many steps a loss says something, if the run has as many."""
+    warmup = math.ceil(spec.warmup_ratio * n_steps)
+    return max(FIRST_STEPS, 2 * warmup, math.ceil(FIRST_SHARE * n_steps))
 
 
 def spacing(rates: Sequence[float]) -> float:
@@ -193,8 +205,9 @@ def spacing(rates: Sequence[float]) -> float:
     return next((outer / inner for inner, outer in pairwise(rates[-2:])), SPACING)
 
 
-def _at_or_after(steps: Sequence[int], wanted: int) -> int:
-    return next((step for step in steps if step >= wanted), steps[-1])
+def _nearest(steps: Sequence[int], wanted: int) -> int:
+    """The later one of two that are as near."""
+    return min(steps, key=lambda step: (abs(step - wanted), -step))
 
 
 def _plain(value: Any) -> Any:

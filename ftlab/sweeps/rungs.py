@@ -1,20 +1,20 @@
 """Which arms of a sweep go on: successive halving that never forgets the neighbours of the best.
 
 Jamieson and Talwalkar, 1502.07943, with what our own sweeps taught: arms are judged by their
-lowest validation loss so far, never by the training loss; two neighbours in the learning rate stay
-until half of the run is done; a tie goes to the lower rate, because noise is far greater above
-the best rate than below it.
+lowest validation loss so far, never by the training loss; neighbours in the learning rate stay
+until half of the run is done; a tie goes to the lower rate, because noise is far greater above the
+best rate than below it.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ftlab.events import Decision
 from ftlab.rates import rounded
-from ftlab.sweeps.noise import Losses, best_loss, noise_of
+from ftlab.sweeps.noise import Losses, Noise, best_loss, noise_of
 from ftlab.sweeps.plan import ETA, RATE, Arm, Bounds, Plan, arm_of, spacing
 
 EXPLODED = 1.5  # times the loss before the first step
@@ -84,13 +84,23 @@ def ranked(arms: Sequence[Arm], curves: Mapping[int, Losses]) -> list[int]:
     """Arms by their lowest loss so far, the best first; of those within the noise of the lowest
     that is left, the one with the lowest rate comes first. Those without a loss are last."""
     lowest = {n: math.inf if (b := best_loss(c)) is None else b for n, c in curves.items()}
-    noise = noise_of([*curves.values()]).value
+    noise = noise_among(arms, curves).value
     order: list[int] = []
     while left := lowest.keys() - set(order):
         best = min(lowest[n] for n in left)
         tied = (n for n in left if lowest[n] <= best + noise)
         order.append(min(tied, key=lambda n: (arms[n].rate or 0.0, n)))
     return order
+
+
+def noise_among(arms: Sequence[Arm], curves: Mapping[int, Losses]) -> Noise:
+    """The noise of some arms, by those that differ in their seed alone where there are any."""
+    repeats: dict[Any, list[float]] = {}
+    for n, losses in curves.items():
+        if (lowest := best_loss(losses)) is not None:
+            alike = (arms[n].rate, max(losses), arms[n].but_seed)
+            repeats.setdefault(alike, []).append(lowest)
+    return noise_of([*curves.values()], [*repeats.values()])
 
 
 def neighbours(arms: Sequence[Arm], of: int, among: Iterable[int]) -> list[int]:
@@ -128,18 +138,17 @@ def _may_add(plan: Plan, arms: Sequence[Arm], rung: int) -> bool:
 def _kept(
     plan: Plan, arms: Sequence[Arm], rung: int, order: list[int], live: Mapping[int, Losses]
 ) -> set[int]:
-    """A third of them, but two neighbours until the last rung but one; and to the end where the
+    """A third of them, and with the best those beside it, so that a valley can be seen: one at
+    least, and both from the second rung on; at the last rung but one the best alone, unless the
     rows are seen many times."""
     is_late = rung >= len(plan.rungs) - 2
-    count = max(FEWEST_KEPT, math.ceil(len(order) / ETA))
-    if is_late:
-        count = FEWEST_KEPT if plan.has_many_epochs else 1
-    if count == 1:
+    if is_late and not plan.has_many_epochs:
         return {order[0]}
-    beside = neighbours(arms, order[0], order)
-    pair = [order[0], *sorted(beside, key=order.index)[:1]]
+    beside = sorted(neighbours(arms, order[0], order), key=order.index)
+    count = max(FEWEST_KEPT + (rung > 0), 0 if is_late else math.ceil(len(order) / ETA))
+    pair = [order[0], *beside[: count - 1]]
     kept = list(dict.fromkeys((*pair, *order)))[:count]
-    noise = noise_of([*live.values()]).value
+    noise = noise_among(arms, live).value
     return {n for n in kept if n in pair or not _is_dominated(live[n], live[order[0]], noise)}
 
 

@@ -53,7 +53,7 @@ def test_an_arm_that_was_added_counts_once_its_folder_is_there(sweep):
 def test_the_rungs_follow_the_steps_that_the_arms_really_have(sweep):
     tell(sweep.arms[0][1], Status(status="running", n_steps=100))
     assert sweep.plan.n_steps == 100
-    assert sweep.plan.rungs == plan(3, n_steps=100).rungs
+    assert sweep.plan.rungs == plan(3).over(100).rungs
 
 
 def test_a_sweep_without_a_process_has_failed_and_says_so(sweep):

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ftlab.course import course
-from ftlab.spec import JobSpec
-from ftlab.sweeps.plan import Bounds, Plan, arm_of, grid, planned, rungs_of, spacing
+from ftlab.sweeps.plan import Bounds, Plan, arm_of, grid, planned, spacing
 from tests.sweeps.worlds import job, plan
 
 
@@ -41,30 +40,33 @@ def test_the_job_of_an_arm_differs_in_its_changes_alone():
 
 
 @pytest.mark.parametrize(
-    ("n_steps", "warmup_ratio", "expected"),
+    ("n_steps", "warmup_ratio", "rungs", "n_evals"),
     [
-        (240, 0.0, (24, 72, 120, 240)),
-        (1000, 0.05, (100, 300, 500, 1000)),
-        (1000, 0.1, (200, 500, 1000)),
-        (60, 0.0, (24, 30, 60)),
-        (30, 0.0, (21, 30)),
-        (10, 0.0, (10,)),
-        (10_000, 0.05, (1000, 3000, 5000, 10_000)),
+        (240, 0.0, (20, 60, 120, 240), 12),
+        (200, 0.05, (20, 60, 100, 200), 10),
+        (1000, 0.05, (100, 300, 500, 1000), 10),
+        (1000, 0.1, (200, 500, 1000), 10),
+        (60, 0.0, (20, 27, 60), 9),
+        (30, 0.0, (20, 30), 9),
+        (10, 0.0, (10,), 8),
+        (12_000, 0.0, (1000, 3000, 6000, 12_000), 12),
     ],
 )
-def test_rungs_are_evaluations_of_the_arms(n_steps, warmup_ratio, expected):
-    spec = JobSpec(
-        learning_rate=1e-3, warmup_ratio=warmup_ratio, n_evals=10, validation_file="v.jsonl"
-    )
-    found = rungs_of(spec, n_steps)
-    assert found == expected
-    assert set(found) <= set(course(spec, n_steps).evaluations)
+def test_rungs_are_evaluations_of_the_arms(n_steps, warmup_ratio, rungs, n_evals):
+    found = plan(n_steps=n_steps, changes={"warmup_ratio": warmup_ratio})
+    assert found.rungs == rungs
+    assert found.job.spec.n_evals == n_evals
+    assert set(rungs) <= set(course(found.job.spec, n_steps).evaluations)
+
+
+def test_rungs_stay_where_they_are_when_the_steps_are_a_few_less():
+    assert plan(n_steps=240).over(229).rungs == (20, 58, 115, 229)
 
 
 def test_more_evaluations_than_needed_stay():
     assert plan(changes={"n_evals": 24}).job.spec.n_evals == 24
-    assert plan(changes={"n_evals": 24}).rungs == (30, 80, 120, 240)
-    assert plan(changes={"n_evals": 2}).job.spec.n_evals == 10
+    assert plan(changes={"n_evals": 24}).rungs == (20, 60, 120, 240)
+    assert plan(changes={"n_evals": 2}).job.spec.n_evals == 12
 
 
 def test_the_best_checkpoint_is_the_result_of_an_arm_and_none_ends_early():
@@ -81,7 +83,7 @@ def test_without_halving_arms_are_compared_at_the_end_alone():
 
 
 def test_with_other_steps_than_expected_the_rungs_move():
-    assert plan().over(238).rungs == plan(n_steps=238).rungs
+    assert plan().over(480).rungs == (40, 120, 240, 480)
 
 
 def test_a_plan_survives_the_disk():

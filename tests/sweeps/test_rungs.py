@@ -19,22 +19,29 @@ def test_a_third_goes_on_with_the_neighbours_of_the_best():
     of = plan(7)
     found = decide(of, of.arms, 0, standings(3.9, 3.5, 2.6, 2.59, 2.6, 3.2, 3.8))
     assert found.kept == (2, 3, 4)
-    assert found.stopped[0] == "behind at step 24: 3.9, and the best has 2.59"
-    assert (found.rung, found.step, found.added) == (0, 24, ())
+    assert found.stopped[0] == "behind at step 20: 3.9, and the best has 2.59"
+    assert (found.rung, found.step, found.added) == (0, 20, ())
 
 
-def test_two_neighbours_stay_until_the_last_rung_but_one_and_then_the_best():
+def test_the_best_and_those_beside_it_stay_until_the_last_rung_but_one_and_then_the_best():
     of = plan(7)
-    three = [Standing(n, 72, {24: 3.0, 72: 2.5 + n / 100}) for n in (2, 3, 4)]
-    assert decide(of, of.arms, 1, three).kept == (2, 3)
-    two = [Standing(2, 120, {120: 2.4}), Standing(3, 120, {120: 2.3})]
-    assert decide(of, of.arms, 2, two).kept == (3,)
+    five = [Standing(n, 60, {20: 3.0, 60: 2.5 + abs(n - 3) / 100}) for n in range(1, 6)]
+    assert decide(of, of.arms, 1, five).kept == (2, 3, 4)
+    three = [Standing(n, 120, {120: 2.3 + abs(n - 3) / 10}) for n in (2, 3, 4)]
+    assert decide(of, of.arms, 2, three).kept == (3,)
 
 
-def test_with_many_epochs_two_neighbours_go_to_the_end():
+def test_with_many_epochs_the_best_and_those_beside_it_go_to_the_end():
     of = plan(7, changes={"n_epochs": 6})
-    two = [Standing(2, 120, {120: 2.4}), Standing(3, 120, {120: 2.3})]
+    three = [Standing(n, 120, {120: 2.3 + abs(n - 3) / 10}) for n in (2, 3, 4)]
+    assert decide(of, of.arms, 2, three).kept == (2, 3, 4)
+    two = [standing for standing in three if standing.arm < 4]
     assert decide(of, of.arms, 2, two).kept == (2, 3)
+
+
+def test_of_few_arms_one_neighbour_stays_at_first():
+    of = plan(3)
+    assert decide(of, of.arms, 0, standings(2.2, 2.0, 2.1)).kept == (1, 2)
 
 
 def test_the_best_keeps_a_neighbour_though_a_distant_arm_is_better():
@@ -43,10 +50,14 @@ def test_the_best_keeps_a_neighbour_though_a_distant_arm_is_better():
     assert found.kept == (2, 3)
 
 
-def test_who_is_clearly_behind_ends_though_there_is_room():
-    of = plan(7)
-    found = decide(of, of.arms, 0, standings(3.9, 3.5, 2.5, 2.0, 3.5, 3.9, 3.9))
-    assert found.kept == (2, 3)
+def test_who_is_clearly_behind_ends_though_there_is_room_unless_it_is_beside_the_best():
+    of = plan(12)
+    losses = [3.5] * 12
+    losses[5:8] = 2.8, 2.0, 2.8
+    losses[1] = 2.5
+    assert decide(of, of.arms, 0, standings(*losses)).kept == (5, 6, 7)
+    losses[1] = 2.01
+    assert decide(of, of.arms, 0, standings(*losses)).kept == (1, 5, 6, 7)
 
 
 def test_the_lowest_loss_so_far_counts_and_not_the_last():
@@ -153,4 +164,4 @@ def test_in_a_product_a_neighbour_has_the_same_rank():
     found = decide(of, of.arms, 2, standings(3.0, 3.0, 2.2, 2.0, 2.1, 2.5, step=120))
     assert found.kept == (3,)
     early = decide(of, of.arms, 1, standings(3.0, 3.0, 2.2, 2.0, 2.1, 2.5, step=72))
-    assert early.kept == (3, 5)
+    assert early.kept == (1, 3, 5)

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Callable
+from typing import NamedTuple
 
+from ftlab.events import Decision
 from ftlab.job import Job
+from ftlab.schedule import evaluation_steps
 from ftlab.spec import JobSpec
-from ftlab.sweeps.plan import Plan, grid, planned
+from ftlab.sweeps.answer import Answer, answer
+from ftlab.sweeps.plan import Arm, Plan, grid, planned
+from ftlab.sweeps.rungs import Standing, decide, ending
 
 N_STEPS = 240
 
@@ -40,3 +46,42 @@ def valley(rate: float, step: int, *, best=1e-3, seed=0, noise=0.002, n_steps=N_
     spread = noise * (5 if distance > 0.1 else 1)
     drawn = random.Random(f"{rate:.3e} {step} {seed}").gauss(0, spread)
     return 4 - (4 - level) * fallen + (drawn if step else 0.0)
+
+
+class Played(NamedTuple):
+    """A sweep as its process would carry it out."""
+
+    plan: Plan
+    arms: list[Arm]
+    curves: dict[int, dict[int, float]]
+    decisions: list[Decision]
+
+    @property
+    def answer(self) -> Answer:
+        found = answer(self.plan, self.arms, self.curves)
+        assert found is not None
+        return found
+
+
+def played(of: Plan, loss: Callable[[Arm, int], float]) -> Played:
+    """Carry a plan out with losses that are known for each arm and step."""
+    arms, live = [*of.arms], [*range(len(of.arms))]
+    curves: dict[int, dict[int, float]] = {}
+    decisions: list[Decision] = []
+    steps = [0, *evaluation_steps(of.n_steps, of.job.spec.n_evals or 1)]
+    rung = 0
+    while rung < len(of.rungs):
+        for n in live:
+            curve = curves.setdefault(n, {})
+            for step in steps:
+                if step <= of.rungs[rung] and step not in curve and not ending(curve):
+                    curve[step] = loss(arms[n], step)
+        found = [Standing(n, max(curves[n]), curves[n]) for n in live]
+        decision = decide(of, arms, rung, found)
+        decisions.append(decision)
+        live = [*decision.kept]
+        for new in decision.added:
+            live.append(len(arms))
+            arms.append(Arm(**new))
+        rung += not decision.added
+    return Played(of, arms, curves, decisions)
