@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ftlab.events import (
     Checkpoint,
+    Decision,
     Event,
     Log,
     Metrics,
@@ -51,7 +52,7 @@ class EventWriter:
         except OSError:
             os.ftruncate(self._handle, start)  # no half line stays before the next event
             raise
-        lasting = isinstance(event, (Status, Checkpoint))
+        lasting = isinstance(event, (Status, Checkpoint, Decision))
         if lasting or time.monotonic() - self._synced > self._sync_seconds:
             os.fsync(self._handle)
             self._synced = time.monotonic()
@@ -95,6 +96,8 @@ class History:
         self.statuses: list[Status] = []
         self.checkpoints: list[Checkpoint] = []
         self.samples: list[Sample] = []
+        self.decisions: list[Decision] = []
+        """Of a sweep, in the order in which they were taken."""
         self.logs: deque[Log] = deque(maxlen=LOG_LINES_KEPT)
         self.n_steps: int | None = None
         self.attempt = 0
@@ -115,6 +118,8 @@ class History:
                 self.checkpoints.append(event)
             case Sample():
                 self.samples.append(event)
+            case Decision():
+                self.decisions.append(event)
             case Log():
                 self.logs.append(event)
 

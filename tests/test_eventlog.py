@@ -8,7 +8,7 @@ import os
 import pytest
 
 from ftlab.eventlog import EventReader, EventWriter, History
-from ftlab.events import Checkpoint, Log, Metrics, Sample, Status, dump_event, parse_event
+from ftlab.events import Checkpoint, Decision, Log, Metrics, Sample, Status, dump_event, parse_event
 from tests.killed_writers import killed_writers
 
 EVENTS = [
@@ -17,6 +17,7 @@ EVENTS = [
     Checkpoint(step=1, ref="adapter"),
     Sample(step=1, prompt="p", text="日本 🦜"),
     Log(level="warning", text="careful"),
+    Decision(rung=0, step=24, kept=(0, 2), stopped={1: "behind"}, added=({"name": "0.01"},)),
 ]
 
 
