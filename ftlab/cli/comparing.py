@@ -25,7 +25,7 @@ def compare(options: argparse.Namespace) -> int:
         say("")
         names = [track.name for track in found.tracks]
         rows = [(one.field, *one.values) for one in found.differences]
-        print_columns(("what differs", *names), rows)
+        print_columns(("field", *names), rows)
     for text in filter(None, (found.headline, *found.cautions)):
         say("")
         say_line(text)

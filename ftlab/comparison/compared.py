@@ -120,7 +120,7 @@ class Comparison:
             return "<div>Nothing that is known of their settings differs.</div>"
         names = [track.name for track in self.tracks]
         rows = ([escaped(cell) for cell in (one.field, *one.values)] for one in self.differences)
-        return table(("what differs", *names), rows)
+        return table(("field", *names), rows)
 
 
 def compare(*runs: Any, folder: Path | str | None = None) -> Comparison:

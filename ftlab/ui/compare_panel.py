@@ -38,7 +38,7 @@ class ComparePanel(widgets.VBox):
         self.empty = widgets.HTML(f'<div class="ft-dim">{NOTHING}</div>')
         self.choice = widgets.SelectMultiple(description="runs", rows=ROWS)
         self.choice.add_class("ft-runs-choice")
-        self.file = widgets.Text(placeholder=TAKES, description="other")
+        self.file = widgets.Text(placeholder=TAKES, description="add")
         self.add = widgets.Button(description="Add", tooltip="Read a run of another tool or folder")
         self.upload = Upload(self._read, state.tell, "Upload a file")
         adding = widgets.VBox([widgets.HBox([self.file, self.add]), self.upload])

@@ -14,7 +14,8 @@ from ftlab.ui.guard import guarded
 from ftlab.ui.shown import set_html, show
 from ftlab.ui.state import State
 
-SMOOTHEST = 0.99
+SMOOTH, SMOOTHEST = 0.6, 0.99
+HOW = "Lines are the training loss, dotted ones with points the validation loss."
 AXIS_NAMES = {"step": "step", "trained tokens": "tokens", "time": "time"}
 
 
@@ -29,17 +30,16 @@ class CurvesBox(widgets.VBox):
         self.axis = widgets.Dropdown(description="along", options=list(AXIS_NAMES.items()))
         self.smoothing = widgets.FloatSlider(
             description="smoothing",
-            min=0,
             max=SMOOTHEST,
             step=0.01,
-            value=0.0,
+            value=SMOOTH,
             readout_format=".2f",
         )
         self.log_x = widgets.Checkbox(description="log x", indent=False)
         self.log_y = widgets.Checkbox(description="log y", indent=False)
         controls = [self.metric, self.axis, self.smoothing, self.log_x, self.log_y]
         self.bar = widgets.HBox(controls).add_class("ft-row").add_class("ft-curve-bar")
-        self.missing = widgets.HTML()
+        self.missing = widgets.HTML().add_class("ft-dim")
         self.plot = widgets.VBox().add_class("ft-overlay")
         super().__init__([self.bar, self.missing, self.plot])
         for control in controls:
@@ -64,7 +64,8 @@ class CurvesBox(widgets.VBox):
     def _draw(self) -> None:
         axis = self._axis
         unknown = [track.name for track in self._tracks if not track.has(axis)]
-        set_html(self.missing, _missing_html(unknown, axis))
+        both = self.metric.value == LOSS and any("eval_loss" in t.series for t in self._tracks)
+        set_html(self.missing, " ".join(filter(None, (HOW * both, _missing(unknown, axis)))))
         if not self._tracks:
             return
         if self._figure is None:
@@ -87,9 +88,9 @@ def _metrics(tracks: Sequence[Track]) -> list[str]:
     return [LOSS, *(name for name in told if name not in WITH_LOSS and name != "epoch")]
 
 
-def _missing_html(names: Sequence[str], axis: Axis) -> str:
+def _missing(names: Sequence[str], axis: Axis) -> str:
+    """Which runs can't be drawn along the axis, as HTML."""
     if not names:
         return ""
     counted = "counted tokens" if axis == "tokens" else "took the time"
-    text = f"Nobody {counted} for {', '.join(names)}; along steps all can be drawn."
-    return f'<div class="ft-dim" role="status">{escaped(text)}</div>'
+    return escaped(f"Nobody {counted} for {', '.join(names)}; along steps all can be drawn.")

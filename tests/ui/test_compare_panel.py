@@ -13,7 +13,9 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 @pytest.fixture
 def panel(state):
-    return ComparePanel(state)
+    panel = ComparePanel(state)
+    panel.curves.smoothing.value = 0.0
+    return panel
 
 
 @pytest.fixture
