@@ -4,8 +4,8 @@
     ftlab.Workbench("train.jsonl", model="demo")
 
 The same verbs without a notebook: scan, convert, repair, split_file a file; check a spec,
-estimate, probe, ask_price, submit, attach, ask, compare; list_models that are on this machine;
-check_template at the hosted service, and see what the account has there.
+estimate, probe, ask_price, submit, attach, compare, doctor, ask; list_models that are on this
+machine; check_template at the hosted service, and see what the account has there.
 Importing ftlab loads nothing else; each name below is imported when it is first used.
 """
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ftlab.data.report import DataReport as DataReport
     from ftlab.data.report import scan as scan
     from ftlab.data.splits import split_file as split_file
+    from ftlab.diagnosis import doctor as doctor
     from ftlab.errors import FtlabError as FtlabError
     from ftlab.estimated import Estimate as Estimate
     from ftlab.issues import Issue as Issue
@@ -54,6 +55,7 @@ _HOMES = {
     "compare": "ftlab.comparison",
     "convert": "ftlab.data.foreign",
     "DataReport": "ftlab.data.report",
+    "doctor": "ftlab.diagnosis",
     "Estimate": "ftlab.estimated",
     "estimate": "ftlab.cost",
     "FtlabError": "ftlab.errors",

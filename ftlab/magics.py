@@ -11,16 +11,18 @@ from IPython.core.magic import Magics, line_magic, magics_class
 
 from ftlab.cli import (
     add_compare_arguments,
+    add_doctor_arguments,
     add_estimate_arguments,
     add_recommend_arguments,
     add_train_arguments,
+    diagnosis_of,
     estimate_of,
     say_of_service,
     submitted,
 )
 
 VERBS = (
-    *("scan", "recommend", "estimate", "train", "runs", "compare", "account"),
+    *("scan", "recommend", "estimate", "train", "runs", "compare", "doctor", "account"),
     *("attach", "pause", "resume"),
 )
 
@@ -40,8 +42,8 @@ class FtlabMagics(Magics):
 
         scan FILE [--model M], recommend MODEL [--data FILE] [--method dpo] [--full],
         estimate SPEC.json [--probe] [--ask-service],
-        train SPEC.json [--on together] [--pay-up-to USD], runs, compare RUN… [--json], account,
-        attach [RUN], pause [RUN], resume [RUN].
+        train SPEC.json [--on together] [--pay-up-to USD], runs, compare RUN… [--json],
+        doctor [RUN_OR_CSV], account, attach [RUN], pause [RUN], resume [RUN].
         """
         options = _parser().parse_args(shlex.split(line))
         return options.show(options)
@@ -65,6 +67,9 @@ def _parser() -> _Parser:
     train = verbs.add_parser("train", add_help=False)
     add_train_arguments(train)
     train.set_defaults(show=_train)
+    doctor = verbs.add_parser("doctor", add_help=False)
+    add_doctor_arguments(doctor)
+    doctor.set_defaults(show=_doctor)
     verbs.add_parser("runs", add_help=False).set_defaults(show=_runs)
     compare = verbs.add_parser("compare", add_help=False)
     add_compare_arguments(compare)
@@ -146,6 +151,11 @@ def _pause(options: argparse.Namespace) -> Any:
 
 def _resume(options: argparse.Namespace) -> Any:
     return _attach(options).resume()
+
+
+def _doctor(options: argparse.Namespace) -> Any:
+    found = diagnosis_of(options)
+    return found.as_dict() if options.json else found
 
 
 # --- loading ---------------------------------------------------------------------------------

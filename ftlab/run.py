@@ -36,6 +36,8 @@ from ftlab.run_html import run_html
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from ftlab.diagnosis import Diagnosis
+
 POLL = 0.1  # seconds
 LAST_WORDS = 400  # characters of the log that a dead run shows
 LEFT = "nobody follows it now; resume() with the key goes on"
@@ -151,6 +153,13 @@ class Run(RunFolder):
     def told_of_rows(self) -> Iterator[RowLosses]:
         """The same as plain data, the newest step first; each is read when it is asked for."""
         return counted(newest_first(self.row_file), self.history.statuses)
+
+    def diagnosis(self) -> Diagnosis:
+        """What its curve means so far, how sure that is, and what to do."""
+        from ftlab.diagnosis import diagnose
+        from ftlab.diagnosis.reading import curve_of_run
+
+        return diagnose(curve_of_run(self))
 
     def follow(self, poll: float = POLL) -> Iterator[Event]:
         """Events as they come, from those not read yet, until the run has ended or paused."""

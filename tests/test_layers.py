@@ -51,6 +51,7 @@ LAYERS = (
     (
         *("eventlog", "row_losses", "job", "asking", "endings", "attempts", "about", "upkeep"),
         *("run_folder", "run_html", "run", "overview", "runs", "network_folders", "origin"),
+        "diagnosis",
     ),
     ("memory", "timing", "measured", "local_plan", "fits", "estimated", "cost"),
     ("providers",),

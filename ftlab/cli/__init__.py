@@ -11,9 +11,11 @@ import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
 
+from ftlab.cli.doctor import diagnosis_of
 from ftlab.cli.hosted import submitted
 from ftlab.cli.parser import (
     add_compare_arguments,
+    add_doctor_arguments,
     add_estimate_arguments,
     add_recommend_arguments,
     add_train_arguments,
@@ -26,9 +28,11 @@ from ftlab.errors import FtlabError, InvalidSpec
 
 __all__ = [
     "add_compare_arguments",
+    "add_doctor_arguments",
     "add_estimate_arguments",
     "add_recommend_arguments",
     "add_train_arguments",
+    "diagnosis_of",
     "estimate_of",
     "main",
     "say_of_service",

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import ftlab
-from ftlab.cli import account, comparing, data, forms, keeping, models, runs, specs
+from ftlab.cli import account, comparing, data, doctor, forms, keeping, models, runs, specs
 from ftlab.cli.printing import visible
 from ftlab.issues import shown
 
@@ -197,6 +197,7 @@ def _add_run_verbs(add: Add) -> None:
             "run", nargs="?", help="id or folder; or the newest"
         )
     add_compare_arguments(add("compare", comparing.compare))
+    add_doctor_arguments(add("doctor", doctor.doctor))
     add("models", models.models)
     add("demo", runs.demo)
 
@@ -209,6 +210,18 @@ def add_compare_arguments(verb: argparse.ArgumentParser) -> None:
         metavar="RUN",
         help="id or folder of a run or sweep, or a file of another tool",
     )
+    verb.add_argument("--json", action="store_true")
+
+
+def add_doctor_arguments(verb: argparse.ArgumentParser) -> None:
+    """[RUN_OR_CSV] [--json] and what a file can't say, as in the notebook too."""
+    verb.add_argument(
+        "run", nargs="?", metavar="RUN_OR_CSV", help="id or folder, or a curve; or the newest run"
+    )
+    verb.add_argument("--vocab-size", type=_positive, metavar="N")
+    verb.add_argument("--steps-per-epoch", type=_positive, metavar="N")
+    verb.add_argument("--batch-size", type=_positive, metavar="ROWS")
+    verb.add_argument("--recommended-lr", type=_rate, metavar="RATE")
     verb.add_argument("--json", action="store_true")
 
 
@@ -250,6 +263,10 @@ def _positive(text: str) -> int:
 
 def _share(text: str) -> float:
     return _checked(text, lambda n: 0 < n < 1, "a number between 0 and 1", "0.05")
+
+
+def _rate(text: str) -> float:
+    return _checked(text, lambda n: n > 0, "a number above 0", "2e-4")
 
 
 def _dollars(text: str) -> float:

@@ -1,0 +1,55 @@
+"""The doctor: what the curve of a run means, how sure that is, and what to do.
+
+`verdicts.py` and `observations.py` hold the detectors; each carries a curve that proves it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ftlab.diagnosis.curve import Curve as Curve
+from ftlab.diagnosis.doctor import diagnose as diagnose
+from ftlab.diagnosis.findings import Advice as Advice
+from ftlab.diagnosis.findings import Diagnosis as Diagnosis
+from ftlab.diagnosis.findings import Finding as Finding
+from ftlab.diagnosis.reading import SUFFIXES, curve_of_file, curve_of_run
+from ftlab.diagnosis.watch import Watch as Watch
+
+if TYPE_CHECKING:
+    from ftlab.run import Run
+
+
+def doctor(
+    run: Run | Path | str | None = None,
+    *,
+    vocab_size: int | None = None,
+    steps_per_epoch: float | None = None,
+    batch_size: int | None = None,
+    recommended_lr: float | None = None,
+) -> Diagnosis:
+    """What the curve of a run means, or that in a CSV or JSON file; without one, of the newest run.
+
+    A file has the columns step and train_loss, and may have eval_loss, grad_norm, learning_rate,
+    loss_tokens, tokens_per_second, memory_gib, utilization (percent), seconds and loader_seconds.
+    The keywords are what such a file can't say. Raises UnreadableData for another file, and
+    RunError where there is no such run.
+    """
+    known = {
+        **{"vocab_size": vocab_size, "steps_per_epoch": steps_per_epoch},
+        **{"batch_size": batch_size, "recommended_lr": recommended_lr},
+    }
+    return diagnose(curve_of(run, known))
+
+
+def curve_of(run: Run | Path | str | None, known: dict) -> Curve:
+    """The curve of a run, its id or its folder, or that in a file; `known` is added to it."""
+    from dataclasses import replace
+
+    from ftlab.run import Run
+    from ftlab.runs import attach
+
+    if isinstance(run, (str, Path)) and Path(run).suffix.lower() in SUFFIXES:
+        return curve_of_file(run, **known)
+    found = run if isinstance(run, Run) else attach(run)
+    return replace(curve_of_run(found), **{k: v for k, v in known.items() if v is not None})

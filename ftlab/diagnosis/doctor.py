@@ -1,0 +1,66 @@
+"""diagnose(): from a curve to what it most likely means."""
+
+from __future__ import annotations
+
+from ftlab.diagnosis import observations as observations  # registers its detectors
+from ftlab.diagnosis import verdicts as verdicts
+from ftlab.diagnosis.curve import Curve
+from ftlab.diagnosis.findings import GOOD, Diagnosis, Finding
+from ftlab.diagnosis.following import next_experiment
+from ftlab.diagnosis.registry import OBSERVATIONS, VERDICTS, Detector
+from ftlab.diagnosis.statistics import Statistics
+
+ENOUGH = 0.5
+"""Confidence from which the first hit is the verdict."""
+WORTH_SAYING, OF_A_GOOD_RUN = 0.25, 0.45
+"""Confidence from which another verdict is told of as well."""
+LEAST_STEPS = 50
+LEAST_SHARE = 0.3
+"""Of a run on its way: before it, a slow fall is no slow fall yet."""
+AT_ONCE = ("mask_bug", "diverged", "dead_adapter")
+"""What needs no course to be seen."""
+
+
+def diagnose(curve: Curve) -> Diagnosis:
+    """What a curve most likely means, what to do, and what else it shows."""
+    facts = Statistics(curve)
+    seen = found_by(OBSERVATIONS, facts)
+    needs = _needs(curve)
+    hits = found_by(VERDICTS, facts) if facts.n or curve.n else []
+    if needs:
+        hits = [hit for hit in hits if hit.label in AT_ONCE]
+        if not hits:
+            return Diagnosis(secondary=_ordered(seen), needs=needs)
+    if not hits:
+        return Diagnosis(secondary=_ordered(seen), needs="steps with a training loss")
+    first = _verdict(hits)
+    least = OF_A_GOOD_RUN if first.label == GOOD else WORTH_SAYING
+    others = [hit for hit in hits if hit is not first and hit.confidence >= least]
+    others = [hit for hit in others if hit.label != GOOD]
+    following = next_experiment(first.label, facts)
+    return Diagnosis(*first, secondary=_ordered([*others, *seen]), next_experiment=following)
+
+
+def found_by(detectors: list[Detector], facts: Statistics) -> list[Finding]:
+    """What these detectors find, in their order."""
+    found = (one.finding(facts) for one in detectors)
+    return [finding for finding in found if finding is not None]
+
+
+def _verdict(hits: list[Finding]) -> Finding:
+    """The first that is sure enough, or else the likeliest."""
+    sure = (hit for hit in hits if hit.confidence >= ENOUGH)
+    return next(sure, None) or max(hits, key=lambda hit: hit.confidence)
+
+
+def _ordered(found: list[Finding]) -> tuple[Finding, ...]:
+    return tuple(sorted(found, key=lambda one: -one.confidence))
+
+
+def _needs(curve: Curve) -> str:
+    """How much is missing before the course of a run says anything."""
+    if curve.failure or (curve.is_over and curve.n >= LEAST_STEPS):
+        return ""
+    least = max(LEAST_STEPS, round(LEAST_SHARE * (curve.n_steps or 0)), 2 * curve.warmup)
+    missing = least - curve.n
+    return f"{missing:,} more step{'' if missing == 1 else 's'}" if missing > 0 else ""

@@ -1,0 +1,56 @@
+"""The next experiment worth doing, in the order learning rate, batch, epochs, regularisation."""
+
+from __future__ import annotations
+
+from ftlab.diagnosis.advising import NEMO, a_try, again, noisy_batch, overfitting, rate_advice
+from ftlab.diagnosis.findings import Advice
+from ftlab.diagnosis.statistics import Statistics
+
+UNTRIED = 1.5
+"""A rate that is further than this factor from the recommended one has not been tried there."""
+NO_EXPERIMENT = ("mask_bug", "dead_adapter", "diverged")
+RATES = {"lr_too_low": (5, 10), "lr_slightly_low": (2, 3), "plateau_early": (2, 5)}
+
+
+def next_experiment(label: str, facts: Statistics) -> Advice | None:
+    """One change at a time; None where something is to be mended first."""
+    if label in NO_EXPERIMENT:
+        return None
+    if (of_rate := _rate(label, facts)) is not None:
+        return of_rate
+    if label == "noisy_batch":
+        return noisy_batch(facts)[0]
+    if label == "smooth_slow":
+        return rate_advice(facts, 2, 3)
+    if label in ("overfitting", "epoch_steps"):
+        return _against_learning_by_heart(facts)
+    return _more_epochs(facts)
+
+
+def _rate(label: str, facts: Statistics) -> Advice | None:
+    if label == "lr_too_high":
+        return rate_advice(facts, 1 / 5, 1 / 2)
+    if label in RATES:
+        return rate_advice(facts, *RATES[label])
+    ratio = facts.curve.ratio
+    spread = facts.curve.recommended_spread
+    if ratio is None or 1 / (UNTRIED * spread) < ratio < UNTRIED * spread:
+        return None
+    change = {"learning_rate": facts.curve.recommended_lr}
+    return Advice("Try the recommended learning rate.", NEMO, change, a_try(facts))
+
+
+def _against_learning_by_heart(facts: Statistics) -> Advice:
+    changing = [one for one in overfitting(facts) if one.changes]
+    first = [one for one in changing if "n_epochs" in one.changes]
+    return (first or changing)[0]
+
+
+def _more_epochs(facts: Statistics) -> Advice | None:
+    """Where the validation loss is still falling at the end."""
+    points = [loss for _, loss in facts.curve.evaluations]
+    if len(points) < 3 or points[-2] <= 0 or 1 - points[-1] / points[-2] < 0.03:
+        return None
+    n_epochs = facts.curve.spec.n_epochs
+    cost = again(facts, 1 / max(n_epochs, 1))
+    return Advice("One epoch more.", NEMO, {"n_epochs": n_epochs + 1}, cost)

@@ -1,0 +1,52 @@
+"""Each detector sees its own example, advises something, and is silent on a healthy curve."""
+
+from __future__ import annotations
+
+import pytest
+
+from ftlab.diagnosis import diagnose, shapes
+from ftlab.diagnosis.doctor import found_by
+from ftlab.diagnosis.registry import OBSERVATIONS, VERDICTS
+from ftlab.diagnosis.statistics import Statistics
+from ftlab.spec import JobSpec
+from tests.diagnosis.truth import LABELS
+
+
+def test_the_verdicts_are_those_of_the_truth_in_its_order():
+    assert tuple(one.label for one in VERDICTS) == LABELS
+
+
+@pytest.mark.parametrize("one", VERDICTS, ids=lambda one: one.label)
+def test_a_verdict_is_given_on_its_example(one):
+    found = diagnose(one.example())
+    assert found.label == one.label
+    assert found.confidence >= 0.5
+    assert found.evidence
+    assert found.advice
+
+
+@pytest.mark.parametrize("one", OBSERVATIONS, ids=lambda one: one.label)
+def test_an_observation_is_made_on_its_example(one):
+    (found,) = (x for x in diagnose(one.example()).secondary if x.label == one.label)
+    assert 0 < found.confidence <= 1
+    assert found.evidence
+    assert found.advice
+
+
+@pytest.mark.parametrize("one", [*VERDICTS, *OBSERVATIONS], ids=lambda one: one.label)
+def test_advice_has_a_source_and_changes_that_are_values_of_a_spec(one):
+    finding = one.finding(Statistics(one.example()))
+    assert finding is not None
+    for advice in finding.advice:
+        assert advice.text
+        assert advice.source
+        JobSpec(**advice.changes)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_healthy_run_is_left_alone(seed):
+    curve = shapes.evaluated(shapes.falling(seed=seed), 1.7, 1.5, 1.45, 1.43)
+    found = diagnose(curve)
+    assert found.label == "good"
+    assert found.is_healthy
+    assert not found_by(OBSERVATIONS, Statistics(curve))
