@@ -13,6 +13,7 @@ from ftlab.html import escaped, progress_bar, short
 from ftlab.issues import SHAPES
 from ftlab.run import Run, RunState
 from ftlab.ui.account_box import AccountBox
+from ftlab.ui.doctor_box import DoctorBox
 from ftlab.ui.guard import guarded
 from ftlab.ui.hard_rows_box import HardRowsBox
 from ftlab.ui.hosted_box import HostedBox
@@ -69,10 +70,12 @@ class RunPanel(widgets.VBox):
         self.hint = widgets.HTML(f'<span class="ft-dim">{CLICK}</span>')
         self.plot = widgets.VBox().add_class("ft-plot")
         self.log_view = widgets.HTML()
+        self.doctor = DoctorBox(state).add_class("ft-side")
+        watching = widgets.HBox([self.plot.add_class("ft-wide"), self.doctor]).add_class("ft-row")
         super().__init__(
             [
                 *(self.runs, self.account, self.queue, self.empty, self.choice, self.head),
-                *(self.hosted, self.buttons, NextBox(state), self.plot, SamplesBox(state)),
+                *(self.hosted, self.buttons, NextBox(state), watching, SamplesBox(state)),
                 *(HardRowsBox(state), self.log_view),
             ]
         )
