@@ -17,6 +17,7 @@ from ftlab.files import existing
 from ftlab.html import SERIES, curves, escaped, short, table
 from ftlab.run import Run
 from ftlab.runs import Runs
+from ftlab.sweeps.folder import PLAN, Sweep
 from ftlab.units import duration
 
 LAST = 0.1  # share of the steps whose mean is the training loss at the end
@@ -142,19 +143,21 @@ def tracks_of(one: Any, folder: Path | str | None = None) -> list[Track]:
     """The tracks of one thing that was given."""
     if isinstance(one, Track):
         return [one]
+    if isinstance(one, Sweep):
+        return [track_of(run, arm.name) for arm, run in one.arms]
     if isinstance(one, Run):
         return [track_of(one)]
-    if hasattr(one, "arms"):
-        return [track_of(run, arm.name) for arm, run in one.arms]
     return _found(one, Runs(folder))
 
 
 def _found(name: str | Path, runs: Runs) -> list[Track]:
-    """What lies there: a run, or what another tool has left."""
+    """What lies there: a run, a sweep, or what another tool has left."""
     given = Path(name).expanduser()
     for path in (runs.folder / given.name, given):
+        if existing(path / PLAN):
+            return tracks_of(Sweep(path))
         if existing(path / "job.json"):
-            return [track_of(Run(path))]
+            return tracks_of(Run(path))
     if existing(given):
         return read_tracks(given)
     raise RunError(
@@ -164,11 +167,7 @@ def _found(name: str | Path, runs: Runs) -> list[Track]:
 
 
 def _is_list(value: Any) -> bool:
-    return (
-        isinstance(value, Iterable)
-        and not isinstance(value, (str, Path))
-        and not (hasattr(value, "arms"))
-    )
+    return isinstance(value, Iterable) and not isinstance(value, (str, Path))
 
 
 def told_apart(tracks: Iterable[Track]) -> Iterable[Track]:

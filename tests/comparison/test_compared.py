@@ -13,7 +13,9 @@ from ftlab.comparison.compared import Comparison, reached
 from ftlab.comparison.track import Track
 from ftlab.errors import RunError
 from ftlab.events import Metrics
+from ftlab.sweeps.folder import Sweep
 from tests.comparison.test_track import made_run, steps
+from tests.sweeps.worlds import plan
 
 
 def track(name="a", **values):
@@ -100,6 +102,14 @@ def test_runs_by_id_folder_and_file_and_in_a_list(tmp_path, monkeypatch):
         ftlab.compare("nothing-here")
     with pytest.raises(RunError, match="nothing to compare"):
         ftlab.compare()
+
+
+def test_a_sweep_is_each_of_its_arms(tmp_path):
+    sweep = Sweep.of(plan(3), tmp_path)
+    for source in (sweep, sweep.path, sweep.id):
+        found = ftlab.compare(source, folder=tmp_path)
+        assert [one.name for one in found.tracks] == ["3.2e-4", "1e-3", "3.2e-3"]
+        assert [one.field for one in found.differences] == ["learning_rate"]
 
 
 def test_in_the_terminal(tmp_path, monkeypatch, capsys):
