@@ -56,15 +56,14 @@ def cost_of(
     """From the estimate of the arm in the middle, and from how many arms go on at each rung."""
     options = plan.job.options if plan.job.provider == "local" else None
     one = estimate(plan.job.spec, report, validation=validation, options=options)
-    courses = going_on(plan)
-    steps, grid = _steps(plan, courses), len(plan.arms) * plan.n_steps
+    steps, grid = steps_of(plan), len(plan.arms) * plan.n_steps
     return SweepCost(
         n_arms=len(plan.arms),
         steps=steps,
         steps_of_grid=grid,
         duration=_times(one.duration, steps / plan.n_steps),
         price=_price(one, steps / plan.n_steps, len(plan.arms)),
-        basis=(_in_words(plan, courses), *_of_one(one)),
+        basis=(_in_words(plan), *_of_one(one)),
     )
 
 
@@ -80,16 +79,17 @@ def going_on(plan: Plan) -> tuple[int, ...]:
     return tuple(counts)
 
 
-def _steps(plan: Plan, counts: tuple[int, ...]) -> int:
+def steps_of(plan: Plan) -> int:
+    """Optimizer steps of all arms, if none ends by itself and none is added."""
     lengths = (b - a for a, b in zip((0, *plan.rungs), plan.rungs, strict=False))
-    return sum(n * length for n, length in zip(counts, lengths, strict=True))
+    return sum(n * length for n, length in zip(going_on(plan), lengths, strict=True))
 
 
-def _in_words(plan: Plan, counts: tuple[int, ...]) -> str:
+def _in_words(plan: Plan) -> str:
     arms = counted(len(plan.arms), "arm")
     if not plan.halving:
         return f"Steps: {arms} × {plan.n_steps:,} steps"
-    ends = [f"{n} to step {step:,}" for n, step in zip(counts, plan.rungs, strict=True)]
+    ends = [f"{n} to step {step:,}" for n, step in zip(going_on(plan), plan.rungs, strict=True)]
     return f"Steps: {', '.join(ends)}; those that end by themselves save more, added ones cost more"
 
 

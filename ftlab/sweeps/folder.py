@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -17,7 +19,7 @@ from ftlab.files import replace_file
 from ftlab.job import Job
 from ftlab.run import Run
 from ftlab.run_folder import RunFolder, new_folder
-from ftlab.runs import Runs
+from ftlab.runs import Runs, attach
 from ftlab.spec import JobSpec
 from ftlab.sweeps.answer import Answer, answer
 from ftlab.sweeps.noise import Losses
@@ -225,4 +227,17 @@ class Sweeps:
     def __iter__(self) -> Iterator[Sweep]:
         """The newest first."""
         for plan in sorted(self.folder.glob(f"*/{PLAN}"), reverse=True):
-            yield Sweep(plan.parent)
+            with contextlib.suppress(RunError):  # deleted meanwhile
+                yield Sweep(plan.parent)
+
+    def __getitem__(self, sweep_id: str) -> Sweep:
+        return Sweep(self.folder / sweep_id)
+
+
+def find(name: str | None = None, folder: Path | str | None = None) -> Run:
+    """A run or a sweep by id or path, as `attach` finds runs; without a name the newest run."""
+    if name is not None:
+        path = Path(name) if os.sep in name else Runs(folder).folder / name
+        if (path / PLAN).is_file():
+            return Sweep(path)
+    return attach(name, folder)

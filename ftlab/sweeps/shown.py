@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ftlab.errors import RunError
 from ftlab.html import curves, escaped, short, table
@@ -14,25 +14,36 @@ if TYPE_CHECKING:
 TITLES = ("arm", "best loss", "regret", "steps", "state")
 
 
-def rows_of(sweep: Sweep) -> list[tuple[str, ...]]:
-    """Each arm in words, in the order of TITLES."""
+def arms_as_dicts(sweep: Sweep) -> list[dict[str, Any]]:
+    """Each arm as plain data: name, changes, best_loss, regret in %, steps and state."""
     found, losses = sweep.answer, sweep.curves()
     ends = {n: why for decision in sweep.decisions for n, why in decision.stopped.items()}
-    rows: list[tuple[str, ...]] = []
-    for n, (arm, run) in enumerate(sweep.arms):
-        lowest, regret = best_loss(losses[n]), found.regrets.get(n) if found else None
-        is_best = found is not None and found.best == n
-        state = run.state
-        rows.append(
-            (
-                f"{arm.name}{' (best)' * is_best}",
-                "" if lowest is None else short(lowest),
-                "" if regret is None else f"{regret:.1f} %",
-                f"{run.history.last_step:,} of {sweep.plan.n_steps:,}",
-                f"ended: {ends[n]}" if n in ends else state.status,
-            )
+    return [
+        {
+            "name": arm.name,
+            "changes": arm.changes,
+            "best_loss": best_loss(losses[n]),
+            "regret": found.regrets.get(n) if found else None,
+            "steps": run.history.last_step,
+            "state": f"ended: {ends[n]}" if n in ends else run.state.status,
+        }
+        for n, (arm, run) in enumerate(sweep.arms)
+    ]
+
+
+def rows_of(sweep: Sweep) -> list[tuple[str, ...]]:
+    """Each arm in words, in the order of TITLES."""
+    found, n_steps = sweep.answer, sweep.plan.n_steps
+    return [
+        (
+            f"{arm['name']}{' (best)' * (found is not None and found.best == n)}",
+            "" if arm["best_loss"] is None else short(arm["best_loss"]),
+            "" if arm["regret"] is None else f"{arm['regret']:.1f} %",
+            f"{arm['steps']:,} of {n_steps:,}",
+            arm["state"],
         )
-    return rows
+        for n, arm in enumerate(arms_as_dicts(sweep))
+    ]
 
 
 def sweep_html(sweep: Sweep) -> str:

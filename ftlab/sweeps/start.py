@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from pydantic import SecretStr
 
@@ -28,28 +28,14 @@ from ftlab.rates import CONSTANT
 from ftlab.runs import Runs
 from ftlab.spec import Engine, JobSpec, parse
 from ftlab.sweeps.asked import Asked, arm_values, as_read, problems, sorted_out
-from ftlab.sweeps.cost import SweepCost, cost_of
 from ftlab.sweeps.folder import Sweep
-from ftlab.sweeps.plan import RATE, Bounds, Plan, grid, planned
+from ftlab.sweeps.plan import MOST_ADDED, RATE, Bounds, grid, planned
+from ftlab.sweeps.ready import ReadySweep, agree
 
 ARMS: dict[Engine, int] = {"local": 7, "together": 3}
 """Where nobody asks for more: what is paid for has fewer."""
 SPLIT = 0.05
 SPLIT_WHY = "the arms of a sweep are compared by their validation loss, and there was no such data"
-
-
-class ReadySweep(NamedTuple):
-    """A sweep that its provider takes."""
-
-    plan: Plan
-    where: Provider
-    report: DataReport | None
-    validation: DataReport | None
-
-    @property
-    def cost(self) -> SweepCost:
-        """What it will take."""
-        return cost_of(self.plan, self.report, self.validation)
 
 
 def sweep(
@@ -92,12 +78,21 @@ def sweep(
         max_train_rows=max_train_rows,
         report=report,
         validation=validation,
+        pay_up_to=pay_up_to,
         **fields_and_options,
     )
+    return started(ready, folder, secret)
+
+
+def started(
+    ready: ReadySweep, folder: Path | str | None = None, key: SecretStr | None = None
+) -> Sweep:
+    """Set a sweep going that was prepared. Raises FtlabError where its price is not agreed to."""
+    agree(ready, key)
     found = Sweep.of(ready.plan, Runs(folder).folder)
     if warning := network_warning(found.path.parent):
         found.warn(warning)
-    found.start(secret)
+    found.start(key)
     return found
 
 
@@ -112,6 +107,7 @@ def prepare_sweep(
     max_train_rows: int | None = None,
     report: DataReport | None = None,
     validation: DataReport | None = None,
+    pay_up_to: float | None = None,
     **fields_and_options: Any,
 ) -> ReadySweep:
     """Check and plan a sweep as `sweep` does, and start nothing."""
@@ -125,6 +121,7 @@ def prepare_sweep(
     asked, reasons = _with_validation(asked, where.engine)
     scans = scan_data(parse(asked.values)[0], report, validation, where.engine)
     asked, recommended, bounds = _with_rates(asked, where, scans[0], n)
+    asked = _sharing(asked, pay_up_to, where.engine)
     if refused := [*wrong, *_too_few(n, where.engine), *_refused(asked, where, scans)]:
         raise InvalidSpec(by_gravity(refused))
     asked = as_read(asked)
@@ -139,6 +136,7 @@ def prepare_sweep(
         range_test=range_test,
         recommended=recommended if RATE in asked.varied else None,
         bounds=bounds,
+        most_added=MOST_ADDED if where.engine == "local" else 0,
     )
     return ReadySweep(plan, where, ready.report, ready.validation)
 
@@ -176,6 +174,14 @@ def _with_rates(
         rates = [*grid(recommended, count, bounds)]
         asked = asked._replace(varied={**asked.varied, RATE: rates})
     return asked, recommended, bounds
+
+
+def _sharing(asked: Asked, pay_up_to: float | None, engine: Engine) -> Asked:
+    """With what all arms may cost as what each may cost, where that is an option at all."""
+    if pay_up_to is None:
+        return asked
+    share = pay_up_to / max(len(arm_values(asked)), 1) if engine == "together" else pay_up_to
+    return asked._replace(options={**asked.options, "pay_up_to": share})
 
 
 def _refused(

@@ -7,23 +7,15 @@ import os
 import pytest
 
 from ftlab.errors import RunError
-from ftlab.eventlog import EventWriter
 from ftlab.events import Decision, Metrics, Status
 from ftlab.runs import Runs
 from ftlab.sweeps.folder import Sweep, Sweeps
-from tests.sweeps.worlds import plan
+from tests.sweeps.worlds import plan, tell
 
 
 @pytest.fixture
 def sweep(tmp_path):
     return Sweep.of(plan(3), tmp_path)
-
-
-def tell(run, *events) -> None:
-    writer = EventWriter(run.event_file)
-    for event in events:
-        writer.append(event)
-    writer.close()
 
 
 def test_each_arm_is_an_ordinary_run_and_none_of_the_list(sweep, tmp_path):
