@@ -4,8 +4,9 @@
     ftlab.Workbench("train.jsonl", model="demo")
 
 The same verbs without a notebook: scan, convert, repair, split_file a file; check a spec,
-estimate, probe, ask_price, submit, attach, ask; list_models that are on this machine;
-check_template at the hosted service, and see what the account has there.
+estimate, probe, ask_price, submit, attach, ask; sweep the learning rate and other fields;
+list_models that are on this machine; check_template at the hosted service, and see what the
+account has there.
 Importing ftlab loads nothing else; each name below is imported when it is first used.
 """
 
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
     from ftlab.runs import Runs as Runs
     from ftlab.runs import attach as attach
     from ftlab.spec import JobSpec as JobSpec
+    from ftlab.sweeps.folder import Sweep as Sweep
+    from ftlab.sweeps.folder import Sweeps as Sweeps
+    from ftlab.sweeps.start import sweep as sweep
     from ftlab.ui.workbench import Workbench as Workbench
 
 __version__ = "0.1.0"
@@ -68,6 +72,9 @@ _HOMES = {
     "scan": "ftlab.data.report",
     "split_file": "ftlab.data.splits",
     "submit": "ftlab.providers",
+    "sweep": "ftlab.sweeps.start",
+    "Sweep": "ftlab.sweeps.folder",
+    "Sweeps": "ftlab.sweeps.folder",
     "Workbench": "ftlab.ui.workbench",
 }
 __all__ = sorted(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]

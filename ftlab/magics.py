@@ -17,8 +17,16 @@ from ftlab.cli import (
     say_of_service,
     submitted,
 )
+from ftlab.cli.sweeps import add_sweep_arguments, started
 
-VERBS = ("scan", "recommend", "estimate", "train", "runs", "account", "attach", "pause", "resume")
+VERBS = (
+    *("scan", "recommend", "estimate", "train", "sweep", "runs", "account"),
+    *("attach", "pause", "resume"),
+)
+
+
+SWEEP = ("ftlab.sweeps.folder", "Sweep")
+"""A run to Python, which is not shown as one; not loaded before there is one."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -36,8 +44,10 @@ class FtlabMagics(Magics):
 
         scan FILE [--model M], recommend MODEL [--data FILE] [--method dpo] [--full],
         estimate SPEC.json [--probe] [--ask-service],
-        train SPEC.json [--on together] [--pay-up-to USD], runs, account, attach [RUN],
-        pause [RUN], resume [RUN].
+        train SPEC.json [--on together] [--pay-up-to USD],
+        sweep SPEC.json [--rates RATE,…] [--n N] [--vary FIELD=VALUE,…] [--no-halving]
+        [--range-test] [--max-train-rows ROWS] [--on together] [--pay-up-to USD],
+        runs, account, attach [RUN], pause [RUN], resume [RUN].
         """
         options = _parser().parse_args(shlex.split(line))
         return options.show(options)
@@ -61,6 +71,10 @@ def _parser() -> _Parser:
     train = verbs.add_parser("train", add_help=False)
     add_train_arguments(train)
     train.set_defaults(show=_train)
+    sweep = verbs.add_parser("sweep", add_help=False)
+    add_train_arguments(sweep)
+    add_sweep_arguments(sweep)
+    sweep.set_defaults(show=started)
     verbs.add_parser("runs", add_help=False).set_defaults(show=_runs)
     verbs.add_parser("account", add_help=False).set_defaults(show=_account)
     for name, show in {"attach": _attach, "pause": _pause, "resume": _resume}.items():
@@ -119,9 +133,9 @@ def _account(_: argparse.Namespace) -> Any:
 
 
 def _attach(options: argparse.Namespace) -> Any:
-    from ftlab.runs import attach
+    from ftlab.sweeps.folder import find
 
-    return attach(options.run)
+    return find(options.run)
 
 
 def _pause(options: argparse.Namespace) -> Any:
@@ -144,6 +158,7 @@ def load(shell: Any) -> None:
     shell.register_magics(FtlabMagics)
     shell.set_hook("complete_command", _complete, str_key="%ftlab")
     shell.display_formatter.mimebundle_formatter.for_type(Run, _live)
+    shell.display_formatter.mimebundle_formatter.for_type_by_name(*SWEEP, _still)
 
 
 def unload(shell: Any) -> None:
@@ -153,10 +168,16 @@ def unload(shell: Any) -> None:
     shell.magics_manager.magics["line"].pop("ftlab", None)
     shell.strdispatchers["complete_command"].strs.pop("%ftlab", None)
     shell.display_formatter.mimebundle_formatter.pop(Run, None)
+    shell.display_formatter.mimebundle_formatter.pop(".".join(SWEEP), None)
 
 
 def _complete(_shell: Any, event: Any) -> list[str]:
     return [verb for verb in VERBS if verb.startswith(event.symbol)]
+
+
+def _still(sweep: Any, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+    """A sweep as it stands."""
+    return {"text/plain": repr(sweep), "text/html": sweep._repr_html_()}
 
 
 def _live(run: Any, include: Any = None, exclude: Any = None) -> dict[str, Any]:

@@ -74,7 +74,11 @@ class Run(RunFolder):
     @classmethod
     def create(cls, job: Job, folder: Path) -> Run:
         """A new run folder, not started yet."""
-        path = new_folder(folder, job.spec.suffix or "run", job.created_at)
+        return cls.at(new_folder(folder, job.spec.suffix or "run", job.created_at), job)
+
+    @classmethod
+    def at(cls, path: Path, job: Job) -> Run:
+        """A run, not started yet, in a folder that is empty."""
         if source := job.spec.from_checkpoint:
             keep_adapter(source, path / ORIGIN)
         replace_file(path / "job.json", job.model_dump_json(indent=1).encode())
@@ -191,6 +195,12 @@ class Run(RunFolder):
         if attempts.module_of(self) is None:
             return "Such a run can't go on from here. Start a new one."
         return f"A run can go on {self.resumes_from}. Resume it, or start a new one."
+
+    def siblings(self) -> Iterator[Run]:
+        """The other runs of its folder."""
+        for job in self.path.absolute().parent.glob("*/job.json"):
+            if job.parent.name != self.id:
+                yield Run(job.parent)
 
     # --- asking ------------------------------------------------------------------------------
 

@@ -274,7 +274,7 @@ def test_only_verbs_that_follow_runs_say_that_a_run_goes_on(verb, good, capsys, 
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    for name in ("data.report.scan", "providers.submit", "runs.attach"):
+    for name in ("data.report.scan", "providers.submit", "sweeps.folder.find"):
         monkeypatch.setattr(f"ftlab.{name}", interrupted)
     monkeypatch.setattr("ftlab.cli.specs.read_values", interrupted)
     monkeypatch.setattr("ftlab.cli.hosted.read_values", lambda _: {})

@@ -9,6 +9,7 @@ from ftlab.cli.files import read_values
 from ftlab.cli.printing import say, teller
 
 if TYPE_CHECKING:
+    from ftlab.providers.together.agreement import Offer
     from ftlab.runs import Run
 
 
@@ -34,11 +35,18 @@ def submitted(file: Path, on: str, pay_up_to: float | None) -> Run | None:
 
 def _agreed(values: dict[str, Any], scans: tuple[Any, Any]) -> float | None:
     """What a person agrees to pay, in US dollars; None where they don't."""
-    from ftlab.prices import dollars
-    from ftlab.providers.together.agreement import offer, unconfirmed
+    from ftlab.providers.together.agreement import offer
 
     tell = teller()
-    found = offer(values, *scans, told=lambda _, what: tell(what))
+    return confirmed(offer(values, *scans, told=lambda _, what: tell(what)))
+
+
+def confirmed(found: Offer) -> float | None:
+    """What a person agrees to pay of an offer, in US dollars; None where they don't. Raises
+    FtlabError with the price where nobody can be asked."""
+    from ftlab.prices import dollars
+    from ftlab.providers.together.agreement import unconfirmed
+
     if found.most is None:
         raise unconfirmed(found)
     say(found.text)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import ftlab
-from ftlab.cli import account, data, forms, keeping, models, runs, specs
+from ftlab.cli import account, data, forms, keeping, models, runs, specs, sweeps
 from ftlab.cli.printing import visible
 from ftlab.issues import shown
 
@@ -121,6 +121,7 @@ def _add_spec_verbs(add: Add) -> None:
     check.add_argument("--json", action="store_true")
     # Among these because it reads a spec too; the help lists the verbs in this order.
     add_train_arguments(add("train", runs.train))
+    _add_sweep_verb(add("sweep", sweeps.sweep))
     add_estimate_arguments(add("estimate", specs.estimate))
 
 
@@ -139,6 +140,12 @@ def add_train_arguments(verb: argparse.ArgumentParser) -> None:
         metavar="USD",
         help="agree to a price up to this, without being asked",
     )
+
+
+def _add_sweep_verb(verb: argparse.ArgumentParser) -> None:
+    add_train_arguments(verb)
+    sweeps.add_sweep_arguments(verb)
+    verb.add_argument("--json", action="store_true")
 
 
 def add_recommend_arguments(verb: argparse.ArgumentParser) -> None:

@@ -22,6 +22,7 @@ SPACING = math.sqrt(10)
 FIRST_STEPS = 20  # before that a loss says little, however long the run is
 FIRST_SHARE = 1 / 12
 ETA = 3
+MOST_ADDED = 2
 FEWEST_EVALUATIONS = 8
 """Of each arm, so that some lie between the rungs."""
 MANY_EPOCHS = 5
@@ -88,6 +89,8 @@ class Plan(BaseModel):
     recommended: float | None = None
     """The learning rate that is recommended without a sweep."""
     bounds: Bounds = Bounds()
+    most_added: int = MOST_ADDED
+    """Arms beyond the edges of the grid; none where an arm is paid for."""
     created_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
 
     def job_of(self, arm: Arm) -> Job:
@@ -115,6 +118,7 @@ def planned(
     range_test: bool = False,
     recommended: float | None = None,
     bounds: Bounds = Bounds(),  # noqa: B008 - it is frozen
+    most_added: int = MOST_ADDED,
 ) -> Plan:
     """The plan of a sweep over all combinations of these values, around a resolved job."""
     job = evaluated(job, n_steps)
@@ -129,6 +133,7 @@ def planned(
         range_test=range_test,
         recommended=recommended,
         bounds=bounds,
+        most_added=most_added,
     )
 
 

@@ -19,7 +19,6 @@ from ftlab.sweeps.plan import ETA, RATE, Arm, Bounds, Plan, arm_of, spacing
 
 EXPLODED = 1.5  # times the loss before the first step
 DOMINATED = 3  # standard deviations above the best
-MOST_ADDED = 2
 FEWEST_KEPT = 2
 
 
@@ -132,7 +131,7 @@ def beyond(plan: Plan, arms: Sequence[Arm], best: int, bounds: Bounds) -> Arm | 
 def _may_add(plan: Plan, arms: Sequence[Arm], rung: int) -> bool:
     """An arm that is added late would cost more than it finds."""
     is_early = rung == 0 or rung < len(plan.rungs) - 2
-    return is_early and len(arms) - len(plan.arms) < MOST_ADDED
+    return is_early and len(arms) - len(plan.arms) < plan.most_added
 
 
 def _kept(

@@ -7,11 +7,14 @@ import random
 from collections.abc import Callable
 from typing import NamedTuple
 
-from ftlab.events import Decision
+from ftlab.eventlog import EventWriter
+from ftlab.events import Decision, Event, Metrics, Status
 from ftlab.job import Job
+from ftlab.run import Run
 from ftlab.schedule import evaluation_steps
 from ftlab.spec import JobSpec
 from ftlab.sweeps.answer import Answer, answer
+from ftlab.sweeps.folder import Sweep
 from ftlab.sweeps.plan import Arm, Plan, grid, planned
 from ftlab.sweeps.rungs import Standing, decide, ending
 
@@ -85,3 +88,24 @@ def played(of: Plan, loss: Callable[[Arm, int], float]) -> Played:
             arms.append(Arm(**new))
         rung += not decision.added
     return Played(of, arms, curves, decisions)
+
+
+def tell(run: Run, *events: Event) -> None:
+    """Write events into the log of a run."""
+    writer = EventWriter(run.event_file)
+    for event in events:
+        writer.append(event)
+    writer.close()
+
+
+def carry_out(sweep: Sweep, loss: Callable[[Arm, int], float]) -> None:
+    """Write into a sweep's folder what its process would, with losses that are known."""
+    found = played(sweep.plan, loss)
+    tell(sweep, Status(status="running"), *found.decisions)
+    for n, arm in enumerate(found.arms):
+        losses = found.curves[n].items()
+        metrics = (Metrics(step=s, values={"train_loss": v, "eval_loss": v}) for s, v in losses)
+        run = sweep.run_of(n, arm)
+        tell(run, Status(status="running", n_steps=found.plan.n_steps), *metrics)
+        tell(run, Status(status="completed"))
+    tell(sweep, Status(status="completed"))
