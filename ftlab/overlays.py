@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from ftlab.comparison.smoothing import smoothed
-from ftlab.comparison.track import Axis, Track
+from ftlab.comparison.track import Axis, Steps, Track
+from ftlab.events import Decision
 from ftlab.html import SERIES
 
 DASHES = ("solid", "dash", "dot", "dashdot")
+FADED = 0.45
+GOES_ON = "goes on"
 FAINT = 0.28  # of what is smoothed: a spike is seen, and does not hide the smooth curve
 LOSS = "loss"
 """The training loss, and the validation loss with it."""
@@ -53,17 +56,55 @@ def look_of(place: int) -> tuple[str, str]:
 
 
 def lines_of(
-    tracks: Sequence[Track], metric: str = LOSS, axis: Axis = "step", smoothing: float = 0.0
+    tracks: Sequence[Track],
+    metric: str = LOSS,
+    axis: Axis = "step",
+    smoothing: float = 0.0,
+    faded: Collection[str] = (),
 ) -> list[Line]:
-    """The lines of some runs; those of a run that nobody counted along the axis are left out.
+    """The lines of some runs; those of a run that nobody counted along the axis are left out, and
+    those whose name is `faded` stand back.
 
     Only curves of single steps are smoothed; the raw one then lies faint beneath.
     """
     return [
-        line
+        line._replace(opacity=line.opacity * (FADED if track.name in faded else 1))
         for place, track in enumerate(tracks)
         for line in _lines(track, metric, axis, smoothing, *look_of(place))
     ]
+
+
+def marks_of(
+    decisions: Iterable[Decision], curves: Mapping[int, Steps], names: Sequence[str], last: int
+) -> list[Line]:
+    """Where the arms of a sweep were ended (with the reason), and where they went on; at the `last`
+    step nobody goes on."""
+    found: dict[int, list[tuple[int, float, str, str]]] = {}
+    for decision in decisions:
+        if decision.rung < 0 or decision.added:  # nothing is decided yet
+            continue
+        ended = {arm: ("x", f"ended: {why}") for arm, why in decision.stopped.items()}
+        went = dict.fromkeys(
+            decision.kept if decision.step < last else (), ("triangle-up", GOES_ON)
+        )
+        for arm, (symbol, text) in (ended | went).items():
+            if (at := _until(curves.get(arm, {}), decision.step)) is not None:
+                found.setdefault(arm, []).append((*at, symbol, text))
+    return [
+        _marks(names[arm], look_of(arm)[0], symbol, [mark for mark in marks if mark[2] == symbol])
+        for arm, marks in found.items()
+        for symbol in dict.fromkeys(mark[2] for mark in marks)
+    ]
+
+
+def _until(losses: Steps, step: int) -> tuple[int, float] | None:
+    """The last loss up to a step."""
+    return next(((s, losses[s]) for s in sorted(losses, reverse=True) if s <= step), None)
+
+
+def _marks(name: str, color: str, symbol: str, marks: list[tuple[int, float, str, str]]) -> Line:
+    xs, ys, _, texts = zip(*marks, strict=True)
+    return Line(name, xs, ys, color, mode="markers", symbol=symbol, size=11, texts=texts)
 
 
 def _lines(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import ipywidgets as widgets
@@ -15,6 +15,13 @@ from ftlab.ui.shown import set_html, show
 from ftlab.ui.state import State
 
 SMOOTH, SMOOTHEST = 0.6, 0.99
+CURVES = (
+    ("both losses", LOSS),
+    ("training loss", "train_loss"),
+    ("validation loss", "eval_loss"),
+)
+MARKED = (LOSS, "eval_loss")
+"""Curves on which marks lie."""
 HOW = "Lines are the training loss, dotted ones with points the validation loss."
 AXIS_NAMES = {"step": "step", "trained tokens": "tokens", "time": "time"}
 
@@ -22,11 +29,13 @@ AXIS_NAMES = {"step": "step", "trained tokens": "tokens", "time": "time"}
 class CurvesBox(widgets.VBox):
     """Makes its figure when there is something to draw: the first one costs a second and 5 MB."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, metric: str = LOSS) -> None:
+        """`metric` is drawn at first."""
+        self._faded: Collection[str] = ()
         self._tracks: Sequence[Track] = ()
         self._marks: Sequence[Line] = ()
         self._figure: Any = None
-        self.metric = widgets.Dropdown(description="curve", options=[LOSS])
+        self.metric = widgets.Dropdown(description="curve", options=CURVES, value=metric)
         self.axis = widgets.Dropdown(description="along", options=list(AXIS_NAMES.items()))
         self.smoothing = widgets.FloatSlider(
             description="smoothing",
@@ -46,13 +55,20 @@ class CurvesBox(widgets.VBox):
             control.observe(guarded(state.tell, lambda _: self._draw()), "value")
         self.show_tracks(())
 
-    def show_tracks(self, tracks: Sequence[Track], marks: Sequence[Line] = ()) -> None:
-        """Draw the curves of these, and some marks among them."""
-        self._tracks, self._marks = tracks, marks
-        metrics = _metrics(tracks)
-        if list(self.metric.options) != metrics:
-            kept = self.metric.value if self.metric.value in metrics else LOSS
-            self.metric.options, self.metric.value = metrics, kept
+    def show_tracks(
+        self,
+        tracks: Sequence[Track],
+        marks: Sequence[Line] = (),
+        faded: Collection[str] = (),
+    ) -> None:
+        """Draw the curves of these, some marks among them, and those with the faded names
+        faintly."""
+        self._tracks, self._marks, self._faded = tracks, marks, faded
+        curves = _curves(tracks)
+        if self.metric.options != curves:
+            kept = self.metric.value
+            self.metric.options = curves
+            self.metric.value = kept if kept in dict(curves).values() else LOSS
         for part in (self.bar, self.plot):
             show(part, visible=bool(tracks))
         self._draw()
@@ -74,18 +90,19 @@ class CurvesBox(widgets.VBox):
             self._figure = OverlayFigure()
             self.plot.children = (self._figure,)
         metric = str(self.metric.value)
-        lines = lines_of(self._tracks, metric, axis, self.smoothing.value)
-        marks = self._marks if metric == LOSS and axis == "step" else ()
+        lines = lines_of(self._tracks, metric, axis, self.smoothing.value, self._faded)
+        marks = self._marks if metric in MARKED and axis == "step" else ()
         self._figure.show_lines([*lines, *marks])
         self._figure.set_axes(
             (AXES[axis], metric.replace("_", " ")), log_x=self.log_x.value, log_y=self.log_y.value
         )
 
 
-def _metrics(tracks: Sequence[Track]) -> list[str]:
-    """What can be drawn: the losses together, then each metric that a run has told."""
+def _curves(tracks: Sequence[Track]) -> tuple[tuple[str, str], ...]:
+    """What can be drawn: the losses, then each metric that a run has told."""
     told = dict.fromkeys(name for track in tracks for name in track.series)
-    return [LOSS, *(name for name in told if name not in WITH_LOSS and name != "epoch")]
+    others = (name for name in told if name not in (*WITH_LOSS, "epoch"))
+    return (*CURVES, *((name.replace("_", " "), name) for name in others))
 
 
 def _missing(names: Sequence[str], axis: Axis) -> str:

@@ -177,17 +177,7 @@ class State(FormState):
 
     def train(self, **options: Any) -> Run:
         """Submit the spec as it stands, and show the run."""
-        given, _ = parse(self.values)
-        for name, report in self._scanned_of(given).items():
-            if report is None:
-                continue  # it is scanned then
-            if not report.holds_for(given, getattr(given, name)) and not self._is_uncounted(report):
-                with self.lock:
-                    self.scan()
-                raise FtlabError(
-                    f"{report.path} has changed since it was scanned; a run trains on rows that "
-                    "were checked. It is being scanned anew: start it again after that."
-                )
+        self.require_fresh_scans()
         run = submit(
             self.values,
             self.provider,
@@ -203,6 +193,20 @@ class State(FormState):
             self.refresh_runs()
             self.select(run.id)
         return run
+
+    def require_fresh_scans(self) -> None:
+        """Raise FtlabError where a file has changed since it was scanned, and scan it anew."""
+        given, _ = parse(self.values)
+        for name, report in self._scanned_of(given).items():
+            if report is None:
+                continue  # it is scanned then
+            if not report.holds_for(given, getattr(given, name)) and not self._is_uncounted(report):
+                with self.lock:
+                    self.scan()
+                raise FtlabError(
+                    f"{report.path} has changed since it was scanned; a run trains on rows that "
+                    "were checked. It is being scanned anew: start it again after that."
+                )
 
     def _scanned_of(self, given: JobSpec) -> dict[str, DataReport | None]:
         """Field → scan of each data file that is here; the service has looked into its own."""

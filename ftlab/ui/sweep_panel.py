@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import count
 from typing import Any
 
 import ipywidgets as widgets
@@ -59,11 +60,13 @@ class SweepPanel(widgets.VBox):
         self.curves = CurvesBox(state, "eval_loss")
         self.valley = widgets.HTML()
         self.arms = widgets.HTML().add_class("ft-scroll")
-        self.log = widgets.HTML()
+        self.log_view = widgets.HTML()
         using = widgets.HBox([self.use, self.use_reason]).add_class("ft-row")
         side = widgets.VBox([self.valley]).add_class("ft-valley")
         drawn = widgets.HBox([self.curves.add_class("ft-wide"), side]).add_class("ft-row")
-        self.result = widgets.VBox([self.head, self.buttons, using, drawn, self.arms, self.log])
+        self.result = widgets.VBox(
+            [self.head, self.buttons, using, drawn, self.arms, self.log_view]
+        )
         super().__init__([self.form, self.empty, self.choice, self.result])
         self.add_class("ft-panel")
         self._listen()
@@ -140,7 +143,7 @@ class SweepPanel(widgets.VBox):
         self.curves.show_tracks(tracks, marks, {arms[n].name for n in ended if n < len(arms)})
         set_html(self.valley, valley_html(sweep))
         set_html(self.arms, arms_html(sweep))
-        set_html(self.log, log_html(sweep.history))
+        set_html(self.log_view, log_html(sweep.history))
 
     def _offer(self, sweep: Sweep) -> None:
         """The button that takes the winner; one that can't says why beside it."""
@@ -162,7 +165,13 @@ class SweepPanel(widgets.VBox):
         PUMP.work(sweep.promote, lambda run: self._used(sweep, run), self._not_used)
 
     def _used(self, sweep: Sweep, run: Run) -> None:
-        self._is_using = False
+        try:
+            self._go_on(sweep, run)
+        finally:
+            self._is_using = False
+
+    def _go_on(self, sweep: Sweep, run: Run) -> None:
+        """Show the winner's run, and let it go on where it is not at its end."""
         state, name = self.state, sweep.all_arms[sweep.answer.best if sweep.answer else 0].name
         state.refresh_runs()
         state.select(run.id)

@@ -75,7 +75,8 @@ def _at(losses: Mapping[int, float], step: int, lowest: float, regret: float):
 
 
 def _marks(points: list[Point], found: Answer) -> str:
-    parts = ["★ best"]
+    parts = [f"losses at step {found.step:,}"] if found.step else []
+    parts += ["★ best"]
     parts += ["○ ended earlier, drawn by how far it was behind"] * any(
         not point.is_measured for point in points
     )
