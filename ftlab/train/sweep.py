@@ -86,8 +86,9 @@ ONE_DEVICE = (
 
 
 def _job_of(sweep: Sweep, run: Run) -> Job:
-    """The job of an arm, at the commit of its model that the sweep found."""
-    job = with_origin(run.job, sweep)
+    """The job of an arm, at the commit of its model that the sweep found; an adapter that all go on
+    from is read where the first one has it."""
+    job = with_origin(run.job, sweep.arms[0][1])
     if sweep.commit is None:
         return job
     replace_file(run.commit_file, sweep.commit.encode())

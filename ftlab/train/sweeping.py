@@ -6,16 +6,17 @@ checkpoint: a sweep that was killed comes to the same end.
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING
 
 from ftlab.errors import FtlabError
-from ftlab.events import ENDED, Decision, Event, Status
+from ftlab.events import ENDED, Decision, Event, Log, Status
+from ftlab.files import replace_file
 from ftlab.run import Run
-from ftlab.sweeps.answer import answer
 from ftlab.sweeps.folder import Sweep
-from ftlab.sweeps.plan import Arm
+from ftlab.sweeps.plan import RATE, Arm
 from ftlab.sweeps.rungs import Standing, decide
 from ftlab.train.contenders import Contender
 from ftlab.train.saving import Pace
@@ -23,6 +24,9 @@ from ftlab.train.saving import Pace
 if TYPE_CHECKING:
     from ftlab.train.training import Asked
     from ftlab.train.turns import Turns
+
+RANGE_TEST = "range_test.json"
+"""The rates and the losses of a range test, in the folder of the sweep."""
 
 
 class Sweeping:
@@ -32,6 +36,7 @@ class Sweeping:
         """Takes the locks of all arms that have not ended."""
         self.sweep, self.asked, self._pace = sweep, asked, pace
         self._logged = deque(sweep.decisions)
+        self._bounds = sweep.plan.bounds
         self._failed = dict[int, str]()
         """Arms that failed since the last decision, and why."""
         self.contenders = list[Contender]()
@@ -66,7 +71,7 @@ class Sweeping:
         states = [run.state for _, run in self.sweep.arms]
         if all(state.status == "failed" for state in states):
             raise FtlabError(f"All {len(states)} arms failed. The first: {states[0].detail}")
-        found = answer(self.sweep.plan, self.sweep.all_arms, self.sweep.curves())
+        found = self.sweep.answer
         words = ("stopped" if unfinished else "", found.headline if found else "")
         return Status(status="completed", detail="; ".join(word for word in words if word))
 
@@ -81,6 +86,7 @@ class Sweeping:
 
     def _rungs(self, turns: Turns) -> Iterator[Event]:
         """All arms to each rung, and what becomes of them there."""
+        yield from self._range_tested(turns)
         yield from self._counted(turns)
         rung = 0
         while rung < len(rungs := self.sweep.plan.rungs) and self._live:
@@ -93,6 +99,37 @@ class Sweeping:
             rung += not decision.added
         for contender in self._live:
             contender.end()
+
+    def _range_tested(self, turns: Turns) -> Iterator[Event]:
+        """The arms whose rates are too high end before they begin."""
+        plan, file = self.sweep.plan, self.sweep.path / RANGE_TEST
+        if not (plan.range_test and RATE in plan.varied and self._live):
+            return
+        if not file.is_file():
+            from ftlab.train.ramp import losses_along, ramp
+
+            rates, middle = ramp(plan), self._live[len(self._live) // 2]
+            losses = losses_along(turns.like(middle.run), rates, self.asked)
+            if self.asked() is not None:
+                return
+            replace_file(file, json.dumps({"rates": rates, "losses": losses}).encode())
+        yield from self._bounded(**json.loads(file.read_bytes()))
+
+    def _bounded(self, rates: list[float], losses: list[float]) -> Iterator[Event]:
+        """What follows from the losses along rising rates."""
+        from ftlab.train.ramp import beyond, highest_rate, in_words
+
+        plan, highest = self.sweep.plan, highest_rate(rates, losses)
+        self._bounds = plan.bounds._replace(highest=min(highest, plan.bounds.highest))
+        if self._logged and self._logged[0].rung < 0:
+            self._follow(self._logged.popleft())
+            return
+        yield Log(text=in_words(rates, losses, highest))
+        stopped = beyond(plan.arms, highest)
+        kept = tuple(c.number for c in self._live if c.number not in stopped)
+        decision = Decision(rung=-1, step=len(losses), kept=kept, stopped=stopped)
+        yield decision
+        self._follow(decision)
 
     def _counted(self, turns: Turns) -> Iterator[Event]:
         """How many steps the arms have is sure once the rows are read."""
@@ -114,7 +151,7 @@ class Sweeping:
         failed = {**self._failed, **turns.failed}
         standings += [Standing(number, 0, {}, why) for number, why in failed.items()]
         self._failed, turns.failed = {}, {}
-        decision = decide(self.sweep.plan, self.sweep.all_arms, rung, standings)
+        decision = decide(self.sweep.plan, self.sweep.all_arms, rung, standings, self._bounds)
         yield decision
         return decision
 

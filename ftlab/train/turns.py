@@ -12,6 +12,7 @@ from ftlab.run import Run
 from ftlab.train.__main__ import in_words
 from ftlab.train.contenders import Contender
 from ftlab.train.device import is_out_of_memory
+from ftlab.train.loop import Prepared
 from ftlab.train.shared import Shared
 from ftlab.train.training import Asked
 
@@ -43,6 +44,10 @@ class Turns:
                 self._turn(contender, step)
                 if contender.run.asked() and not contender.has_ended:
                     contender.end()
+
+    def like(self, run: Run) -> Prepared:
+        """What trains as an arm does, and is none."""
+        return self._shared.prepared(self._job_of(run))
 
     def forget(self) -> None:
         """Arms that ended are in memory no more."""

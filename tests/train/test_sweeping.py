@@ -59,7 +59,7 @@ def files(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def plan(files):
-    def make(varied, *, halving=False, model="model", **values):
+    def make(varied, *, halving=False, range_test=False, model="model", **values):
         data = values.get("training_method", "sft")
         common = {
             "model": str(files / model),
@@ -70,7 +70,7 @@ def plan(files):
         job = prepare({**common, "lora_dropout": 0.1, **values}).job
         rows = len((files / f"{data}.jsonl").read_text().splitlines())
         n_steps = -(-rows // int(job.spec.batch_size)) * job.spec.n_epochs
-        return planned(job, varied, n_steps, halving=halving)
+        return planned(job, varied, n_steps, halving=halving, range_test=range_test)
 
     return make
 
@@ -181,6 +181,19 @@ def test_a_sweep_whose_arms_all_fail_has_failed(warm, plan, tmp_path):
     sweep = Sweep.of(plan({"learning_rate": [1e-3, 1e-2]}, lora_alpha=LARGEST), tmp_path)
     assert warm.carry_out(sweep) == 1
     assert sweep.state.detail.startswith("All 2 arms failed.")
+
+
+def test_a_range_test_spares_the_arms_whose_rates_are_too_high(warm, plan, tmp_path):
+    rates = {"learning_rate": [1e-3, 1e-2, 0.1, 1.0]}
+    sweep = Sweep.of(plan(rates, range_test=True, lora=False, lora_dropout=0.0), tmp_path)
+    assert warm.carry_out(sweep, kill={"at": "turn", "n": 2}) == KILLED
+    assert warm.carry_out(sweep) == 0, sweep.log_file.read_text()
+    first, last = sweep.decisions
+    assert (first.rung, first.step) == (-1, 14)
+    assert 3 in first.stopped
+    assert sweep.arms[3][1].state == ("cancelled", first.stopped[3])
+    assert {*last.kept} == {*range(4)} - first.stopped.keys()
+    assert outcome(sweep.arms[0][1]) == outcome(alone(warm, sweep, 0, tmp_path))
 
 
 # --- interrupted -----------------------------------------------------------------------------
