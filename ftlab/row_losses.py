@@ -13,6 +13,8 @@ from ftlab.events import RowLosses, Status
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from ftlab.run import Run
+
 
 def newest_first(file: Path) -> Iterator[RowLosses]:
     """What stands on the whole lines of a file, the last one first; nothing where there is none.
@@ -37,6 +39,23 @@ def counted(told: Iterable[RowLosses], statuses: Sequence[Status]) -> Iterator[R
         if not anew and (one.file, one.step) not in seen:
             seen.add((one.file, one.step))
             yield one
+
+
+def rows_of_step(run: Run, step: int) -> tuple[RowLosses, ...]:
+    """What a run has told of the rows of one step, those with the highest losses first: of the
+    step itself, then of an evaluation after it. Nothing where nothing was told of it."""
+    return tuple(sorted(of_step(run.told_of_rows(), step), key=lambda one: one.file))
+
+
+def of_step(told: Iterable[RowLosses], step: int) -> Iterator[RowLosses]:
+    """Those of one step, each with its highest losses first; `told` is the newest first."""
+    for one in told:
+        if one.step < step:
+            return
+        if one.step == step:
+            rows = highest([one], len(one.lines))
+            lines, losses = zip(*rows, strict=True) if rows else ((), ())
+            yield one.model_copy(update={"lines": lines, "losses": losses})
 
 
 def frame(told: Iterable[RowLosses]) -> DataFrame:

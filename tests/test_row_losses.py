@@ -6,7 +6,7 @@ import math
 
 from ftlab.events import RowLosses, Status
 from ftlab.job import Job
-from ftlab.row_losses import counted, highest, newest_first
+from ftlab.row_losses import counted, highest, newest_first, rows_of_step
 from ftlab.run import Run
 from ftlab.spec import JobSpec
 
@@ -86,3 +86,16 @@ def test_the_highest_take_each_row_once_as_it_was_last():
     found = highest([told(3, (4, 2), (1.5, math.nan)), told(2, (4, 6), (9.0, 2.5))], 3)
     assert [line for line, _ in found] == [2, 6, 4]
     assert [loss for _, loss in found[1:]] == [2.5, 1.5]
+
+
+def test_the_rows_of_a_step_come_highest_first_and_with_those_of_its_evaluation(tmp_path):
+    run = new_run(tmp_path)
+    writer = run.row_writer()
+    measured = told(2, (7, 8, 9), (0.5, math.nan, 2.0), file="validation")
+    for one in (told(1), told(2), measured, told(3)):
+        writer.append(one)
+    writer.close()
+    training, validation = rows_of_step(run, 2)
+    assert (training.file, training.lines, training.losses) == ("training", (1, 2), (2.0, 1.0))
+    assert (validation.file, validation.lines) == ("validation", (8, 9, 7))
+    assert rows_of_step(run, 9) == ()

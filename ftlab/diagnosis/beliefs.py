@@ -8,39 +8,67 @@ be off, is multiplied by how often each kind of rate looks like this curve.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 from ftlab.diagnosis.statistics import Statistics
 
 # Ends of the bands in decades from the best rate: its tenth, its half, twice it.
 BANDS = {"lr_too_low": -1.0, "lr_slightly_low": -0.3, "good": 0.3, "lr_too_high": math.inf}
-BEFORE = {"lr_too_low": 0.12, "lr_slightly_low": 0.2, "good": 0.58, "lr_too_high": 0.1}
+BEFORE = {"lr_too_low": 0.17, "lr_slightly_low": 0.18, "good": 0.51, "lr_too_high": 0.14}
 """Without a recommended rate."""
-LOOKS = {
-    "flat": {"lr_too_low": 0.6, "lr_slightly_low": 0.05, "good": 0.01, "lr_too_high": 0.02},
-    "slow": {"lr_too_low": 0.35, "lr_slightly_low": 0.7, "good": 0.1, "lr_too_high": 0.05},
-    "done": {"lr_too_low": 0.04, "lr_slightly_low": 0.23, "good": 0.87, "lr_too_high": 0.33},
-    "rough": {"lr_too_low": 0.01, "lr_slightly_low": 0.02, "good": 0.02, "lr_too_high": 0.6},
+CAUTION = 1.5
+"""To call a healthy run slow is worse than to leave a slow one alone."""
+PACES = {
+    **{"lr_too_low": (-0.2, 0.5), "lr_slightly_low": (0.5, 0.27)},
+    **{"good": (1.2, 0.3), "lr_too_high": (1.1, 0.7)},
 }
+"""Mean and standard deviation of the decimal logarithm of `Statistics.pace`."""
+FLAT = {"lr_too_low": 0.3, "lr_slightly_low": 0.05, "good": 0.02, "lr_too_high": 0.04}
+ROUGH = {"lr_too_low": 0.01, "lr_slightly_low": 0.02, "good": 0.008, "lr_too_high": 0.42}
+SURGING = {"lr_too_low": 0.02, "lr_slightly_low": 0.02, "good": 0.025, "lr_too_high": 0.55}
+JUMPING = {"lr_too_low": 0.05, "lr_slightly_low": 0.05, "good": 0.07, "lr_too_high": 0.33}
+SMALL = {"lr_too_low": 0.35, "lr_slightly_low": 0.06, "good": 0.12, "lr_too_high": 0.12}
 """How often a rate of each band looks like that."""
-FLAT_DROP = 0.025
-SLOW_LATE, SLOW_EARLY = 0.28, 0.40
+FLAT_DROP, CERTAIN, SMALL_DROP = 0.025, 3.0, 0.13
+SURGE, LEAP, JUMP, SCATTER = 2.3, 1.3, 0.06, 0.12
 
 
 def beliefs(facts: Statistics) -> dict[str, float]:
     """Label of a band → its probability; they add up to 1."""
-    before, look = _before(facts), LOOKS[looks(facts)]
-    joint = {label: before[label] * look[label] for label in before}
-    whole = sum(joint.values())
+    joint = {label: before * _likelihood(label, facts) for label, before in _before(facts).items()}
+    joint["lr_too_low"] /= CAUTION
+    joint["lr_slightly_low"] /= CAUTION
+    whole = sum(joint.values()) or 1.0
     return {label: value / whole for label, value in joint.items()}
 
 
-def looks(facts: Statistics) -> str:
-    """What the curve looks like, whatever its rate was."""
-    if is_rough(facts):
-        return "rough"
-    if facts.drop < FLAT_DROP:
-        return "flat"
-    return "slow" if facts.late > SLOW_LATE or facts.early < SLOW_EARLY else "done"
+def _likelihood(label: str, facts: Statistics) -> float:
+    """How often a rate of that band makes a curve like this one."""
+    found = 1.0
+    for shares, holds in _signs(facts):
+        found *= shares[label] if holds else 1 - shares[label]
+    if is_flat(facts):
+        return found * FLAT[label]
+    mean, deviation = PACES[label]
+    z = (math.log10(facts.pace) - mean) / deviation
+    if label == "good" and z > 0:
+        z /= 1.5  # how quick a start is says little
+    return found * (1 - FLAT[label]) * (math.exp(-z * z / 2) / deviation + 0.01)
+
+
+def _signs(facts: Statistics) -> Iterator[tuple[dict[str, float], bool]]:
+    """What is looked at besides the pace, where it was measured, and whether it shows."""
+    yield ROUGH, is_rough(facts)
+    yield SMALL, facts.drop < SMALL_DROP
+    if facts.curve.grad_norm:
+        yield SURGING, is_surging(facts)
+    if len(facts.curve.evaluations) >= 4:
+        yield JUMPING, facts.jitter > JUMP
+
+
+def is_flat(facts: Statistics) -> bool:
+    """Whether it has not fallen, as far as its scatter lets one see."""
+    return facts.drop < FLAT_DROP or facts.certainty < CERTAIN
 
 
 def is_rough(facts: Statistics) -> bool:
@@ -48,6 +76,12 @@ def is_rough(facts: Statistics) -> bool:
     spikes = facts.spikes
     lasting = spikes.number >= 3 and spikes.mean_length >= 1.8 and facts.noise < 0.12
     return lasting or (facts.memory > 0.5 and facts.spread > max(0.05, 2 * facts.noise))
+
+
+def is_surging(facts: Statistics) -> bool:
+    """Whether the first steps threw it off: the gradient or the loss leaps above its start."""
+    is_clear = facts.noise < SCATTER and facts.curve.spec.training_method != "dpo"
+    return is_clear and (facts.surge > SURGE or facts.leap > LEAP)
 
 
 def _before(facts: Statistics) -> dict[str, float]:

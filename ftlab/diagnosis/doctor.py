@@ -59,8 +59,10 @@ def _ordered(found: list[Finding]) -> tuple[Finding, ...]:
 
 def _needs(curve: Curve) -> str:
     """How much is missing before the course of a run says anything."""
-    if curve.failure or (curve.is_over and curve.n >= LEAST_STEPS):
+    if curve.failure:
         return ""
-    least = max(LEAST_STEPS, round(LEAST_SHARE * (curve.n_steps or 0)), 2 * curve.warmup)
+    least = LEAST_STEPS
+    if not curve.is_over:
+        least = max(least, round(LEAST_SHARE * (curve.n_steps or 0)), 2 * curve.warmup)
     missing = least - curve.n
     return f"{missing:,} more step{'' if missing == 1 else 's'}" if missing > 0 else ""

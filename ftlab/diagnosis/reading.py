@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ftlab.advice import recommend
-from ftlab.diagnosis.curve import USUAL_SPREAD, Curve
+from ftlab.diagnosis.curve import Curve
 from ftlab.errors import FtlabError, UnreadableData
 from ftlab.html import visible
 from ftlab.models import read_info
+from ftlab.rates import NARROWEST, SWEEP_WIDTH
 from ftlab.spec import JobSpec
 
 if TYPE_CHECKING:
@@ -31,8 +32,10 @@ OTHER_NAMES = {
 }
 """What other trainers call our columns."""
 SUFFIXES = (".csv", ".json", ".jsonl")
-NO_FAMILY_SPREAD = 10.0
+PAIRS_SPREAD = 10.0
 """For preferences the usual rate depends on nothing, and is off by more."""
+NARROW_SPREAD = 6.0
+"""For models narrower than those of the sweeps; the law says nothing of those below 128."""
 TAKEN = (
     "a curve is CSV, JSON or JSONL with the columns step and train_loss, and if there are any "
     f"eval_loss, {', '.join(BY_STEP[:3])}"
@@ -75,15 +78,22 @@ def _known_of(spec: JobSpec, provider: str) -> dict[str, Any]:
         advised = recommend(spec, None, info, engine).get("learning_rate")
     except FtlabError:
         return {}
-    if advised is None or not advised.low or not advised.high:
+    width = info.hidden_size or SWEEP_WIDTH
+    is_known = width >= (SWEEP_WIDTH if spec.training_method == "dpo" else NARROWEST)
+    if advised is None or not advised.low or not advised.high or not is_known:
         return {"vocab_size": info.vocab_size}
-    spread = math.sqrt(advised.high / advised.low)
-    is_dpo = spec.training_method == "dpo"
     return {
         "vocab_size": info.vocab_size,
         "recommended_lr": advised.value,
-        "recommended_spread": NO_FAMILY_SPREAD if is_dpo else max(spread, USUAL_SPREAD),
+        "recommended_spread": spread_of(spec, width, math.sqrt(advised.high / advised.low)),
     }
+
+
+def spread_of(spec: JobSpec, width: int, spread: float) -> float:
+    """How far off a recommendation may be: further where no sweep was."""
+    if spec.training_method == "dpo":
+        return PAIRS_SPREAD
+    return spread if width >= SWEEP_WIDTH else max(spread, NARROW_SPREAD)
 
 
 def _at(points: Mapping[int, float], steps: Sequence[int]) -> list[float]:
@@ -127,7 +137,7 @@ def curve_of_rows(rows: Sequence[Mapping[str, Any]], name: str, **known: Any) ->
             if OTHER_NAMES.get(key, key) in {"step", "train_loss", "eval_loss", "epoch", *BY_STEP}
         }
         step = values.pop("step", None)
-        if step is None:
+        if step is None or not math.isfinite(step):
             raise _no_curve(name, f"has no step in row {place}")
         if values.get("train_loss") is None and values.get("eval_loss") is None:
             values["train_loss"] = math.nan  # pandas writes what is no number as nothing

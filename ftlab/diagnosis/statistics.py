@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 NORMAL = 1.4826  # median absolute deviation → standard deviation, of a normal distribution
 CENTRES = 120  # places where the running median is computed; between them it is a line
 EARLY, HALF = 0.13, 0.5  # of the run
+SHORT_EPOCH = 16  # steps; in shorter ones a step down is hard to tell from scatter
+BINS = 60  # medians that the fall is fitted to
 SPIKE_DEVIATIONS, SPIKE_SHARE = 6.0, 0.08
+PAIRS_REST = 0.2  # of the loss at the start
 SETTLED = 0.1  # of the run: before it, a falling loss is no residual
 
 
@@ -86,21 +89,13 @@ class Statistics:
         """Standard deviation from step to step, as a share of the median loss."""
         import numpy as np
 
-        if self.n < 3 or self.median <= 0:
+        level = self.median
+        if self.curve.spec.training_method == "dpo":
+            level = max(level, PAIRS_REST * _median(self.losses[:5]))  # pairs may come to nothing
+        if self.n < 3 or level <= 0:
             return 0.0
         steps = np.diff(self.losses)
-        return NORMAL * _median(np.abs(steps - np.median(steps))) / math.sqrt(2) / self.median
-
-    @cached_property
-    def late_noise(self) -> float:
-        """The same of the last half."""
-        import numpy as np
-
-        tail = self.losses[self.n // 2 :]
-        middle = _median(tail)
-        if len(tail) < 3 or middle <= 0:
-            return 0.0
-        return NORMAL * _median(np.abs(np.diff(tail))) / math.sqrt(2) / middle
+        return NORMAL * _median(np.abs(steps - np.median(steps))) / math.sqrt(2) / level
 
     @cached_property
     def trend(self) -> np.ndarray[Any, Any]:
@@ -215,6 +210,45 @@ class Statistics:
         return _median(self.losses[low : int(centre) + reach + 1])
 
     @cached_property
+    def clock(self) -> np.ndarray[Any, Any]:
+        """How far each loss is on the way, 0 to 1: by the sum of the learning rates, where they are
+        known, and otherwise by steps."""
+        import numpy as np
+
+        rates = np.asarray(self.curve.learning_rate, dtype=float)
+        if len(rates) != self.n or not np.isfinite(rates).all() or rates[1:].sum() <= 0:
+            return np.linspace(0, 1, self.n)
+        done = np.cumsum(rates) - rates[0]
+        return done / done[-1]
+
+    @cached_property
+    def pace(self) -> float:
+        """How many times the distance to its resting level falls by a factor of e on the whole
+        way: of the exponential that fits best, 0.15 to 80 on what is done of it. Below 1 the fall
+        is a line."""
+        import numpy as np
+
+        if self.n < 10:
+            return 1.0
+        bins = np.array_split(np.arange(self.n), min(BINS, self.n // 3))
+        weights = np.array([len(some) for some in bins]) / self.n
+        losses = np.array([np.median(self.losses[some]) for some in bins])
+        losses -= weights @ losses
+        paces = np.geomspace(0.15, 80, 64)
+        shapes = np.exp(-np.outer(paces, [self.clock[some].mean() for some in bins]))
+        shapes -= (shapes @ weights)[:, None]
+        power = np.maximum((shapes**2) @ weights, 1e-12)
+        explained = np.maximum(shapes @ (weights * losses), 0) ** 2 / power  # only what falls
+        return float(paces[explained.argmax()]) / max(self.curve.share_done, 0.01)
+
+    @cached_property
+    def certainty(self) -> float:
+        """The fall in standard deviations of its scatter: below 3 there may be none."""
+        ends = 1 / max(9, self.n // 20) + 1 / max(3, self.n // 10)
+        scatter = self.noise * self.median * math.sqrt(ends)
+        return abs(self.start - self.end) / scatter if scatter > 0 else math.inf
+
+    @cached_property
     def slope(self) -> float:
         """Share of the loss that the last fifth of the run has taken away."""
         before, after = self._around(0.8), self.end
@@ -226,6 +260,18 @@ class Statistics:
     def gradient(self) -> float | None:
         """Median norm of the gradient."""
         return _median_of(self.curve.grad_norm)
+
+    @cached_property
+    def surge(self) -> float:
+        """The third largest norm of the gradient in the first third of the run, as a multiple of
+        that of the first steps; 1 where it is not known."""
+        first = [x for x in self.curve.grad_norm[: self.n // 3] if math.isfinite(x)]
+        return _third_over(first, _median(first[:5]))
+
+    @cached_property
+    def leap(self) -> float:
+        """The same of the loss."""
+        return _third_over(self.losses[: self.n // 3], self.start)
 
     @cached_property
     def tokens(self) -> float | None:
@@ -254,10 +300,23 @@ class Statistics:
         return sum(tail) / len(tail) / self.best_evaluation[1] - 1
 
     @cached_property
+    def jitter(self) -> float:
+        """How far evaluations go to and fro, as a share of the lowest; 0 where few do."""
+        points = [loss for _, loss in self.curve.evaluations if math.isfinite(loss)]
+        turns = [
+            min(abs(b - a), abs(c - b))
+            for a, b, c in zip(points, points[1:], points[2:], strict=False)
+            if (b - a) * (c - b) < 0
+        ]
+        if len(turns) < max(2, len(points) / 3) or min(points) <= 0:
+            return 0.0
+        return _median(turns) / min(points)
+
+    @cached_property
     def boundaries(self) -> Boundaries:
         """Of all ends of epochs that have steps enough on both sides."""
         length = self.curve.steps_per_epoch or 0
-        if length < 4 or not self.n:
+        if length < SHORT_EPOCH or not self.n:
             return Boundaries(0, 0.0, 0.0)
         reach = int(min(max(length // 4, 2), 12))
         ends = [k * length for k in range(1, int(self.n / length) + 1)]
@@ -274,6 +333,11 @@ class Statistics:
             return None
         middle = _median(before)
         return (middle - _median(after)) / middle if middle > 0 else None
+
+
+def _third_over(values: Any, start: float) -> float:
+    """The third largest of some values as a multiple of their start."""
+    return float(sorted(values)[-3]) / start if len(values) > 10 and start > 0 else 1.0
 
 
 def _median_of(values: Sequence[float]) -> float | None:

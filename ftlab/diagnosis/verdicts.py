@@ -18,6 +18,7 @@ NEMO = advising.NEMO
 PRACTICE = advising.PRACTICE
 AT_ONCE, FEW, SOME = 5, 30, 50
 """Steps before which a detector says nothing."""
+NO_GRADIENT = 1e-6
 NO_NUMBER = re.compile(r"became (nan|-?inf)")
 """How the trainer says why it ended a run."""
 
@@ -40,10 +41,12 @@ def mask_bug(facts: Statistics) -> Hit | None:
         return None
     evidence = {"end": facts.end, "guess": uniform, "drop": facts.drop}
     is_low = (facts.curve.ratio or 1) < 0.1  # then an untrained model may just not have moved
+    if facts.gradient is not None and facts.gradient < NO_GRADIENT:
+        return None
     if facts.n and abs(facts.median / uniform - 1) < 0.07 and abs(facts.drop) < 0.02:
         return Hit(0.4 if is_low else 0.85, evidence)
-    settled = facts.n >= SOME and facts.start > 1.07 * uniform and facts.slope < 0.01
-    return Hit(0.7, evidence) if settled and abs(facts.end / uniform - 1) < 0.05 else None
+    came_down = facts.n >= SOME and facts.start > 1.07 * uniform and facts.slope < 0.03
+    return Hit(0.7, evidence) if came_down and abs(facts.end / uniform - 1) < 0.1 else None
 
 
 @detector(
@@ -65,7 +68,7 @@ def diverged(facts: Statistics) -> Hit | None:
     evidence = {"end": facts.end, "lowest": facts.lowest, "start": facts.start}
     if facts.drop < -0.15:
         return Hit(_sure(-facts.drop, 0.15, 0.5), evidence)
-    if climb > 1.3 and facts.drop < 0.3 and facts.spikes.number < 4:
+    if climb > 1.3 + 2 * facts.noise and facts.drop < 0.3 and facts.spikes.number < 4:
         return Hit(_sure(climb, 1.3, 1.8), evidence)
     return None
 
@@ -79,7 +82,7 @@ def diverged(facts: Statistics) -> Hit | None:
     least_steps=AT_ONCE,
 )
 def dead_adapter(facts: Statistics) -> Hit | None:
-    if facts.gradient is None or facts.gradient >= 1e-6:
+    if facts.gradient is None or facts.gradient >= NO_GRADIENT:
         return None
     return Hit(0.98, {"grad_norm": facts.gradient})
 
@@ -96,7 +99,10 @@ def epoch_steps(facts: Statistics) -> Hit | None:
     found = facts.boundaries
     if found.number == 0:
         return None
-    least = max(0.05 if found.number > 1 else 0.1, 3 * facts.noise / math.sqrt(found.reach))
+    seen = found.reach * found.number  # steps on either side
+    least = max(0.05, 3.6 * facts.noise / math.sqrt(seen))
+    if found.number == 1:
+        least = max(0.1, 4 * facts.noise)
     if found.fall <= least or found.fall <= 2 * abs(found.within):
         return None
     evidence = {"fall_at_boundaries": found.fall, "fall_within": found.within}
@@ -115,8 +121,11 @@ def lr_too_high(facts: Statistics) -> Hit | None:
     likely = beliefs(facts)["lr_too_high"]
     if likely < 0.1:
         return None
-    evidence = {"spikes": float(facts.spikes.number), "memory": facts.memory}
-    return Hit(likely, _with_ratio(facts, {**evidence, "spread": facts.spread}))
+    evidence = {
+        **{"spikes": float(facts.spikes.number), "memory": facts.memory},
+        **{"spread": facts.spread, "gradient_surge": facts.surge},
+    }
+    return Hit(likely, _with_ratio(facts, evidence))
 
 
 @detector(
@@ -132,11 +141,12 @@ def lr_too_high(facts: Statistics) -> Hit | None:
 def overfitting(facts: Statistics) -> Hit | None:
     after = facts.evaluations_after_best
     enough = len(after) >= 2 and len(facts.curve.evaluations) >= 4
-    if not enough or facts.rise <= 0.03 or facts.drop <= 0.1 or facts.best_evaluation is None:
+    least = max(0.04, facts.jitter)
+    if not enough or facts.rise <= least or facts.drop <= 0.1 or facts.best_evaluation is None:
         return None
     best_at, lowest = facts.best_evaluation
     evidence = {"lowest_eval_loss": lowest, "at_step": float(best_at), "rise": facts.rise}
-    return Hit(_sure(facts.rise, 0.03, 0.1), {**evidence, "train_drop": facts.drop})
+    return Hit(_sure(facts.rise, least, least + 0.07), {**evidence, "train_drop": facts.drop})
 
 
 @detector(
@@ -148,7 +158,7 @@ def overfitting(facts: Statistics) -> Hit | None:
     least_steps=SOME,
 )
 def noisy_batch(facts: Statistics) -> Hit | None:
-    least = 0.35 if facts.curve.spec.training_method == "dpo" else 0.12
+    least = _scatter_of_a_batch(facts)
     if facts.noise <= least or facts.memory > 0.4:
         return None
     evidence = {"noise": facts.noise, "memory": facts.memory}
@@ -164,9 +174,13 @@ def noisy_batch(facts: Statistics) -> Hit | None:
     least_steps=SOME,
 )
 def smooth_slow(facts: Statistics) -> Hit | None:
-    if facts.noise >= 0.006 or facts.late <= 0.22 or facts.drop < 0.025:
+    is_slow = facts.late > 0.22 or facts.pace < 6
+    if facts.noise >= 0.006 or not is_slow or facts.drop < 0.025:
         return None
-    return Hit(_sure(facts.late, 0.22, 0.35), {"noise": facts.noise, "late": facts.late})
+    evidence = {"noise": facts.noise, "late": facts.late, "pace": facts.pace}
+    if (facts.curve.batch_size or 64) < 32 or (facts.curve.ratio or 1) < 0.2:
+        return Hit(0.3, evidence)  # then it is not the batch that is slow
+    return Hit(max(_sure(6 - facts.pace, 0, 4), 0.6), evidence)
 
 
 @detector(
@@ -181,7 +195,7 @@ def lr_too_low(facts: Statistics) -> Hit | None:
     likely = beliefs(facts)["lr_too_low"]
     if likely < 0.1:
         return None
-    return Hit(likely, _with_ratio(facts, {"drop": facts.drop, "late": facts.late}))
+    return Hit(likely, _with_ratio(facts, {"drop": facts.drop, "pace": facts.pace}))
 
 
 @detector(
@@ -211,7 +225,7 @@ def lr_slightly_low(facts: Statistics) -> Hit | None:
     likely = beliefs(facts)["lr_slightly_low"]
     if likely < 0.1:
         return None
-    evidence = {"late": facts.late, "early": facts.early, "drop": facts.drop}
+    evidence = {"late": facts.late, "pace": facts.pace, "drop": facts.drop}
     return Hit(likely, _with_ratio(facts, evidence))
 
 
@@ -226,6 +240,15 @@ def lr_slightly_low(facts: Statistics) -> Hit | None:
 def good(facts: Statistics) -> Hit | None:
     evidence = {"drop": facts.drop, "early": facts.early, "noise": facts.noise}
     return Hit(beliefs(facts)["good"], _with_ratio(facts, evidence))
+
+
+def _scatter_of_a_batch(facts: Statistics) -> float:
+    """The noise from which it says that there are few rows in a step."""
+    few = (facts.curve.batch_size or 8) <= 4
+    if facts.curve.spec.training_method == "dpo":
+        return 0.25 if few else 0.35
+    # Of a loss that has come to almost nothing, a little scatter is a large share.
+    return 0.12 if few else 0.12 + 0.2 * min(max(facts.drop - 0.8, 0.0) / 0.2, 1.0)
 
 
 def _sure(value: float, least: float, clear: float) -> float:

@@ -111,6 +111,16 @@ def test_a_step_tells_of_its_highest_and_an_evaluation_of_all(files, tmp_path, c
         assert loss == pytest.approx(first[line], rel=1e-3)  # the weights are still the same
 
 
+def test_packed_rows_are_told_by_their_own_lines_and_losses(files, tmp_path):
+    packed = job_of(files, packing=True, max_seq_length=128, batch_size=2)
+    events = list(train(packed, tmp_path / "adapter", "cpu", lambda: None))
+    hardest, whole = told(events, "training"), told(events, "validation")
+    first = dict(zip(whole[0].lines, whole[0].losses, strict=True))
+    assert len(hardest[1].lines) == HARDEST
+    for line, loss in zip(hardest[1].lines, hardest[1].losses, strict=True):
+        assert loss == pytest.approx(first[line], rel=1e-3)  # the weights are still the same
+
+
 def test_a_step_tells_what_it_holds_of_the_memory_of_the_machine(files, tmp_path):
     events = list(train(job_of(files), tmp_path / "adapter", "cpu", lambda: None))
     first = next(e for e in events if isinstance(e, Metrics) and "train_loss" in e.values)
