@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,11 @@ from ftlab.comparison import Comparison, Track
 from ftlab.comparison.compared import told_apart, tracks_of
 from ftlab.html import escaped
 from ftlab.issues import SHAPES
+from ftlab.run import Run
+from ftlab.sweeps.folder import Sweep, Sweeps
 from ftlab.ui.curves_box import CurvesBox
 from ftlab.ui.guard import guarded
+from ftlab.ui.news import news_of
 from ftlab.ui.shown import set_html, show
 from ftlab.ui.state import State
 from ftlab.ui.upload import Upload
@@ -24,7 +26,7 @@ NOTHING = (
     "of another tool comes in by its file."
 )
 HOW = "Choose two or more (with Ctrl or Shift) to see what differs."
-TAKES = "id, folder, trainer_state.json, W&B's CSV or TensorBoard's folder"
+TAKES = "a folder, trainer_state.json, a CSV of W&B, …"
 
 
 class ComparePanel(widgets.VBox):
@@ -33,8 +35,9 @@ class ComparePanel(widgets.VBox):
     def __init__(self, state: State) -> None:
         self.state = state
         self._added: dict[str, list[Track]] = {}
-        self._known: dict[str, Any] = {}
+        self._known: dict[str, Run] = {}
         self._has_begun = self._is_filling = False
+        self._shown: Any = None
         self.empty = widgets.HTML(f'<div class="ft-dim">{NOTHING}</div>')
         self.choice = widgets.SelectMultiple(description="runs", rows=ROWS)
         self.choice.add_class("ft-runs-choice")
@@ -75,7 +78,12 @@ class ComparePanel(widgets.VBox):
         if self.state.tab != "compare":
             return
         self._offer()
-        tracks = tuple(told_apart(t for key in self.choice.value for t in self._tracks(key)))
+        chosen = [(key, self._source(key)) for key in self.choice.value]
+        shown = tuple((key, _news(source)) for key, source in chosen)
+        if shown == self._shown:
+            return
+        self._shown = shown
+        tracks = tuple(told_apart(t for _, source in chosen for t in _tracks(source)))
         show(self.empty, visible=not self.choice.options)
         show(self.choice, visible=bool(self.choice.options))
         self.curves.show_tracks(tracks)
@@ -84,6 +92,9 @@ class ComparePanel(widgets.VBox):
     def _offer(self) -> None:
         """The runs of the folder, the newest first, and what was added; at first the newest two."""
         runs = {run.id: run.name or run.id for run in self.state.folder}
+        for sweep in Sweeps(self.state.folder.folder):
+            self._known.setdefault(sweep.id, sweep)
+            runs[sweep.id] = f"{sweep.name or sweep.id} (all arms)"
         added = {key: ", ".join(t.name for t in tracks) for key, tracks in self._added.items()}
         options = tuple((title, key) for key, title in (added | runs).items())
         if not self._has_begun and runs:
@@ -97,13 +108,24 @@ class ComparePanel(widgets.VBox):
             finally:
                 self._is_filling = False
 
-    def _tracks(self, key: str) -> Iterable[Track]:
-        if key in self._added:
-            return self._added[key]
-        # One that was read already has read all but the newest of its log.
-        if key not in self._known and key in self.state.runs:
+    def _source(self, key: str) -> Run | list[Track]:
+        """What the key stands for; a run that was read already has read all but the newest of its
+        log."""
+        if key not in self._added and key not in self._known:
             self._known[key] = self.state.folder[key]
-        return tracks_of(self._known[key]) if key in self._known else []
+        return self._added.get(key) or self._known[key]
+
+
+def _tracks(source: Run | list[Track]) -> list[Track]:
+    return source if isinstance(source, list) else tracks_of(source)
+
+
+def _news(source: Run | list[Track]) -> tuple[Any, ...]:
+    """What tells whether it must be drawn anew."""
+    if isinstance(source, list):
+        return (id(source),)
+    arms = source.arms if isinstance(source, Sweep) else []
+    return (news_of(source), *(news_of(run) for _, run in arms))
 
 
 def comparison_html(found: Comparison) -> str:

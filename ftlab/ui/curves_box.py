@@ -20,6 +20,7 @@ CURVES = (
     ("training loss", "train_loss"),
     ("validation loss", "eval_loss"),
 )
+TITLES = {**{name: title for title, name in CURVES}, LOSS: "loss"}
 MARKED = (LOSS, "eval_loss")
 """Curves on which marks lie."""
 HOW = "Lines are the training loss, dotted ones with points the validation loss."
@@ -90,11 +91,14 @@ class CurvesBox(widgets.VBox):
             self._figure = OverlayFigure()
             self.plot.children = (self._figure,)
         metric = str(self.metric.value)
+        show(self.smoothing, visible=not metric.startswith("eval_"))
         lines = lines_of(self._tracks, metric, axis, self.smoothing.value, self._faded)
         marks = self._marks if metric in MARKED and axis == "step" else ()
         self._figure.show_lines([*lines, *marks])
         self._figure.set_axes(
-            (AXES[axis], metric.replace("_", " ")), log_x=self.log_x.value, log_y=self.log_y.value
+            (AXES[axis], TITLES.get(metric, metric.replace("_", " "))),
+            log_x=self.log_x.value,
+            log_y=self.log_y.value,
         )
 
 

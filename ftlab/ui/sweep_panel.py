@@ -19,6 +19,7 @@ from ftlab.sweeps.shown import TITLES, rows_of
 from ftlab.ui.curves_box import CurvesBox
 from ftlab.ui.guard import guarded
 from ftlab.ui.hosted_box import HostedBox
+from ftlab.ui.news import news_of
 from ftlab.ui.pump import PUMP
 from ftlab.ui.run_buttons import LIVE, RunButtons
 from ftlab.ui.shown import MARKS, log_html, set_html, show
@@ -49,6 +50,7 @@ class SweepPanel(widgets.VBox):
         self.state = state
         self._known: dict[str, Sweep] = {}
         self._chosen = ""
+        self._shown: tuple[Any, ...] = ()
         self._is_using = self._is_filling = False
         self.form = SweepForm(state, self._started)
         self.empty = widgets.HTML(f'<div class="ft-dim">{NONE_YET}</div>')
@@ -131,6 +133,10 @@ class SweepPanel(widgets.VBox):
         except RunError as exc:
             set_html(self.head, f'<div class="ft-error">{escaped(exc)}</div>')
             return
+        shown = (news_of(sweep), *(news_of(run) for _, run in sweep.arms))
+        if shown == self._shown:
+            return
+        self._shown = shown
         set_html(self.head, head_html(sweep))
         self.buttons.offer(sweep, sweep.state)
         self._offer(sweep)
@@ -168,7 +174,7 @@ class SweepPanel(widgets.VBox):
         try:
             self._go_on(sweep, run)
         finally:
-            self._is_using = False
+            self._is_using, self._shown = False, ()
 
     def _go_on(self, sweep: Sweep, run: Run) -> None:
         """Show the winner's run, and let it go on where it is not at its end."""
@@ -188,7 +194,7 @@ class SweepPanel(widgets.VBox):
         state.tell("tip", RESUMED.format(name))
 
     def _not_used(self, level: str, text: str) -> None:
-        self._is_using = False
+        self._is_using, self._shown = False, ()
         self.state.tell(level, text)
         self.refresh()
 
@@ -204,7 +210,7 @@ def head_html(sweep: Sweep) -> str:
     grid = len(plan.arms) * plan.n_steps
     parts = [
         f'<b class="ft-{level}">{MARKS.get(state.status, "●")} {state.status}</b>',
-        f"{sum(not run.state.ended for run in runs)} of {counted(len(runs), 'arm')} left",
+        counted(len(runs), "arm") if state.ended else _left(runs),
         f"step {furthest:,} of {plan.n_steps:,}",
         f"{counted(steps, 'step')} so far, of {grid:,} in a full grid",
         f"{duration(seconds_of(sweep.history.statuses, time.time()))}",
@@ -214,6 +220,11 @@ def head_html(sweep: Sweep) -> str:
     detail = state.detail if state.detail not in ("", state.status) else ""
     basis = f'<div class="ft-dim">{escaped(found.basis)}</div>' if found else ""
     return f"{says}{basis}<div>{' · '.join(parts)}</div>{bar}<div>{escaped(detail)}</div>"
+
+
+def _left(runs: list[Run]) -> str:
+    """How many arms have not ended."""
+    return f"{sum(not run.state.ended for run in runs)} of {counted(len(runs), 'arm')} left"
 
 
 def _most(steps: Any) -> int:

@@ -81,7 +81,11 @@ def _marks(points: list[Point], found: Answer) -> str:
         not point.is_measured for point in points
     )
     parts += ["dashes: the fit"] if found.fit else []
-    parts += ["green: as good"] if found.low is not None and found.high is not None else []
+    parts += (
+        ["green: where the best may lie"]
+        if found.low is not None and found.high is not None
+        else []
+    )
     return " · ".join(parts)
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from ftlab.events import Metrics
+from ftlab.sweeps.folder import Sweep
 from ftlab.ui.compare_panel import HOW, NOTHING, ComparePanel
 from tests.comparison.test_track import made_run, steps
+from tests.sweeps.worlds import plan, tell
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -127,6 +129,15 @@ def test_a_file_that_holds_no_curve_says_what_would(state, panel, tmp_path):
     assert state.message[0] == "error"
     assert "neither a run" in state.message[1]
     assert panel.file.value  # what was typed stays
+
+
+def test_the_arms_of_a_sweep_are_compared(state, panel, tmp_path):
+    sweep = Sweep.of(plan(3), tmp_path / "runs")
+    for _, run in sweep.arms:
+        tell(run, Metrics(step=24, values={"eval_loss": 2.0}))
+    opened(state)
+    panel.choice.value = (sweep.id,)
+    assert {name for name, _ in drawn(panel)} == {"3.2e-4", "1e-3", "3.2e-3"}
 
 
 def test_a_run_that_is_deleted_is_compared_no_more(state, panel, runs):
