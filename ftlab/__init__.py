@@ -4,8 +4,9 @@
     ftlab.Workbench("train.jsonl", model="demo")
 
 The same verbs without a notebook: scan, convert, repair, split_file a file; check a spec,
-estimate, probe, ask_price, submit, attach, doctor, ask; list_models that are on this machine;
-check_template at the hosted service, and see what the account has there.
+estimate, probe, ask_price, submit, attach, compare, doctor, ask; sweep the learning rate and other
+fields; list_models that are on this machine; check_template at the hosted service, and see what
+the account has there.
 Importing ftlab loads nothing else; each name below is imported when it is first used.
 """
 
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ftlab.advice import recommend as recommend
     from ftlab.answers import ask as ask
+    from ftlab.comparison import compare as compare
     from ftlab.cost import estimate as estimate
     from ftlab.data.foreign import convert as convert
     from ftlab.data.repair import repair as repair
@@ -40,6 +42,9 @@ if TYPE_CHECKING:
     from ftlab.runs import Runs as Runs
     from ftlab.runs import attach as attach
     from ftlab.spec import JobSpec as JobSpec
+    from ftlab.sweeps.folder import Sweep as Sweep
+    from ftlab.sweeps.folder import Sweeps as Sweeps
+    from ftlab.sweeps.start import sweep as sweep
     from ftlab.ui.workbench import Workbench as Workbench
 
 __version__ = "0.1.0"
@@ -51,6 +56,7 @@ _HOMES = {
     "attach": "ftlab.runs",
     "check": "ftlab.rules",
     "check_template": "ftlab.providers.together.preview",
+    "compare": "ftlab.comparison",
     "convert": "ftlab.data.foreign",
     "DataReport": "ftlab.data.report",
     "doctor": "ftlab.diagnosis",
@@ -70,6 +76,9 @@ _HOMES = {
     "scan": "ftlab.data.report",
     "split_file": "ftlab.data.splits",
     "submit": "ftlab.providers",
+    "sweep": "ftlab.sweeps.start",
+    "Sweep": "ftlab.sweeps.folder",
+    "Sweeps": "ftlab.sweeps.folder",
     "Workbench": "ftlab.ui.workbench",
 }
 __all__ = sorted(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]

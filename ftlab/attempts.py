@@ -35,7 +35,7 @@ PROCESS_PATIENCE = 15.0  # seconds; a process that has paused still has torch to
 def module_of(run: Run) -> str | None:
     """What runs a run; None where its provider starts its runs itself."""
     with contextlib.suppress(RunError):  # a damaged job is told of where it is read
-        return PROCESSES.get(run.job.provider)
+        return run.processes.get(run.job.provider)
     return None
 
 
@@ -142,7 +142,7 @@ def why_not_resume(run: Run) -> str:
         )
     if module_of(run) is None:
         return (
-            f"Run {run.id} runs at {run.job.provider}; runs of {', '.join(PROCESSES)} can be "
+            f"Run {run.id} runs at {run.job.provider}; runs of {', '.join(run.processes)} can be "
             "resumed. Start a new one."
         )
     return ""

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ftlab.events import (
     Checkpoint,
+    Decision,
     Event,
     Log,
     Metrics,
@@ -51,7 +52,7 @@ class EventWriter:
         except OSError:
             os.ftruncate(self._handle, start)  # no half line stays before the next event
             raise
-        lasting = isinstance(event, (Status, Checkpoint))
+        lasting = isinstance(event, (Status, Checkpoint, Decision))
         if lasting or time.monotonic() - self._synced > self._sync_seconds:
             os.fsync(self._handle)
             self._synced = time.monotonic()
@@ -88,9 +89,15 @@ class History:
         """Metric → step → value, in the order of steps."""
         self.times: dict[int, float] = {}
         """Step of the newest attempt → when it was reported."""
+        self.seconds: dict[int, float] = {}
+        """Step → seconds of training until it was reported, without those between attempts."""
+        self._began: float | None = None
+        """When it would have begun, had it trained without a break until now."""
         self.statuses: list[Status] = []
         self.checkpoints: list[Checkpoint] = []
         self.samples: list[Sample] = []
+        self.decisions: list[Decision] = []
+        """Of a sweep, in the order in which they were taken."""
         self.logs: deque[Log] = deque(maxlen=LOG_LINES_KEPT)
         self.n_steps: int | None = None
         self.attempt = 0
@@ -102,6 +109,7 @@ class History:
         match event:
             case Metrics():
                 self.times[event.step] = event.time
+                self.seconds.setdefault(event.step, self._passed(event.time))
                 for name, value in event.values.items():
                     self.series.setdefault(name, {})[event.step] = value
             case Status():
@@ -110,6 +118,8 @@ class History:
                 self.checkpoints.append(event)
             case Sample():
                 self.samples.append(event)
+            case Decision():
+                self.decisions.append(event)
             case Log():
                 self.logs.append(event)
 
@@ -131,12 +141,20 @@ class History:
         self.n_steps = event.n_steps or self.n_steps
         if event.from_step is not None:
             self._drop_after(event.from_step)
+            self._began = event.time - max(self.seconds.values(), default=0.0)
+
+    def _passed(self, time: float) -> float:
+        """Seconds of training until then; what nobody saw begin has begun with its first figure."""
+        if self._began is None:
+            self._began = time
+        return max(time - self._began, 0.0)
 
     def _drop_after(self, step: int) -> None:
         """An attempt resumed from `step`: what older ones reported beyond it is done anew."""
         for name, values in self.series.items():
             self.series[name] = {s: v for s, v in values.items() if s <= step}
         self.times = {}
+        self.seconds = {s: passed for s, passed in self.seconds.items() if s <= step}
         self.checkpoints = [c for c in self.checkpoints if c.step <= step]
         self.samples = [s for s in self.samples if s.step <= step]
 

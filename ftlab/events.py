@@ -6,7 +6,7 @@ Adding a kind is one class and one name in `Event`.
 from __future__ import annotations
 
 import time
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -88,7 +88,24 @@ class Log(_Base):
     text: str
 
 
-Event = Annotated[Status | Metrics | Checkpoint | Sample | Log, Field(discriminator="kind")]
+class Decision(_Base):
+    """Which arms of a sweep go on. Arms count from 0."""
+
+    kind: Literal["decision"] = "decision"
+    rung: int
+    """Which of the plan's rungs, from 0; -1 before the first, where a range test says so."""
+    step: int
+    kept: tuple[int, ...]
+    stopped: dict[int, str] = {}
+    """Arm → why it ends here."""
+    added: tuple[dict[str, Any], ...] = ()
+    """New arms, each with its `name` and its `changes`; they catch up before the rung is decided
+    again."""
+
+
+Event = Annotated[
+    Status | Metrics | Checkpoint | Sample | Log | Decision, Field(discriminator="kind")
+]
 _ADAPTER: TypeAdapter[Event] = TypeAdapter(Event)
 
 

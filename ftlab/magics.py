@@ -10,6 +10,7 @@ from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_magic, magics_class
 
 from ftlab.cli import (
+    add_compare_arguments,
     add_doctor_arguments,
     add_estimate_arguments,
     add_recommend_arguments,
@@ -19,19 +20,16 @@ from ftlab.cli import (
     say_of_service,
     submitted,
 )
+from ftlab.cli.sweeps import add_sweep_arguments, started
 
 VERBS = (
-    "scan",
-    "recommend",
-    "estimate",
-    "train",
-    "runs",
-    "account",
-    "attach",
-    "pause",
-    "resume",
-    "doctor",
+    *("scan", "recommend", "estimate", "train", "sweep", "runs", "compare", "doctor", "account"),
+    *("attach", "pause", "resume"),
 )
+
+
+SWEEP = ("ftlab.sweeps.folder", "Sweep")
+"""A run to Python, which is not shown as one; not loaded before there is one."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -49,8 +47,11 @@ class FtlabMagics(Magics):
 
         scan FILE [--model M], recommend MODEL [--data FILE] [--method dpo] [--full],
         estimate SPEC.json [--probe] [--ask-service],
-        train SPEC.json [--on together] [--pay-up-to USD] [--n-gpus N] …, runs, account,
-        attach [RUN], pause [RUN], resume [RUN], doctor [RUN_OR_CSV].
+        train SPEC.json [--on together] [--pay-up-to USD] [--n-gpus N] …,
+        sweep SPEC.json [--rates RATE,…] [--n N] [--vary FIELD=VALUE,…] [--no-halving]
+        [--range-test] [--max-train-rows ROWS] [--on together] [--pay-up-to USD],
+        runs, compare RUN… [--json], doctor [RUN_OR_CSV], account, attach [RUN], pause [RUN],
+        resume [RUN].
         """
         options = _parser().parse_args(shlex.split(line))
         return options.show(options)
@@ -77,7 +78,14 @@ def _parser() -> _Parser:
     doctor = verbs.add_parser("doctor", add_help=False)
     add_doctor_arguments(doctor)
     doctor.set_defaults(show=_doctor)
+    sweep = verbs.add_parser("sweep", add_help=False)
+    add_train_arguments(sweep)
+    add_sweep_arguments(sweep)
+    sweep.set_defaults(show=started)
     verbs.add_parser("runs", add_help=False).set_defaults(show=_runs)
+    compare = verbs.add_parser("compare", add_help=False)
+    add_compare_arguments(compare)
+    compare.set_defaults(show=_compare)
     verbs.add_parser("account", add_help=False).set_defaults(show=_account)
     for name, show in {"attach": _attach, "pause": _pause, "resume": _resume}.items():
         verb = verbs.add_parser(name, add_help=False)
@@ -128,6 +136,13 @@ def _runs(_: argparse.Namespace) -> Any:
     return Runs()
 
 
+def _compare(options: argparse.Namespace) -> Any:
+    from ftlab.comparison import compare
+
+    found = compare(options.runs)
+    return found.as_dict() if options.json else found
+
+
 def _account(_: argparse.Namespace) -> Any:
     from ftlab.providers.together.holdings import account
 
@@ -135,9 +150,9 @@ def _account(_: argparse.Namespace) -> Any:
 
 
 def _attach(options: argparse.Namespace) -> Any:
-    from ftlab.runs import attach
+    from ftlab.sweeps.folder import find
 
-    return attach(options.run)
+    return find(options.run)
 
 
 def _pause(options: argparse.Namespace) -> Any:
@@ -165,6 +180,7 @@ def load(shell: Any) -> None:
     shell.register_magics(FtlabMagics)
     shell.set_hook("complete_command", _complete, str_key="%ftlab")
     shell.display_formatter.mimebundle_formatter.for_type(Run, _live)
+    shell.display_formatter.mimebundle_formatter.for_type_by_name(*SWEEP, _still)
 
 
 def unload(shell: Any) -> None:
@@ -174,10 +190,16 @@ def unload(shell: Any) -> None:
     shell.magics_manager.magics["line"].pop("ftlab", None)
     shell.strdispatchers["complete_command"].strs.pop("%ftlab", None)
     shell.display_formatter.mimebundle_formatter.pop(Run, None)
+    shell.display_formatter.mimebundle_formatter.pop(".".join(SWEEP), None)
 
 
 def _complete(_shell: Any, event: Any) -> list[str]:
     return [verb for verb in VERBS if verb.startswith(event.symbol)]
+
+
+def _still(sweep: Any, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+    """A sweep as it stands."""
+    return {"text/plain": repr(sweep), "text/html": sweep._repr_html_()}
 
 
 def _live(run: Any, include: Any = None, exclude: Any = None) -> dict[str, Any]:

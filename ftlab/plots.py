@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ftlab.html import SERIES
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 POINTS = 1000  # per trace; redraw time grows with points, the eye does not see more
+Place = TypeVar("Place", int, float)
 GREY = "rgba(128,128,128,{})"
 
 # metric → (row of the figure, name in the legend, colour, mode)
@@ -56,13 +57,20 @@ def run_figure(figure: go.Figure) -> None:
         )
 
 
+def overlay_figure(figure: go.Figure) -> None:
+    """Lay out an empty figure for the curves of several runs."""
+    figure.update_layout(height=420, uirevision="runs", **PAGE)
+    figure.update_xaxes(gridcolor=GREY.format(0.15), zeroline=False)
+    figure.update_yaxes(gridcolor=GREY.format(0.2), zeroline=False)
+
+
 def trace_points(points: dict[int, float]) -> tuple[list[int], list[float]]:
     """Steps and values of a metric, at most `POINTS` of them; what is no number is a gap."""
     steps, values = thinned(list(points), list(points.values()))
     return steps, [value if math.isfinite(value) else math.nan for value in values]
 
 
-def thinned(steps: Sequence[int], values: Sequence[float]) -> tuple[list[int], list[float]]:
+def thinned(steps: Sequence[Place], values: Sequence[float]) -> tuple[list[Place], list[float]]:
     """Every bucket's lowest and highest point, so that a spike of one step stays visible."""
     if len(steps) <= POINTS:
         return list(steps), list(values)
@@ -79,8 +87,17 @@ def thinned(steps: Sequence[int], values: Sequence[float]) -> tuple[list[int], l
 
 
 def as_arrays(points: dict[int, float]) -> tuple[Any, Any]:
-    """`trace_points` as numpy arrays: plotly sends those as bytes, lists as JSON text."""
+    """`trace_points` as numpy arrays."""
+    return _arrays(*trace_points(points))
+
+
+def thinned_arrays(xs: Sequence[float], ys: Sequence[float]) -> tuple[Any, Any]:
+    """At most `POINTS` points of a curve, as numpy arrays."""
+    return _arrays(*thinned(xs, ys))
+
+
+def _arrays(*lists: Sequence[float]) -> tuple[Any, ...]:
+    """As numpy arrays: plotly sends those as bytes, lists as JSON text."""
     import numpy as np
 
-    steps, values = trace_points(points)
-    return np.asarray(steps, dtype=np.float64), np.asarray(values, dtype=np.float64)
+    return tuple(np.asarray(values, dtype=np.float64) for values in lists)

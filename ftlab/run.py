@@ -8,13 +8,11 @@ from whether a process holds its lock, never from memory.
 from __future__ import annotations
 
 import math
-import re
-import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from pydantic import SecretStr
 
@@ -26,11 +24,12 @@ from ftlab.endings import how_it_ended
 from ftlab.errors import RunError
 from ftlab.eventlog import EventReader, EventWriter, History
 from ftlab.events import ENDED, Event, Log, RowLosses, RunStatus, Status
+from ftlab.files import replace_file
 from ftlab.job import Job
 from ftlab.processes import is_locked
 from ftlab.row_losses import counted, frame, newest_first
 from ftlab.run_folder import CHECKPOINT as CHECKPOINT
-from ftlab.run_folder import ORIGIN, RunFolder
+from ftlab.run_folder import ORIGIN, RunFolder, new_folder
 from ftlab.run_folder import checkpoint_steps as checkpoint_steps
 from ftlab.run_html import run_html
 
@@ -58,12 +57,16 @@ class RunState(NamedTuple):
 class Run(RunFolder):
     """One run. Reading is safe from any thread and any process; only its process writes events."""
 
+    processes: ClassVar[Mapping[str, str]] = attempts.PROCESSES
+    """Provider → the module whose process runs it."""
+
     def __init__(self, path: Path | str) -> None:
         super().__init__(Path(path))
         if not self._job_file.is_file():
+            what, file = type(self).__name__.lower(), self._job_file.name
             raise RunError(
-                f"{self.path} is not a run; a run is a folder with a job.json. "
-                "Give the folder of a run, or its id to ftlab.attach()."
+                f"{self.path} is not a {what}; a {what} is a folder with a {file}. "
+                f"Give the folder of a {what}, or its id to ftlab.attach()."
             )
         self._unread = EventReader(self.event_file)
         self._reader = EventReader(self.event_file)
@@ -73,16 +76,14 @@ class Run(RunFolder):
     @classmethod
     def create(cls, job: Job, folder: Path) -> Run:
         """A new run folder, not started yet."""
-        folder.mkdir(parents=True, exist_ok=True)
-        name = re.sub(r"[^a-z0-9]+", "-", (job.spec.suffix or "run").lower()).strip("-") or "run"
-        stamp = job.created_at.astimezone().strftime("%Y%m%d-%H%M%S")
-        path = folder / f"{stamp}-{name[:32]}-{secrets.token_hex(2)}"
-        path.mkdir(mode=0o700)
+        return cls.at(new_folder(folder, job.spec.suffix or "run", job.created_at), job)
+
+    @classmethod
+    def at(cls, path: Path, job: Job) -> Run:
+        """A run, not started yet, in a folder that is empty."""
         if source := job.spec.from_checkpoint:
             keep_adapter(source, path / ORIGIN)
-        staged = path / "job.json.new"
-        staged.write_text(job.model_dump_json(indent=1, exclude_unset=False), encoding="utf-8")
-        staged.rename(path / "job.json")
+        replace_file(path / "job.json", job.model_dump_json(indent=1).encode())
         return cls(path)
 
     # --- reading -----------------------------------------------------------------------------
@@ -203,6 +204,12 @@ class Run(RunFolder):
         if attempts.module_of(self) is None:
             return "Such a run can't go on from here. Start a new one."
         return f"A run can go on {self.resumes_from}. Resume it, or start a new one."
+
+    def siblings(self) -> Iterator[Run]:
+        """The other runs of its folder."""
+        for job in self.path.absolute().parent.glob("*/job.json"):
+            if job.parent.name != self.id:
+                yield Run(job.parent)
 
     # --- asking ------------------------------------------------------------------------------
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import secrets
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -196,6 +198,16 @@ class RunFolder:
     def bytes_on_disk(self) -> int:
         """What its folder takes."""
         return bytes_in(self.path)
+
+
+def new_folder(among: Path, name: str, created_at: datetime) -> Path:
+    """A new folder among the runs, whose name begins with its time and sorts by it."""
+    among.mkdir(parents=True, exist_ok=True)
+    plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "run"
+    stamp = created_at.astimezone().strftime("%Y%m%d-%H%M%S")
+    path = among / f"{stamp}-{plain[:32]}-{secrets.token_hex(2)}"
+    path.mkdir(mode=0o700)
+    return path
 
 
 def checkpoint_steps(folder: Path) -> list[int]:

@@ -66,7 +66,7 @@ def why_not_delete(run: Run) -> str:
         return f"{_is_live(run)} Cancel it first."
     if problem := _may_cost(run):
         return problem
-    heir = next((other for other in _siblings(run) if other.is_alive and _needs(other, run)), None)
+    heir = next((other for other in run.siblings() if other.is_alive and _needs(other, run)), None)
     if heir is not None:
         return (
             f"Run {heir.id} goes on from {run.id} and is {heir.status}; what a live run needs "
@@ -108,12 +108,6 @@ def delete(run: Run) -> int:
     for left in path.parent.glob(f"{GONE}*"):  # by a process that was killed here
         shutil.rmtree(left, ignore_errors=True)
     return freed
-
-
-def _siblings(run: Run) -> Iterator[Run]:
-    for job in run.path.absolute().parent.glob("*/job.json"):
-        if job.parent.name != run.id:
-            yield type(run)(job.parent)
 
 
 def _needs(other: Run, run: Run) -> bool:

@@ -38,6 +38,11 @@ install_oracles() {
   [ -d "$folder/axolotl" ] || .venv/bin/python -m pip install --quiet \
     --disable-pip-version-check --no-deps --target "$folder" \
     axolotl==0.19.0 addict==2.4.0 colorama==0.4.6 pillow==13.0.0
+  # Which writes event files, and reads them for a comparison.
+  folder=.venv-oracles/tensorboard-2.21.0
+  [ -d "$folder/tensorboard" ] || .venv/bin/python -m pip install --quiet \
+    --disable-pip-version-check --no-deps --target "$folder" \
+    tensorboard==2.21.0 protobuf==7.36.2 absl-py==2.5.1
   # Whose formula for the learning rate ours is held against.
   folder=.venv-oracles/tinker-cookbook
   [ -d "$folder/tinker_cookbook" ] || .venv/bin/python -m pip install --quiet \

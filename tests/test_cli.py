@@ -107,6 +107,8 @@ def verbs(folder):
     yield from (["train", path] for path in (spec, listed))
     yield from ([verb, name] for verb in ("attach", "pause", "resume", "stop"))
     yield ["ask", name, name]
+    compared = (file, strange, listed, missing, name)
+    yield from (["compare", path, *more] for path in compared for more in ([], ["--json"]))
     yield from (["runs", *more] for more in ([], ["--json"], ["--tag", name]))
     yield from ([verb, name, *more] for verb in ("delete", "tidy") for more in ([], ["--yes"]))
     yield ["rename", name, name, "--tags", name, "--notes", name]
@@ -274,7 +276,7 @@ def test_only_verbs_that_follow_runs_say_that_a_run_goes_on(verb, good, capsys, 
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    for name in ("data.report.scan", "providers.submit", "runs.attach"):
+    for name in ("data.report.scan", "providers.submit", "sweeps.folder.find"):
         monkeypatch.setattr(f"ftlab.{name}", interrupted)
     monkeypatch.setattr("ftlab.cli.specs.read_values", interrupted)
     monkeypatch.setattr("ftlab.cli.hosted.read_values", lambda _: {})

@@ -8,7 +8,7 @@ import os
 import pytest
 
 from ftlab.eventlog import EventReader, EventWriter, History
-from ftlab.events import Checkpoint, Log, Metrics, Sample, Status, dump_event, parse_event
+from ftlab.events import Checkpoint, Decision, Log, Metrics, Sample, Status, dump_event, parse_event
 from tests.killed_writers import killed_writers
 
 EVENTS = [
@@ -17,6 +17,7 @@ EVENTS = [
     Checkpoint(step=1, ref="adapter"),
     Sample(step=1, prompt="p", text="日本 🦜"),
     Log(level="warning", text="careful"),
+    Decision(rung=0, step=24, kept=(0, 2), stopped={1: "behind"}, added=({"name": "0.01"},)),
 ]
 
 
@@ -122,3 +123,24 @@ def test_steps_beyond_a_resume_count_once():
     for step in range(5, 7):
         history.add(Metrics(step=step, attempt=2, values={"train_loss": -float(step)}))
     assert history.series["train_loss"] == {1: 1, 2: 2, 3: 3, 4: 4, 5: -5, 6: -6}
+
+
+def test_the_time_between_two_attempts_is_not_time_of_training():
+    history = History()
+    for event in (
+        Status(status="running", time=100.0, from_step=0),
+        *(Metrics(step=step, time=100.0 + 2 * step, values={"train_loss": 1.0}) for step in (1, 2)),
+        Metrics(step=2, time=105.0, values={"eval_loss": 1.0}),
+        Metrics(step=3, time=106.0, values={"train_loss": 1.0}),  # lost with its process
+        Status(status="running", time=900.0, attempt=2, from_step=2),
+        Metrics(step=3, time=903.0, attempt=2, values={"train_loss": 1.0}),
+    ):
+        history.add(event)
+    assert history.seconds == {1: 2.0, 2: 4.0, 3: 7.0}
+
+
+def test_a_run_that_nobody_saw_begin_has_begun_with_its_first_figure():
+    history = History()
+    for step in (5, 6):
+        history.add(Metrics(step=step, time=1000.0 + step, values={"train_loss": 1.0}))
+    assert history.seconds == {5: 0.0, 6: 1.0}

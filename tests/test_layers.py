@@ -55,9 +55,10 @@ LAYERS = (
     ),
     ("memory", "timing", "measured", "local_plan", "fits", "estimated", "cost"),
     ("providers",),
+    ("sweeps",),
     ("probing",),
-    ("answers", "scores"),
-    ("plots",),
+    ("answers", "scores", "comparison"),
+    ("overlays", "plots"),
     ("ui",),
     ("cli", "magics"),
 )
@@ -85,6 +86,7 @@ APART = {
             "origin",
             "downloads",
             "adapter_files",
+            "sweeps",
         ),
         *("devices", "run", "endings", "processes"),
     },
@@ -195,7 +197,7 @@ BUDGETS = {
     "import ftlab; ftlab.scan": {
         *("torch", "transformers", "peft", "pandas", "plotly", "ipywidgets", "httpx", "pyarrow"),
     },
-    "import ftlab; ftlab.check; ftlab.estimate; ftlab.submit": {
+    "import ftlab; ftlab.check; ftlab.estimate; ftlab.submit; ftlab.compare": {
         *("torch", "transformers", "peft", "pandas", "plotly", "ipywidgets", "httpx"),
     },
     "import ftlab; ftlab.ask_price; ftlab.account; ftlab.check_template": {

@@ -14,6 +14,7 @@ from io import TextIOWrapper
 from ftlab.cli.doctor import diagnosis_of
 from ftlab.cli.hosted import submitted
 from ftlab.cli.parser import (
+    add_compare_arguments,
     add_doctor_arguments,
     add_estimate_arguments,
     add_recommend_arguments,
@@ -26,6 +27,7 @@ from ftlab.cli.specs import estimate, estimate_of, say_of_service
 from ftlab.errors import FtlabError, InvalidSpec
 
 __all__ = [
+    "add_compare_arguments",
     "add_doctor_arguments",
     "add_estimate_arguments",
     "add_recommend_arguments",

@@ -10,6 +10,7 @@ from ftlab.cli.options import given_options
 from ftlab.cli.printing import say, teller
 
 if TYPE_CHECKING:
+    from ftlab.providers.together.agreement import Offer
     from ftlab.runs import Run
 
 
@@ -39,11 +40,18 @@ def submitted(options: argparse.Namespace) -> Run | None:
 
 def _agreed(values: dict[str, Any], scans: tuple[Any, Any], base_url: str | None) -> float | None:
     """What a person agrees to pay, in US dollars; None where they don't."""
-    from ftlab.prices import dollars
-    from ftlab.providers.together.agreement import offer, unconfirmed
+    from ftlab.providers.together.agreement import offer
 
     tell = teller()
-    found = offer(values, *scans, base_url=base_url, told=lambda _, what: tell(what))
+    return confirmed(offer(values, *scans, base_url=base_url, told=lambda _, what: tell(what)))
+
+
+def confirmed(found: Offer) -> float | None:
+    """What a person agrees to pay of an offer, in US dollars; None where they don't. Raises
+    FtlabError with the price where nobody can be asked."""
+    from ftlab.prices import dollars
+    from ftlab.providers.together.agreement import unconfirmed
+
     if found.most is None:
         raise unconfirmed(found)
     say(found.text)

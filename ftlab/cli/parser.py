@@ -11,7 +11,18 @@ from pathlib import Path
 from typing import NoReturn
 
 import ftlab
-from ftlab.cli import account, data, doctor, forms, keeping, models, runs, specs
+from ftlab.cli import (
+    account,
+    comparing,
+    data,
+    doctor,
+    forms,
+    keeping,
+    models,
+    runs,
+    specs,
+    sweeps,
+)
 from ftlab.cli.options import add_provider_options
 from ftlab.cli.printing import visible
 from ftlab.issues import shown
@@ -128,6 +139,7 @@ def _add_spec_verbs(add: Add) -> None:
     check.add_argument("--json", action="store_true")
     # Among these because it reads a spec too; the help lists the verbs in this order.
     add_train_arguments(add("train", runs.train))
+    _add_sweep_verb(add("sweep", sweeps.sweep))
     add_estimate_arguments(add("estimate", specs.estimate))
 
 
@@ -141,6 +153,12 @@ def add_train_arguments(verb: argparse.ArgumentParser) -> None:
         help="where: on this machine, or at the hosted service, which is paid for (%(default)s)",
     )
     add_provider_options(verb)
+
+
+def _add_sweep_verb(verb: argparse.ArgumentParser) -> None:
+    add_train_arguments(verb)
+    sweeps.add_sweep_arguments(verb)
+    verb.add_argument("--json", action="store_true")
 
 
 def add_recommend_arguments(verb: argparse.ArgumentParser) -> None:
@@ -198,9 +216,21 @@ def _add_run_verbs(add: Add) -> None:
         add(command.__name__, command).add_argument(
             "run", nargs="?", help="id or folder; or the newest"
         )
+    add_compare_arguments(add("compare", comparing.compare))
     add_doctor_arguments(add("doctor", doctor.doctor))
     add("models", models.models)
     add("demo", runs.demo)
+
+
+def add_compare_arguments(verb: argparse.ArgumentParser) -> None:
+    """RUN… [--json], as in the notebook too."""
+    verb.add_argument(
+        "runs",
+        nargs="+",
+        metavar="RUN",
+        help="id or folder of a run or sweep, or a file of another tool",
+    )
+    verb.add_argument("--json", action="store_true")
 
 
 def add_doctor_arguments(verb: argparse.ArgumentParser) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ftlab.cli.hosted import submitted
 from ftlab.cli.printing import print_table, say, teller, visible
+from ftlab.cli.sweeps import show, sweep
 from ftlab.issues import SHAPES
 
 
@@ -24,14 +25,14 @@ def train(options: argparse.Namespace) -> int:
 
 def attach(options: argparse.Namespace) -> int:
     """Show a run's progress, from its beginning to its end."""
-    from ftlab.runs import attach as find
+    from ftlab.sweeps.folder import find
 
     return _show(find(options.run))
 
 
 def pause(options: argparse.Namespace) -> int:
     """Save a run's state after its present step and free the device; `ftlab resume` goes on."""
-    from ftlab.runs import attach as find
+    from ftlab.sweeps.folder import find
 
     run = find(options.run)
     run.pause()
@@ -41,14 +42,14 @@ def pause(options: argparse.Namespace) -> int:
 
 def resume(options: argparse.Namespace) -> int:
     """Go on with a run that was paused, that failed, or whose process was killed."""
-    from ftlab.runs import attach as find
+    from ftlab.sweeps.folder import find
 
     return _show(find(options.run).resume())
 
 
 def stop(options: argparse.Namespace) -> int:
     """End a run after its present step and keep what it has learned."""
-    from ftlab.runs import attach as find
+    from ftlab.sweeps.folder import find
 
     run = find(options.run)
     run.stop()
@@ -87,12 +88,16 @@ def demo(options: argparse.Namespace) -> int:
     return 0
 
 
-FOLLOWING = (train, attach, pause, resume, stop, demo)
+FOLLOWING = (train, sweep, attach, pause, resume, stop, demo)
 """Verbs that watch a run, which goes on without them."""
 
 
 def _show(run: Any) -> int:
     """A progress bar until the run ends, then how it ended; 0 when it completed."""
+    from ftlab.sweeps.folder import Sweep
+
+    if isinstance(run, Sweep):
+        return show(run)
     _follow(run)
     state = run.state
     say(

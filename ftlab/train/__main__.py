@@ -16,56 +16,66 @@ import traceback
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from ftlab.devices import leases
 from ftlab.endings import note_birth, note_words
 from ftlab.errors import FtlabError
 from ftlab.eventlog import EventWriter
-from ftlab.events import Checkpoint, Event, Log, RowLosses, Status
+from ftlab.events import Event, Log, RowLosses, Status
 from ftlab.job import Job, LocalOptions
 from ftlab.processes import loading
 from ftlab.run import Run
 from ftlab.train.base_files import with_base
-from ftlab.train.checkpoints import copy_tuned, keep_only
 from ftlab.train.device import OUT_OF_MEMORY, chosen_devices, is_out_of_memory, usable
 from ftlab.train.launched import around, own_rank, there_for_others
 from ftlab.train.others import gathered
-from ftlab.train.position import Position
-from ftlab.train.saving import NO_ROOM, Pace, Saving, rows_cut, warnings
+from ftlab.train.resting import ended_resting
+from ftlab.train.saving import NO_ROOM, Pace, Saving
+
+Kind = TypeVar("Kind", bound=Run)
+Happening = Callable[[EventWriter, Callable[[], str | None]], Iterator[Event | RowLosses]]
+"""What happens to a run; it may write at once, and is told how to look for requests."""
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m ftlab.train")
-    parser.add_argument("run", type=Path)
-    parser.add_argument("--lock", type=int, help="handle of the run's lock, held already")
-    arguments = parser.parse_args()
     if own_rank() > 0:
         from ftlab.train.follower import follow
 
         return follow()
     with there_for_others():
-        return _first(arguments)
+        return begin("ftlab.train", Run, carry_out)
 
 
-def _first(arguments: argparse.Namespace) -> int:
-    """The run's own process."""
-    run = Run(arguments.run)
-    if arguments.lock is None:
-        try:
-            run.begin()
-        except FtlabError as exc:
-            print(exc)
-            return 1
-    return carry_out(run)
+def begin(module: str, kind: type[Kind], carry_out: Callable[[Kind], int]) -> int:
+    """Carry out what the command line names, after taking its lock where nobody holds it for this
+    process; the exit status of the process."""
+    parser = argparse.ArgumentParser(prog=f"python -m {module}")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--lock", type=int, help="handle of its lock, held already")
+    arguments = parser.parse_args()
+    try:
+        found = kind(arguments.folder)
+        if arguments.lock is None:
+            found.begin()
+    except FtlabError as exc:
+        print(exc)
+        return 1
+    return carry_out(found)
 
 
 def carry_out(run: Run, pace: Pace | None = None) -> int:
     """Run a run whose lock is held, to its end or its pause; the exit status of the process."""
+    return write(run, partial(_events, run, pace=pace))
+
+
+def write(run: Run, events: Happening) -> int:
+    """Write all that happens in this process into the run's log; the exit status of the process."""
     note_birth(run.lock_file, os.getpid())
     asked = _listen(run)
     writer, rows = run.writer(), run.row_writer()
     try:
-        for event in _events(run, writer, asked, pace):
+        for event in events(writer, asked):
             (rows if isinstance(event, RowLosses) else writer).append(event)
         return 0
     except FtlabError as exc:
@@ -85,11 +95,11 @@ def _events(
 ) -> Iterator[Event | RowLosses]:
     """All that happens in this process; what it waits for is written at once."""
     if asked() is not None:  # to stop a paused run takes neither its model nor the network
-        yield from _ended_waiting(run, asked())
+        yield from ended_resting(run, asked())
         return
     job = with_base(run, writer.append, asked)
     if job is None:
-        yield from _ended_waiting(run, asked())
+        yield from ended_resting(run, asked())
         return
     devices = chosen_devices(LocalOptions(**job.options), around())
 
@@ -98,7 +108,7 @@ def _events(
 
     with leases(devices, run.id, waiting, lambda: asked() is not None) as granted:
         if not granted:
-            yield from _ended_waiting(run, asked())
+            yield from ended_resting(run, asked())
             return
         with gathered(devices, partial(_end_at_once, run), partial(_note, run)) as room:
             with loading():
@@ -109,7 +119,7 @@ def _events(
             device, problem = usable(devices)
             if problem:
                 yield Log(level="warning", text=problem)
-            job, saving = _with_origin(job, run), _saving(run, pace)
+            job, saving = with_origin(job, run), _saving(run, pace)
             yield from train(job, run.adapter, device, asked, saving, run.history.attempt, room())
 
 
@@ -128,37 +138,12 @@ def _note(run: Run, text: str) -> None:
         note_words(run.lock_file, text)
 
 
-def _with_origin(job: Job, run: Run) -> Job:
+def with_origin(job: Job, run: Run) -> Job:
     """The job, which goes on from the run's own copy of an adapter."""
     if not run.origin.is_dir():
         return job
     spec = job.spec.changed(from_checkpoint=str(run.origin))
     return job.model_copy(update={"spec": spec})
-
-
-def _ended_waiting(run: Run, request: str | None) -> Iterator[Event]:
-    """What becomes of a run that was asked to end before it had its device: nothing is loaded."""
-    saving = Saving(run.checkpoints)
-    position, newest, problems = saving.newest()
-    yield from warnings(problems)
-    if request == "pause":
-        yield Status(status="paused", detail=f"paused at step {position.step:,}")
-    elif request == "cancel" or newest is None:
-        keep_only(saving.folder, ())
-        yield Status(status="cancelled", detail="cancelled before it began")
-    else:
-        yield from _kept(run, saving, position, newest)
-
-
-def _kept(run: Run, saving: Saving, position: Position, newest: Path) -> Iterator[Event]:
-    """The result of a run that is stopped where it had paused."""
-    best, detail = saving.best(run.job.spec, position), f"stopped at step {position.step:,}"
-    copy_tuned(best.folder or newest, run.adapter)
-    yield Checkpoint(step=best.step, ref=run.adapter.name)
-    said = (best.problem, rows_cut(position.n_cut, run.job.spec))
-    yield from warnings(text for text in said if text)
-    detail = f"{detail}{best.in_words}"
-    yield Status(status="completed", detail=detail, from_step=position.step)
 
 
 def _say_failed(run: Run, writer: EventWriter, text: str) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
-from ftlab.data.tokens import load_tokenizer
-from ftlab.events import Event, Log, RowLosses, Status
+from ftlab.data.tokens import Tokenizer, load_tokenizer
+from ftlab.events import Event, Log, Metrics, RowLosses, Status
 from ftlab.job import Job, LocalOptions
 from ftlab.models import fetch
 from ftlab.spec import filled
@@ -50,24 +50,35 @@ def train(
     """
     room = room or Room()
     with room.noticing():
-        yield from _trained(prepared(job, device, room), adapter, asked, saving, attempt)
+        training = Training(
+            prepared(job, device, room), asked, saving or Saving(adapter.with_name("checkpoints"))
+        )
+        yield from begun(training, attempt)
+        yield from training.steps()
+        yield from training.ended(adapter)
     room.leave()
 
 
-def _trained(
-    ready: Prepared, adapter: Path, asked: Asked, saving: Saving | None, attempt: int
-) -> Iterator[Event | RowLosses]:
-    run = Training(ready, asked, saving or Saving(adapter.with_name("checkpoints")))
-    yield Status(status="running", n_steps=run.n_steps, from_step=run.position.step)
-    if attempt > 1 and run.resumed is None:
+def begun(training: Training, attempt: int) -> Iterator[Event | RowLosses]:
+    """All that comes before the first step of a process."""
+    yield Status(status="running", n_steps=training.n_steps, from_step=training.position.step)
+    if attempt > 1 and training.resumed is None:
         yield Log(
             level="warning",
             text="There is no whole checkpoint; a run goes on from whole ones alone, so training "
             "begins at step 0 again. Let it run, or cancel it.",
         )
-    yield from run.began()
-    yield from run.steps()
-    yield from run.ended(adapter)
+    yield from training.began()
+
+
+class Read(NamedTuple):
+    """What a job trains on, and what is asked of its model on the way."""
+
+    training: Examples
+    validation: Examples | None
+    tokenizer: Tokenizer
+    warnings: list[str]
+    sampler: Sampler
 
 
 class Prepared(NamedTuple):
@@ -80,14 +91,34 @@ class Prepared(NamedTuple):
     """The folder of the base model."""
     warnings: list[str]
     sampler: Sampler
+    before: list[Metrics | RowLosses]
+    """What the evaluation before the first step found; empty until then."""
+
+    @classmethod
+    def of(
+        cls, trainer: Trainer, found: Read, before: list[Metrics | RowLosses] | None = None
+    ) -> Prepared:
+        """Rows and what trains on them."""
+        training, validation, tokenizer, warnings, sampler = found
+        known = [] if before is None else before
+        return cls(trainer, training, validation, tokenizer.folder, warnings, sampler, known)
 
 
 def prepared(job: Job, device: str, room: Room | None = None) -> Prepared:
     """The rows and the model of a job. Raises FtlabError when it can't run."""
-    spec, room = job.spec, room or Room()
-    torch.manual_seed(filled(spec.random_seed, "random_seed"))
+    room = room or Room()
+    torch.manual_seed(filled(job.spec.random_seed, "random_seed"))
+    found = read(job)
+    if room.size > 1:
+        room.tell("make", text=_told(job, device, found.tokenizer.pad_id))
+    return Prepared.of(made(job, device, found.tokenizer.pad_id, room), found)
+
+
+def read(job: Job) -> Read:
+    """The rows of a job, as they were when it was submitted. Raises FtlabError when it can't have
+    them."""
+    spec, now = job.spec, job.created_at.astimezone()
     check_unchanged(job)
-    now = job.created_at.astimezone()
     tokenizer = load_tokenizer(fetch(filled(spec.model, "model"), spec.hf_model_revision))
     sampler = Sampler(spec.sample_prompts, tokenizer, now)
     training, validation = read_examples(spec, tokenizer, now)
@@ -97,10 +128,7 @@ def prepared(job: Job, device: str, room: Room | None = None) -> Prepared:
         training.pack(filled(spec.max_seq_length, "max_seq_length"))
     if spec.validation_split and validation is None:
         warnings.append(nothing_held_back(spec, len(training)))
-    if room.size > 1:
-        room.tell("make", text=_told(job, device, tokenizer.pad_id))
-    trainer = made(job, device, tokenizer.pad_id, room)
-    return Prepared(trainer, training, validation, tokenizer.folder, warnings, sampler)
+    return Read(training, validation, tokenizer, warnings, sampler)
 
 
 def _told(job: Job, device: str, pad_id: int) -> str:
@@ -111,13 +139,14 @@ def _told(job: Job, device: str, pad_id: int) -> str:
     return json.dumps({"job": same.model_dump(mode="json"), "device": device, "pad_id": pad_id})
 
 
-def made(job: Job, device: str, pad_id: int, room: Room) -> Trainer:
-    """The model of a job and what trains it, the same in all processes of the room."""
+def made(job: Job, device: str, pad_id: int, room: Room, bare: Any = None) -> Trainer:
+    """The model of a job and what trains it, the same in all processes of the room; `bare` is its
+    base model where that is loaded."""
     spec, options = job.spec, LocalOptions(**job.options)
     if room.size == 1:  # a share of 1/1 is the whole
         options = options.model_copy(update={"shard": False})
     room.share_machine(device)
-    model = load_model(spec, options, device)
+    model = load_model(spec, options, device, bare)
     if options.shard:
         from ftlab.train.sharded import shard
 

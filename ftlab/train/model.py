@@ -31,22 +31,29 @@ def _folder(model: str, revision: str | None) -> Path:
     return fetch(model, revision)
 
 
-def load_model(spec: JobSpec, options: LocalOptions, device: str) -> Any:
-    """The base model, ready to train. What trains is held in float32: the LoRA layers, or all
-    weights. Raises FtlabError with the three facts when the job can't have it."""
+def load_bare(spec: JobSpec, options: LocalOptions, device: str) -> Any:
+    """The base model as it is, in the format that it is held in while it trains."""
     folder = _folder(filled(spec.model, "model"), spec.hf_model_revision)
     trains_all = spec.lora is False
     dtype = torch.float32 if trains_all else choose_dtype(spec, options, device)
     if options.shard and trains_all:
         dtype = stored_format(folder)  # what is read as it is takes no memory until it is used
     where = "cpu" if options.shard else device
-    model = load_base(folder, dtype, where, quantization_config(spec, dtype, device))
+    return load_base(folder, dtype, where, quantization_config(spec, dtype, device))
+
+
+def load_model(spec: JobSpec, options: LocalOptions, device: str, bare: Any = None) -> Any:
+    """The base model, ready to train; `bare` where that is loaded. What trains is held in float32:
+    the LoRA layers, or all weights. Raises FtlabError with the three facts when the job can't have
+    it."""
+    folder = _folder(filled(spec.model, "model"), spec.hf_model_revision)
+    model = load_bare(spec, options, device) if bare is None else bare
     if options.gradient_checkpointing:
         model.gradient_checkpointing_enable()
         model.enable_input_require_grads()
     if spec.neftune_noise_alpha:
         add_noise(model, spec.neftune_noise_alpha)
-    if trains_all:
+    if spec.lora is False:
         return model.requires_grad_(requires_grad=True)
     return old_adapter(model, spec) if spec.from_checkpoint else new_adapter(model, spec, folder)
 

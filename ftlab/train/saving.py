@@ -41,7 +41,9 @@ def rows_cut(n_cut: int, spec: JobSpec, *, at_least: bool = True) -> str:
 class Pace:
     """When to save for the sake of resuming alone, by a clock that never jumps."""
 
-    def __init__(self) -> None:
+    def __init__(self, n_runs: int = 1) -> None:
+        """`n_runs` take turns, and save each for itself."""
+        self._n_runs = n_runs
         self._seconds, self._since = FIRST_SECONDS, time.monotonic()
 
     def is_due(self) -> bool:
@@ -49,7 +51,7 @@ class Pace:
 
     def took(self, seconds: float) -> None:
         """A state was saved, and this is what it cost."""
-        self._seconds = max(TRAINING_PER_SAVING * seconds, LEAST_SECONDS)
+        self._seconds = max(TRAINING_PER_SAVING * seconds * self._n_runs, LEAST_SECONDS)
         self._since = time.monotonic()
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from functools import partial
+import time
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,18 +73,18 @@ class Training:
             yield from self.saving.told(self.position.step, self._wanted)
             yield from self._evaluated()
 
-    def steps(self) -> Iterator[Event | RowLosses]:
-        """All steps from here on, with the evaluations and checkpoints between them."""
-        for rows in all_steps(self.spec, self.training, self.n_steps, self.position.step):
-            if self.asked() is not None or self.stops_early:
-                return
-            yield from self._step(rows)
+    def steps(self, until: int | None = None) -> Iterator[Event | RowLosses]:
+        """The steps from here to `until` or to the end, with the evaluations and checkpoints
+        between them."""
+        until = self.n_steps if until is None else min(until, self.n_steps)
+        while self.position.step < until and self.asked() is None and not self.stops_early:
+            yield from self._step(next(self._rows))
             yield from self._evaluated()
             yield from self._saved_if_due()
-
-    def ended(self, adapter: Path) -> Iterator[Event | RowLosses]:
-        """Keep what is to be kept, and say how the run ended."""
         yield from self._told()
+
+    def ended(self, adapter: Path, why: str = "") -> Iterator[Event | RowLosses]:
+        """Keep what is to be kept, and say how the run ended, and `why` where it was stopped."""
         request, step = self.asked(), self.position.step
         of = f"at step {step:,} of {self.n_steps:,}"
         if request == "cancel":
@@ -91,12 +92,13 @@ class Training:
             yield Status(status="cancelled", detail=f"cancelled {of}")
         elif request == "pause" and not self.is_over:
             if step:
-                yield from self._saved()
+                yield from self.saved()
             yield Status(status="paused", detail=f"paused {of}")
         else:
             if request == "stop":
                 yield from self._evaluated("stop")
             detail = f"stopped {of}" if step < self.n_steps else ""
+            detail = ": ".join(text for text in (detail, why) if text)
             yield from self._kept(adapter, detail)
 
     @property
@@ -105,11 +107,16 @@ class Training:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing is left to do: no step, and no evaluation that was broken off."""
+        """Whether nothing is left to do."""
+        return self.stops_early or (self.position.step == self.n_steps and self.is_settled)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing of the present step was broken off."""
         position = self.position
         measured = position.step not in self.evaluations or position.evaluated == position.step
         sampled = position.step not in self.samples or position.sampled == position.step
-        return self.stops_early or (position.step == self.n_steps and measured and sampled)
+        return measured and sampled
 
     # --- what they are made of -------------------------------------------------------------------
 
@@ -160,10 +167,19 @@ class Training:
             return
         yield from self._told()
         ends = partial(self._is_asked_beside, request)
-        for found in self.trainer.evaluate(step, self.validation, ends):
+        for found in self._found(step, ends):
             if isinstance(found, Metrics):
                 self._judge(found)
             yield found
+
+    def _found(self, step: int, ends: Callable[[], bool]) -> Iterable[Metrics | RowLosses]:
+        """What an evaluation says; that before the first step may be known from another run."""
+        if step:
+            return self.trainer.evaluate(step, self.validation, ends)
+        known = self.ready.before
+        if not known:
+            known += self.trainer.evaluate(step, self.validation, ends)
+        return [event.model_copy(update={"time": time.time()}) for event in known]
 
     def _judge(self, metrics: Metrics) -> None:
         step, verdicts = metrics.step, self.position.verdicts
@@ -194,14 +210,18 @@ class Training:
     def _saved_if_due(self) -> Iterator[Event | RowLosses]:
         """At the end there is what was tuned; a state of that step would only be another copy."""
         step = self.position.step
-        if step == self.n_steps or not (step in self._wanted or self.saving.is_due()):
-            return
+        if step < self.n_steps and (step in self._wanted or self.saving.is_due()):
+            yield from self.saved_if_possible()
+
+    def saved_if_possible(self) -> Iterator[Event | RowLosses]:
+        """Save all that the steps to come depend on, or say why that is put off."""
         try:
-            yield from self._saved()
+            yield from self.saved()
         except OSError as exc:
             yield self.saving.put_off(exc)
 
-    def _saved(self) -> Iterator[Event | RowLosses]:
+    def saved(self) -> Iterator[Event | RowLosses]:
+        """Save all that the steps to come depend on."""
         yield from self._told()
         self.position = self.position.model_copy(
             update={"n_cut": self._n_cut, "piece_tokens": self.trainer.piece_tokens}
@@ -211,6 +231,11 @@ class Training:
         yield from self.saving.save(
             self.trainer, self.ready.base, self.position, references, self._wanted
         )
+
+    @cached_property
+    def _rows(self) -> Iterator[list[Any]]:
+        """Of each step from the first of this process on."""
+        return all_steps(self.spec, self.training, self.n_steps, self.position.step)
 
     @property
     def _n_cut(self) -> int:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import plotly.graph_objects as go
 
 from ftlab.eventlog import History
-from ftlab.plots import TRACES, as_arrays, run_figure
+from ftlab.overlays import Line
+from ftlab.plots import TRACES, as_arrays, overlay_figure, run_figure, thinned_arrays
 
+NO_LINE = Line("", [], [])
 MODE_BAR = {
     "displaylogo": False,
     "modeBarButtonsToRemove": ["sendChartToCloud", "select2d", "lasso2d"],
@@ -18,16 +22,15 @@ MODE_BAR = {
 }
 
 
-class LiveFigure(go.FigureWidget):
-    """The curves of one run, updated in place."""
+class Figure(go.FigureWidget):
+    """A figure whose traces are updated in place."""
 
-    def __init__(self) -> None:
+    def __init__(self, lay_out: Callable[[Any], None]) -> None:
         self._is_made = False
         super().__init__()
         figure: Any = self
-        run_figure(figure)
+        lay_out(figure)
         self._config = {**figure._config, **MODE_BAR}
-        self._sent: dict[str, tuple[int, ...]] = {}
         self._is_made = True
 
     def get_state(self, key: Any = None, drop_defaults: bool = False) -> Any:  # noqa: FBT001, FBT002
@@ -41,21 +44,93 @@ class LiveFigure(go.FigureWidget):
             self._widget_layout = copy.deepcopy(self._layout)
         return super().get_state(key, drop_defaults)
 
+
+class LiveFigure(Figure):
+    """The curves of one run."""
+
+    def __init__(self, clicked: Callable[[str, int], Any] | None = None) -> None:
+        """`clicked` is told the metric and the step of a point of the loss that is clicked."""
+        super().__init__(run_figure)
+        self._sent: dict[str, tuple[int, ...]] = {}
+        self._clicked = clicked
+        for name in ("train_loss", "eval_loss") if clicked else ():
+            self._trace(name).on_click(partial(self._point_clicked, name))
+
+    def _point_clicked(self, name: str, _: Any, points: Any, keys: Any) -> None:
+        """Where both losses are known the page tells of both; Shift then means the evaluation."""
+        if not points.xs or self._clicked is None:
+            return
+        known = [other for other in ("train_loss", "eval_loss") if points.xs[0] in self._xs(other)]
+        wanted = "eval_loss" if keys.shift else "train_loss"
+        if wanted == name or wanted not in known:
+            self._clicked(name, round(points.xs[0]))
+
+    def _xs(self, name: str) -> list[float]:
+        xs = self._trace(name).x
+        return [] if xs is None else list(xs)
+
+    def _trace(self, name: str) -> Any:
+        return self.data[list(TRACES).index(name)]
+
     def show_history(self, history: History, run_id: str) -> None:
         """Draw what a run has reported; sends only the traces that have changed."""
         changed = {}
-        for place, name in enumerate(TRACES):
+        for name in TRACES:
             points = history.series.get(name, {})
             mark = (hash(run_id), len(history.statuses), len(points))
             if self._sent.get(name) != mark:
                 self._sent[name] = mark
-                changed[place] = as_arrays(points)
+                changed[name] = as_arrays(points)
         if not changed:
             return
         with self.batch_update():
-            for place, (steps, values) in changed.items():
-                self.data[place].x, self.data[place].y = steps, values
+            for name, (steps, values) in changed.items():
+                trace = self._trace(name)
+                trace.x, trace.y = steps, values
 
     def set_log_scale(self, *, on: bool) -> None:
         """Draw the loss on a logarithmic axis, or on a linear one."""
         self.update_yaxes(type="log" if on else "linear", row=1, col=1)
+
+
+class OverlayFigure(Figure):
+    """The curves of several runs over each other, along one axis."""
+
+    def __init__(self) -> None:
+        super().__init__(overlay_figure)
+        self._shown: list[Line] = []
+
+    def show_lines(self, lines: Sequence[Line]) -> None:
+        """Draw these and no others; sends only those that have changed."""
+        missing = len(lines) - len(self._shown)
+        if missing > 0:
+            self.add_traces([go.Scatter(x=[], y=[]) for _ in range(missing)])
+        before = self._shown + [NO_LINE] * missing
+        self._shown = [*lines, *[NO_LINE] * -missing]
+        traces: Any = self.data
+        with self.batch_update():
+            for trace, line, old in zip(traces, self._shown, before, strict=True):
+                if not line.is_drawn_as(old):
+                    self._draw(trace, line)
+
+    def _draw(self, trace: Any, line: Line) -> None:
+        trace.x, trace.y = thinned_arrays(line.xs, line.ys)
+        trace.update(
+            name=line.name,
+            legendgroup=line.name,
+            showlegend=line.in_legend,
+            visible=bool(line.xs),
+            mode=line.mode,
+            opacity=line.opacity,
+            line={"color": line.color, "width": line.width, "dash": line.dash},
+            marker={"symbol": line.symbol, "size": line.size, "color": line.color},
+            text=list(line.texts) or None,
+            hoverinfo="skip" if line.is_silent else None,
+            hovertemplate=None if line.is_silent else line.template,
+        )
+
+    def set_axes(self, titles: tuple[str, str], *, log_x: bool, log_y: bool) -> None:
+        """Name what lies along the bottom and the side, and stretch the axes."""
+        with self.batch_update():
+            self.update_xaxes(title_text=titles[0], type="log" if log_x else "linear")
+            self.update_yaxes(title_text=titles[1], type="log" if log_y else "linear")

@@ -18,7 +18,7 @@ from ftlab.row_losses import highest
 from ftlab.run import Run
 from ftlab.ui.fold import Fold
 from ftlab.ui.guard import guarded
-from ftlab.ui.row_viewer import has_lines
+from ftlab.ui.run_rows import field_of, report_for
 from ftlab.ui.shown import set_html, show
 from ftlab.ui.state import State
 
@@ -80,32 +80,25 @@ class HardRowsBox(Fold):
         self.rows.children = [part for one in found for part in self._parts(one, files[one.file])]
 
     def _parts(self, found: Hardest, rows: Rows | None) -> Iterator[widgets.Widget]:
+        run = self.state.run
+        field = "training_file" if run is None else field_of(run, found.file)
         yield widgets.HTML(escaped(found.when)).add_class("ft-group")
         for line, loss in found.rows:
             button = widgets.Button(description=f"line {line:,}", disabled=rows is None)
             button.tooltip = "Show the row in the Data tab"
-            file = self._field(found.file)
-            button.on_click(guarded(self.state.tell, _shows(self.state, file, line)))
+            button.on_click(guarded(self.state.tell, _shows(self.state, field, line)))
             text = "" if rows is None else escaped(beginning(rows, line))
             view = widgets.HTML(f'<b>{short(loss)}</b><span title="{text}">{text}</span>')
             yield widgets.HBox([button, view]).add_class("ft-hard-row")
 
-    def _field(self, file: str) -> str:
-        """The field of the form that names the file in which those rows are."""
-        spec = None if self.state.run is None else self.state.run.job.spec
-        own = spec is not None and spec.validation_file
-        return "validation_file" if file == "validation" and own else "training_file"
-
     def _rows_of(self, run: Run, file: str) -> Rows | None:
         """The rows as they were, where their file is in the form and has not changed since."""
-        field, job = self._field(file), run.job
-        report = self.state.report_of(field)
-        digest = job.data_sha256 if field == "training_file" else job.validation_sha256
-        if report is None or not has_lines(report) or not digest or report.sha256 != digest:
+        report = report_for(self.state, run, file)
+        if report is None:
             return None
-        if field not in self._known or self._known[field][0] is not report:
-            self._known[field] = report, Rows(Path(report.path))
-        return self._known[field][1]
+        if file not in self._known or self._known[file][0] is not report:
+            self._known[file] = report, Rows(Path(report.path))
+        return self._known[file][1]
 
 
 def hardest(run: Run) -> Iterator[Hardest]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import ipywidgets as widgets
@@ -94,8 +95,13 @@ def fix_label(issue: Issue | None) -> str:
     """What the button of a fix says: "lora_alpha = 16", "leave dpo_beta out"."""
     if issue is None or not isinstance(issue.fix, dict):
         return ""
+    return changes_label(issue.fix)
+
+
+def changes_label(changes: Mapping[str, Any]) -> str:
+    """Changes of the form in words."""
     parts = [
         f"leave {name} out" if value is None else f"{name} = {written(value)}"
-        for name, value in issue.fix.items()
+        for name, value in changes.items()
     ]
     return ", ".join(parts)

@@ -20,7 +20,7 @@ from ftlab.data.rows import BadLine, Rows, parse_line
 from ftlab.data.template import CannotRender
 from ftlab.data.tokens import Tokenizer, load_tokenizer
 from ftlab.errors import UnreadableData
-from ftlab.html import escaped
+from ftlab.html import escaped, short
 from ftlab.issues import SHAPES
 from ftlab.models import fetch
 from ftlab.ui.anchor import Anchor
@@ -50,6 +50,8 @@ class RowViewer(widgets.VBox):
         self._places: list[int] = []
         self._is_loading = False
         self._shaped_by: tuple[Any, ...] = ()
+        self._some: tuple[str, dict[int, float], str] = ("", {}, "")
+        """The field of a file, line → loss of some of its rows, and what they are."""
         self.anchor = Anchor()
         super().__init__([self.anchor, self.counts, self.bar, self.off, self.view, self.editor])
         self._listen()
@@ -90,6 +92,7 @@ class RowViewer(widgets.VBox):
         self.state.observe(guarded(tell, lambda _: self.refresh()), "reports")
         self.state.observe(guarded(tell, lambda _: self._follow()), "resolved")
         self.state.observe(guarded(tell, lambda _: self._show_wanted()), "row")
+        self.state.observe(guarded(tell, lambda _: self._show_some()), "rows")
 
     def _follow(self) -> None:
         """Render anew where the row would look different; a long row takes its time."""
@@ -123,6 +126,21 @@ class RowViewer(widgets.VBox):
             self.go(line)
             self.anchor.show()
 
+    def _show_some(self) -> None:
+        """Let some rows be paged through, from the first of them."""
+        if not self.state.rows:
+            return
+        field, rows, title = self.state.rows
+        self._some = field, dict(rows), title
+        self.file.value = field
+        if self._report is not None:
+            with self._loading():
+                self._offer_issues(self._report)
+        if self.only.value == title:
+            self._choose()
+        self.only.value = title
+        self.anchor.show()
+
     # --- which rows --------------------------------------------------------------------------
 
     def _choose_file(self) -> None:
@@ -144,14 +162,22 @@ class RowViewer(widgets.VBox):
         if rows is None or report is None:
             self._places = []
             return
-        code = self.only.value.split(" ")[0] if self.only.value not in (None, ALL) else None
         places = list(range(len(rows)))
-        if code is not None:
+        if self._shows_some:
+            places = [rows.place_of(line) for line in self._some[1]]
+        elif self.only.value not in (None, ALL):
+            code = self.only.value.split(" ")[0]
             lines = {n for i in report.issues if i.code == code for n in i.lines}
             places = [p for p in places if rows.line_number(p) in lines]
         if self.order.value != ORDERS[0]:
             places.sort(key=rows.size, reverse=self.order.value == ORDERS[1])
         self._places = places
+
+    @property
+    def _shows_some(self) -> bool:
+        """Whether only the rows that somebody wants are paged through."""
+        field, rows, title = self._some
+        return bool(rows) and (field, title) == (self.file.value, self.only.value)
 
     def _step(self, by: int) -> None:
         rows = self._rows
@@ -209,6 +235,8 @@ class RowViewer(widgets.VBox):
         if before is None or (before.path, before.sha256) != (report.path, report.sha256):
             self._rows = Rows(Path(report.path))
             self._leave()
+            if before is not None and before.path == report.path:
+                self._some = "", {}, ""  # other rows are on those lines by now
         rows, self._report = self._rows, report
         with self._loading():
             self._offer_issues(report)
@@ -221,10 +249,12 @@ class RowViewer(widgets.VBox):
         for issue in report.issues:
             if issue.lines:
                 codes[issue.code] = codes.get(issue.code, 0) + issue.count
-        kept = str(self.only.value).split(" ")[0]
+        before = str(self.only.value)
         labels = {code: f"{code} ({n:,})" for code, n in codes.items()}
-        self.only.options = [ALL, *labels.values()]
-        self.only.value = labels.get(kept, ALL)
+        field, rows, title = self._some
+        some = {title: title} if rows and field == self.file.value else {}
+        self.only.options = [ALL, *labels.values(), *some]
+        self.only.value = some.get(before) or labels.get(before.split(" ")[0], ALL)
 
     @contextmanager
     def _loading(self) -> Iterator[None]:
@@ -239,6 +269,8 @@ class RowViewer(widgets.VBox):
         number = rows.line_number(place)
         spec = self.state.resolved.spec
         changed = " (edited)" if number in self._edits_here else ""
+        if self._shows_some and number in self._some[1]:
+            changed += f" · loss {short(self._some[1][number])}"
         title = f'<span class="ft-dim">line {number:,}{changed}</span> '
         line = self._line(rows, place)
         if len(line) > LONGEST_SHOWN:

@@ -9,34 +9,27 @@ from typing import Any
 import ipywidgets as widgets
 
 from ftlab.eventlog import History
-from ftlab.events import FINAL
 from ftlab.html import escaped, progress_bar, short
-from ftlab.issues import SHAPES
 from ftlab.run import Run, RunState
 from ftlab.ui.account_box import AccountBox
+from ftlab.ui.doctor_box import DoctorBox
 from ftlab.ui.guard import guarded
 from ftlab.ui.hard_rows_box import HardRowsBox
 from ftlab.ui.hosted_box import HostedBox
 from ftlab.ui.next_box import NextBox
 from ftlab.ui.queue_box import QueueBox
+from ftlab.ui.run_buttons import RunButtons
+from ftlab.ui.run_rows import open_rows
 from ftlab.ui.runs_box import RunsBox
 from ftlab.ui.samples_box import SamplesBox
-from ftlab.ui.shown import show
+from ftlab.ui.shown import MARKS, log_html, show
 from ftlab.ui.state import State
 
 RECENT_STEPS = 20
-MARKS = {
-    **{"running": "●", "queued": "○", "paused": "‖"},
-    **{"completed": "✓", "failed": "▲", "cancelled": "■"},
-}
-LIVE = ("running", "queued")
-TOLD = {
-    "pause": "The run pauses after the step it is in. Its device is free then.",
-    "resume": "The run goes on from its newest whole checkpoint.",
-    "stop": "The run ends after the step it is in and keeps what it has learned.",
-    "cancel": "The run ends after the step it is in and keeps nothing.",
-}
-UNDER_WAY = {"pause": "It pauses after this step.", "stop": "It ends after this step."}
+CLICK = (
+    "A click on a point of the loss opens the hardest rows of that step; with Shift those of its "
+    "evaluation."
+)
 
 
 class RunPanel(widgets.VBox):
@@ -49,25 +42,17 @@ class RunPanel(widgets.VBox):
         self.choice = widgets.Dropdown(description="run", options=[])
         self.empty = widgets.HTML("No run yet. The Job tab has the button that starts one.")
         self.head = widgets.HTML()
-        self.pause, self.resume, self.stop, self.cancel = (
-            self._button(description, request, tooltip)
-            for description, request, tooltip in (
-                ("Pause", "pause", "Save its state, end its process and free the device"),
-                ("Resume", "resume", "Go on in a new process"),
-                ("Stop and keep", "stop", "End the run and keep what it has learned"),
-                ("Cancel", "cancel", "End the run and keep nothing"),
-            )
-        )
-        self.reason = widgets.HTML(layout={"align_self": "center"})
-        buttons = [self.pause, self.resume, self.stop, self.cancel, self.reason]
-        self.buttons = widgets.HBox(buttons).add_class("ft-row")
+        self.buttons = RunButtons(state, self.hosted, self.refresh)
         self.log_scale = widgets.Checkbox(description="logarithmic loss", indent=False)
+        self.hint = widgets.HTML(f'<span class="ft-dim">{CLICK}</span>')
         self.plot = widgets.VBox().add_class("ft-plot")
         self.log_view = widgets.HTML()
+        self.doctor = DoctorBox(state).add_class("ft-side")
+        watching = widgets.HBox([self.plot.add_class("ft-wide"), self.doctor]).add_class("ft-row")
         super().__init__(
             [
                 *(self.runs, self.account, self.queue, self.empty, self.choice, self.head),
-                *(self.hosted, self.buttons, NextBox(state), self.plot, SamplesBox(state)),
+                *(self.hosted, self.buttons, NextBox(state), watching, SamplesBox(state)),
                 *(HardRowsBox(state), self.log_view),
             ]
         )
@@ -84,20 +69,6 @@ class RunPanel(widgets.VBox):
     def _chosen(self, change: Any) -> None:
         if change.new is not None and change.new != self.state.selected:
             self.state.select(change.new)
-
-    def _button(self, description: str, request: str, tooltip: str) -> widgets.Button:
-        button = widgets.Button(description=description, tooltip=tooltip)
-        button.on_click(guarded(self.state.tell, lambda _: self._ask(request)))
-        return button
-
-    def _ask(self, request: str) -> None:
-        run = self.state.run
-        if run is not None and run.is_hosted:
-            self.hosted.ask(run, request, self.refresh)
-        elif run is not None:
-            getattr(run, request)()
-            self.state.tell("tip", TOLD[request])
-            self.refresh()
 
     def refresh_choice(self) -> None:
         """Offer the runs there are."""
@@ -117,33 +88,14 @@ class RunPanel(widgets.VBox):
             return
         history, state = run.history, run.state
         self.head.value = head_html(run, history, state)
-        self._offer(run, state)
+        self.buttons.offer(run, state)
         self.log_view.value = log_html(history)
         show(self.plot, visible=bool(history.series))
         if history.series:
             self._draw(history, run.id)
 
-    def _offer(self, run: Run, state: RunState) -> None:
-        """The buttons that do something now; one that can't says why beside it."""
-        live, over = state.status in LIVE, state.status in FINAL
-        live = live and not run.is_left
-        asked = run.asked() if live else None
-        self.buttons.layout.display = "none" if over else None
-        self.pause.layout.display = None if live and not run.is_hosted else "none"
-        self.pause.disabled = asked is not None
-        self.resume.layout.display = "none" if live or run.has_ended_there else None
-        self.resume.description = "Follow again" if run.is_hosted else "Resume"
-        self.resume.disabled = bool(run.why_not_resume or self.hosted.why_not)
-        self.stop.layout.display = None if live or run.is_left or run.has_checkpoint else "none"
-        self.stop.disabled = asked in ("stop", "cancel") or bool(self.hosted.why_not)
-        self.cancel.layout.display = "none" if state.status == "failed" else None
-        self.cancel.disabled = asked == "cancel" or bool(self.hosted.why_not)
-        said = UNDER_WAY.get(asked or "", "It is being cancelled." if asked else "")
-        if run.is_hosted:
-            said = self.hosted.said(asked)
-        elif not live and not over:
-            said = run.why_not_resume or f"It goes on {run.resumes_from}."
-        self.reason.value = f"<span>{escaped(said)}</span>" if said else ""
+    def _open_rows(self, metric: str, step: int) -> None:
+        open_rows(self.state, "validation" if metric == "eval_loss" else "training", step)
 
     def _scale(self) -> None:
         if self._figure is not None:
@@ -153,8 +105,9 @@ class RunPanel(widgets.VBox):
         if self._figure is None:  # the first one costs a second and 5 MB: only when it is needed
             from ftlab.ui.figure import LiveFigure
 
-            self._figure = LiveFigure()
-            self.plot.children = (self.log_scale, self._figure)
+            self._figure = LiveFigure(guarded(self.state.tell, self._open_rows))
+            above = widgets.HBox([self.log_scale, self.hint]).add_class("ft-row")
+            self.plot.children = (above, self._figure)
         self._figure.show_history(history, run_id)
 
 
@@ -225,12 +178,3 @@ def _duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def log_html(history: History) -> str:
-    """What the run has said, one line each."""
-    if not history.logs:
-        return ""
-    shapes = {"info": "", "warning": SHAPES["warning"], "error": SHAPES["error"]}
-    lines = "\n".join(f"{shapes[log.level]} {escaped(log.text)}".strip() for log in history.logs)
-    return f'<details><summary>log</summary><div class="ft-log">{lines}</div></details>'

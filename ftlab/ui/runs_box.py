@@ -15,16 +15,12 @@ from ftlab.run import Run
 from ftlab.ui.fold import Fold
 from ftlab.ui.guard import guarded
 from ftlab.ui.run_details import RunDetails
-from ftlab.ui.shown import show
+from ftlab.ui.shown import MARKS, show
 from ftlab.ui.state import State
 
 ALL = "all"
 NOTHING = "There is no run in this folder yet. The Job tab has the button that starts one."
 LEVELS = {"failed": "error", "cancelled": "warning", "paused": "warning"}
-MARKS = {
-    **{"running": "●", "queued": "○", "paused": "‖"},
-    **{"completed": "✓", "failed": "▲", "cancelled": "■"},
-}
 
 
 class RunsTable(anywidget.AnyWidget):

@@ -7,8 +7,15 @@ from collections.abc import Iterable
 import ipywidgets as widgets
 
 from ftlab.data.problems import Problem
+from ftlab.eventlog import History
 from ftlab.html import escaped
 from ftlab.issues import SHAPES
+
+MARKS = {
+    **{"running": "●", "queued": "○", "paused": "‖"},
+    **{"completed": "✓", "failed": "▲", "cancelled": "■"},
+}
+"""What stands for how a run is."""
 
 
 def show(widget: widgets.DOMWidget, *, visible: bool) -> None:
@@ -41,3 +48,12 @@ def opening_html(
         f'<details class="ft-advice"><summary><b>{escaped(headline)}</b> · {escaped(more)}'
         f"</summary><div>{escaped(about)}</div><dl>{body}</dl></details>"
     )
+
+
+def log_html(history: History) -> str:
+    """What the run has said, one line each."""
+    if not history.logs:
+        return ""
+    shapes = {"info": "", "warning": SHAPES["warning"], "error": SHAPES["error"]}
+    lines = "\n".join(f"{shapes[log.level]} {escaped(log.text)}".strip() for log in history.logs)
+    return f'<details><summary>log</summary><div class="ft-log">{lines}</div></details>'

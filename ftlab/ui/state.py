@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,8 @@ class State(FormState):
     beat = Int(help="counts up when the selected run has news")
     tab = Unicode("data", help="the panel that is open")
     row = Tuple(help="(field of its file, line) of the row that somebody wants to see")
+    rows = Tuple(help="(field of their file, (line, loss) of each, what they are) of such rows")
+    compared = Tuple(help="ids and files of the runs that are held against each other")
 
     def __init__(self, folder: Path | str | None = None, provider: str = "local") -> None:
         super().__init__(folder, provider)
@@ -163,21 +166,18 @@ class State(FormState):
             self.row = (field, line)
             self.tab = "data"
 
+    def show_rows(self, field: str, rows: Iterable[tuple[int, float]], title: str) -> None:
+        """Open some rows of a file, each with its loss, to page through in that order."""
+        with self.lock:
+            self.rows = ()
+            self.rows = (field, tuple(rows), title)
+            self.tab = "data"
+
     # --- runs --------------------------------------------------------------------------------
 
     def train(self, **options: Any) -> Run:
         """Submit the spec as it stands, and show the run."""
-        given, _ = parse(self.values)
-        for name, report in self._scanned_of(given).items():
-            if report is None:
-                continue  # it is scanned then
-            if not report.holds_for(given, getattr(given, name)) and not self._is_uncounted(report):
-                with self.lock:
-                    self.scan()
-                raise FtlabError(
-                    f"{report.path} has changed since it was scanned; a run trains on rows that "
-                    "were checked. It is being scanned anew: start it again after that."
-                )
+        self.require_fresh_scans()
         run = submit(
             self.values,
             self.provider,
@@ -193,6 +193,20 @@ class State(FormState):
             self.refresh_runs()
             self.select(run.id)
         return run
+
+    def require_fresh_scans(self) -> None:
+        """Raise FtlabError where a file has changed since it was scanned, and scan it anew."""
+        given, _ = parse(self.values)
+        for name, report in self._scanned_of(given).items():
+            if report is None:
+                continue  # it is scanned then
+            if not report.holds_for(given, getattr(given, name)) and not self._is_uncounted(report):
+                with self.lock:
+                    self.scan()
+                raise FtlabError(
+                    f"{report.path} has changed since it was scanned; a run trains on rows that "
+                    "were checked. It is being scanned anew: start it again after that."
+                )
 
     def _scanned_of(self, given: JobSpec) -> dict[str, DataReport | None]:
         """Field → scan of each data file that is here; the service has looked into its own."""

@@ -16,7 +16,9 @@ from ftlab.issues import SHAPES, Issue
 from ftlab.runs import Run
 from ftlab.spare import SPARE
 from ftlab.spec import JobSpec
+from ftlab.sweeps.folder import Sweeps
 from ftlab.ui.anchor import Anchor
+from ftlab.ui.compare_panel import ComparePanel
 from ftlab.ui.data_panel import DataPanel
 from ftlab.ui.form import JobPanel
 from ftlab.ui.guard import guarded
@@ -25,9 +27,17 @@ from ftlab.ui.keys import Keys
 from ftlab.ui.pump import PUMP
 from ftlab.ui.run_panel import RunPanel
 from ftlab.ui.state import State
+from ftlab.ui.sweep_panel import SweepPanel
 from ftlab.ui.try_panel import TryPanel
 
-PANELS = {"data": DataPanel, "job": JobPanel, "run": RunPanel, "try": TryPanel}
+PANELS = {
+    "data": DataPanel,
+    "job": JobPanel,
+    "run": RunPanel,
+    "sweep": SweepPanel,
+    "compare": ComparePanel,
+    "try": TryPanel,
+}
 
 
 class SpecTrait(AnyTrait):
@@ -85,8 +95,13 @@ class Workbench(widgets.VBox):
         PUMP.add(self.state)
 
     def _greet(self) -> None:
-        """Open the run that goes on, or say where the last one is."""
+        """Open the run or sweep that goes on, or say where the last one is."""
         run = self.state.run
+        sweep = next((one for one in Sweeps(self.state.folder.folder) if one.is_alive), None)
+        if sweep is not None:
+            self.state.tab = "sweep"
+            self.state.tell("tip", f"Sweep {sweep.id} is going on.")
+            return
         if run is not None and run.is_alive:
             self.state.tab = "run"
             self.state.tell("tip", f"Run {run.id} is going on.")

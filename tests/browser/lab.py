@@ -296,6 +296,26 @@ class NotebookPage:
             trace,
         )
 
+    def click_point(self, step: float, trace: str = "training") -> None:
+        """Click on a point of a curve in the figure that can be seen."""
+        place = self.page.wait_for_function(
+            """([step, name]) => {
+              const plots = [...document.querySelectorAll('.js-plotly-plot')];
+              const plot = plots.find(p => p.offsetParent && p.data && p._fullLayout);
+              const trace = plot && plot.data.find(t => t.name === name);
+              const at = trace ? Array.from(trace.x).indexOf(step) : -1;
+              if (at < 0) return false;
+              plot.scrollIntoView({block: 'center'});
+              const {xaxis, yaxis} = plot._fullLayout, box = plot.getBoundingClientRect();
+              return [box.left + xaxis._offset + xaxis.l2p(step),
+                      box.top + yaxis._offset + yaxis.l2p(trace.y[at])];
+            }""",
+            arg=[step, trace],
+        ).json_value()
+        self.page.mouse.move(*place)
+        self.page.wait_for_timeout(300)  # what lies beneath is looked for when the mouse rests
+        self.page.mouse.click(*place)
+
     def wait_for_points(self, more_than: int, seconds: float = 60) -> int:
         end = time.monotonic() + seconds
         while (points := self.curve()) <= more_than:

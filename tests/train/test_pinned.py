@@ -86,7 +86,7 @@ def test_a_paused_run_is_stopped_without_its_model(warm, branch, new_run, cache)
         carry_out(warm, run, ask="stop")
     finally:
         (cache / "away").rename(cache / "models--somebody--small")
-    assert run.state == ("completed", "stopped at step 2")
+    assert run.state == ("completed", f"stopped at step 2 of {run.history.n_steps}")
     assert (run.adapter / WEIGHTS).exists()
 
 
@@ -95,7 +95,7 @@ def test_a_run_stopped_where_it_paused_tells_of_damage_and_of_no_later_step(warm
     warm.carry_out(run, every=1, kill={"at": "step", "n": 6})
     (run.checkpoint(5) / "optimizer.safetensors").write_bytes(b"")
     carry_out(warm, run, ask="stop")
-    assert run.state == ("completed", "stopped at step 4")
+    assert run.state == ("completed", f"stopped at step 4 of {run.history.n_steps}")
     assert list(run.history.series["train_loss"]) == [1, 2, 3, 4]
     damaged, cut = [log.text for log in run.history.logs if log.level == "warning"]
     assert "step-00000005 is damaged" in damaged

@@ -273,6 +273,6 @@ def test_what_was_cancelled_keeps_nothing(warm, run):
 def test_a_paused_run_can_be_ended_with_what_it_learned(warm, run, files):
     warm.carry_out(run, pause=3)
     run.stop()
-    assert run.wait(60) == ("completed", "stopped at step 3")
+    assert run.wait(60) == ("completed", f"stopped at step 3 of {run.history.n_steps}")
     base = AutoModelForCausalLM.from_pretrained(files / "model")
     PeftModel.from_pretrained(base, run.adapter)

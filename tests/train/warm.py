@@ -28,6 +28,7 @@ from ftlab.errors import UnreadableData
 from ftlab.job import Job
 from ftlab.processes import environment
 from ftlab.runs import Run
+from ftlab.sweeps.folder import Sweep
 from ftlab.ui.samples_box import answers_of
 
 KILLED = -signal.SIGKILL
@@ -49,7 +50,7 @@ class Warm:
         )
 
     def carry_out(self, run: Run, **plan) -> int:
-        """Carry out a run in a process of its own and return its exit status.
+        """Carry out a run or a sweep in a process of its own and return its exit status.
 
         lose: in that step another process of the run is killed, lose_after: after seconds;
         spoil: its share of that step is; fail: its device does so as it sums that step;
@@ -59,13 +60,16 @@ class Warm:
         room_elsewhere: rows that the others have room for;
         every: save a state after so many steps; pause, stop, cancel: ask for it in that step of the
         process;
+        at_once: arms of a sweep that the memory has room for; full: in that turn it does not
+        suffice;
         kill: {"after": seconds}, or {"at": one of POINTS, "n": which time}; room: bytes that a file
         may have; clock: seconds that it jumps by with every look; ask: what is asked of it at once.
         """
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
         assert stdout is not None
-        stdin.write(json.dumps({"run": str(run.path), **plan}) + "\n")
+        sweep = isinstance(run, Sweep)
+        stdin.write(json.dumps({"run": str(run.path), "sweep": sweep, **plan}) + "\n")
         stdin.flush()
         return int(stdout.readline())
 
@@ -139,6 +143,7 @@ class _Every:
 def _points() -> dict[str, tuple[object, str]]:
     from ftlab.eventlog import EventWriter
     from ftlab.train import checkpoints, joining, saving, states, training
+    from ftlab.train.contenders import Contender
     from ftlab.train.parallel import Room
     from ftlab.train.trainer import Trainer
 
@@ -160,6 +165,9 @@ def _points() -> dict[str, tuple[object, str]]:
         "sum": (Room, "_sum"),
         "keeping": (training.Training, "_kept"),
         "tuned": (training, "save_tuned"),
+        "turn": (Contender, "train"),
+        "joining": (Contender, "come"),
+        "ending": (Contender, "end"),
     }
 
 
@@ -271,6 +279,10 @@ def _prepare(run: Run, plan: dict) -> None:
         _weigh(run.path)
     if "room_elsewhere" in plan:
         _limit_elsewhere(plan["room_elsewhere"])
+    if "at_once" in plan:
+        _limit_arms(plan["at_once"])
+    if "full" in plan:
+        _watch("turn", plan["full"], _no_memory)
     if "remove" in plan:
         _watch("step", plan["remove"], lambda: _remove_all(run.path))
     if "room" in plan:
@@ -290,6 +302,18 @@ def _spoil() -> None:
 
 def _fail() -> None:
     raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+
+def _limit_arms(n: int) -> None:
+    from ftlab.train.turns import Turns
+
+    Turns._room_for = lambda *_: n
+
+
+def _no_memory() -> None:
+    import torch
+
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
 
 def _limit_elsewhere(rows: int) -> None:
@@ -330,15 +354,16 @@ def _remove_all(folder: Path) -> None:
 
 
 def _child(plan: dict) -> int:
-    from ftlab.train.__main__ import carry_out
+    from ftlab.train import __main__, sweep
 
-    run = Run(plan["run"])
+    module, kind = (sweep, Sweep) if plan["sweep"] else (__main__, Run)
+    run = kind(plan["run"])
     log = os.open(run.log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     for stream in (1, 2):
         os.dup2(log, stream)
     handle = run.begin()
     _prepare(run, plan)
-    status = carry_out(run, _Every(plan.get("every", 0)))
+    status = module.carry_out(run, _Every(plan.get("every", 0)))
     os.close(handle)
     return status
 

@@ -64,14 +64,15 @@ def test_a_run_shows_progress_curves_and_log(state, tmp_path):
     state.tick()
     assert "failed" in panel.head.value
     assert shown_buttons(panel) == {"Resume"}
-    assert "goes on from its beginning" in panel.reason.value
+    assert "goes on from its beginning" in panel.buttons.reason.value
 
 
 def shown_buttons(panel):
     """What can be pressed."""
     if panel.buttons.layout.display == "none":
         return set()
-    buttons = (panel.pause, panel.resume, panel.stop, panel.cancel)
+    bar = panel.buttons
+    buttons = (bar.pause, bar.resume, bar.stop, bar.cancel)
     return {b.description for b in buttons if b.layout.display != "none" and not b.disabled}
 
 
@@ -81,21 +82,21 @@ def test_a_run_is_paused_and_resumed_by_its_buttons(state, tmp_path, monkeypatch
     lock = run.lock()
     state.find_run()
     assert shown_buttons(panel) == {"Pause", "Stop and keep", "Cancel"}
-    panel.pause.click()
+    panel.buttons.pause.click()
     assert run.asked() == "pause"
     assert shown_buttons(panel) == {"Stop and keep", "Cancel"}
-    assert "pauses after this step" in panel.reason.value
+    assert "pauses after this step" in panel.buttons.reason.value
     (run.checkpoints / "step-00000012").mkdir(parents=True)
     run.say("paused", "paused at step 12 of 40")
     os.close(lock)
     state.tick()
     assert shown_buttons(panel) == {"Resume", "Stop and keep", "Cancel"}
-    assert "goes on from step 12" in panel.reason.value
+    assert "goes on from step 12" in panel.buttons.reason.value
     assert "paused at step 12 of 40" in panel.head.value
     assert "device is free" in state.message[1]
     started = []
     monkeypatch.setattr("ftlab.attempts.start", lambda run, **_: started.append(run.id))
-    panel.resume.click()
+    panel.buttons.resume.click()
     assert started == [run.id]
 
 
@@ -104,8 +105,8 @@ def test_a_run_of_another_provider_says_why_it_can_not_be_resumed(state, tmp_pat
     run = Run.create(Job(spec=JobSpec(model="m"), provider="cloud"), tmp_path / "runs")
     run.say("paused")
     state.find_run()
-    assert panel.resume.disabled
-    assert "runs at cloud" in panel.reason.value
+    assert panel.buttons.resume.disabled
+    assert "runs at cloud" in panel.buttons.reason.value
 
 
 def test_a_run_at_the_service_that_nobody_follows_can_be_followed_again(
@@ -123,7 +124,7 @@ def test_a_run_at_the_service_that_nobody_follows_can_be_followed_again(
     os.close(lock)
     state.tick()
     assert shown_buttons(panel) == {"Follow again", "Stop and keep", "Cancel"}
-    assert "goes on with ft-1, its job at the service" in panel.reason.value
+    assert "goes on with ft-1, its job at the service" in panel.buttons.reason.value
     assert "nobody follows it now" in panel.head.value
 
 
@@ -139,9 +140,9 @@ def test_stop_and_cancel_ask_the_run(state, tmp_path):
     run = make_run(tmp_path / "runs", Status(status="running"))
     lock = run.lock()
     state.find_run()
-    panel.stop.click()
+    panel.buttons.stop.click()
     assert run.asked() == "stop"
-    panel.cancel.click()
+    panel.buttons.cancel.click()
     assert run.asked() == "cancel"
     os.close(lock)
 

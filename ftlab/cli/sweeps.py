@@ -1,0 +1,188 @@
+"""The verb sweep: what it will take, its start, and how it goes."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ftlab.cli.files import read_values
+from ftlab.cli.hosted import confirmed
+from ftlab.cli.options import given_options
+from ftlab.cli.printing import print_columns, print_json, say, teller
+
+if TYPE_CHECKING:
+    from ftlab.sweeps.folder import Sweep
+    from ftlab.sweeps.ready import ReadySweep
+
+LOOK_EVERY = 0.3  # seconds
+
+
+def sweep(options: argparse.Namespace) -> int:
+    """Try a job with several learning rates, or other values, and say which is best; Ctrl-C leaves
+    the sweep going.
+
+    Says first what it will take. With --json an object at the end: id, status, headline; value,
+    low and high, the best learning rate and its interval, and basis, how that was found; steps and
+    steps_of_grid, what was spent and what all arms to the end would take; regret_of_recommended in
+    %; arms, a list of {name, changes, best_loss, regret in %, steps, state}, the best one named by
+    best; winning_spec, the values with those of the best. What is unknown is null.
+    """
+    found = started(options)
+    return 1 if found is None else show(found, as_json=options.json)
+
+
+def started(options: argparse.Namespace) -> Sweep | None:
+    """The sweep of a file with the values of a spec; None where a person does not agree to its
+    price. Says what it will take first."""
+    from ftlab.providers.together.account import require_key
+    from ftlab.sweeps.start import prepare_sweep
+    from ftlab.sweeps.start import started as start
+
+    to = sys.stderr if getattr(options, "json", False) else None
+    asked: dict[str, Any] = {
+        "learning_rate": _numbers(options.rates),
+        "n": options.n,
+        "halving": not options.no_halving,
+        "range_test": options.range_test,
+        "max_train_rows": options.max_train_rows,
+        **dict(options.vary),
+    }
+    values = read_values(options.spec)
+    if options.on == "together":
+        require_key()  # before anybody is asked to agree to a price
+    asked |= given_options(options, options.on)
+    ready = prepare_sweep(values, options.on, **asked)
+    for name, text in ready.cost.in_words().items():
+        say(f"{name}: {text}", to)
+    say("\n".join(ready.cost.basis), to)
+    if options.on == "together" and "pay_up_to" not in asked:
+        if (agreed := _agreed(ready)) is None:
+            say("Nothing was started.", to)
+            return None
+        scans = {"report": ready.report, "validation": ready.validation}
+        ready = prepare_sweep(values, options.on, pay_up_to=agreed, **scans, **asked)
+    return start(ready)
+
+
+def _agreed(ready: ReadySweep) -> float | None:
+    from ftlab.sweeps.ready import offer_of
+
+    tell = teller()
+    return confirmed(offer_of(ready, told=lambda _, what: tell(what)))
+
+
+def show(found: Sweep, *, as_json: bool = False) -> int:
+    """Its progress until it ends, then what it says; 0 when it completed."""
+    _follow(found)
+    state = found.state
+    if as_json:
+        print_json(as_dict(found))
+        return 0 if state.status == "completed" else 1
+    from ftlab.sweeps.shown import TITLES, rows_of
+
+    print_columns(TITLES, rows_of(found))
+    if (answer := found.answer) is not None:
+        say(answer.headline)
+        say(f"The interval: {answer.basis}.")
+    say(f"{found.id}: {state.status}" + (f", {state.detail}" if state.detail else ""))
+    if state.status == "paused" or found.is_left:
+        say(f"`ftlab resume {found.id}` goes on from there.")
+    return 0 if state.status == "completed" else 1
+
+
+def as_dict(found: Sweep) -> dict[str, Any]:
+    """What --json tells of a sweep."""
+    from ftlab.sweeps.shown import arms_as_dicts
+
+    answer = found.answer
+    told = ("value", "low", "high", "basis", "regret_of_recommended", "steps", "steps_of_grid")
+    known = {name: None if answer is None else getattr(answer, name) for name in told}
+    return {
+        "id": found.id,
+        "status": found.status,
+        "headline": None if answer is None else answer.headline,
+        "best": None if answer is None else found.all_arms[answer.best].name,
+        **known,
+        "arms": arms_as_dicts(found),
+        "winning_spec": None if answer is None else _given(found),
+    }
+
+
+def _given(found: Sweep) -> dict[str, Any]:
+    return found.winning_spec.model_dump(mode="json", exclude_unset=True)
+
+
+def _follow(found: Sweep) -> None:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    from ftlab.sweeps.cost import steps_of
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.fields[steps]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(found.id, total=steps_of(found.plan), steps="")
+        while True:
+            ended, answer = not found.is_alive, found.answer
+            says = (
+                answer.headline.partition(" · ")[0]
+                if answer
+                else found.state.detail or found.status
+            )
+            done = 0 if answer is None else answer.steps
+            progress.update(task, completed=done, description=says, steps=f"{done:,} steps")
+            if ended:
+                return
+            time.sleep(LOOK_EVERY)
+
+
+# --- arguments -------------------------------------------------------------------------------
+
+
+def add_sweep_arguments(verb: argparse.ArgumentParser) -> None:
+    """SPEC and what is varied, as in the notebook too."""
+    verb.add_argument("--rates", metavar="RATE,…", help="learning rates, such as 1e-4,3e-4,1e-3")
+    verb.add_argument(
+        "--n", type=int, metavar="N", help="so many rates around the recommended one (7; hosted 3)"
+    )
+    verb.add_argument(
+        "--vary",
+        action="append",
+        default=[],
+        type=varied,
+        metavar="FIELD=VALUE,…",
+        help="another field, such as lora_r=8,64",
+    )
+    verb.add_argument("--no-halving", action="store_true", help="all arms to their end")
+    verb.add_argument(
+        "--range-test", action="store_true", help="one short run first, which bounds the rates"
+    )
+    verb.add_argument("--max-train-rows", type=int, metavar="ROWS", help="of a part of the rows")
+
+
+def varied(text: str) -> tuple[str, list[Any]]:
+    """A field and its values: numbers, words, and JSON where a value is no word."""
+    name, sign, values = text.partition("=")
+    if not (sign and name.strip() and values.strip()):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is given; it takes a field and its values. Give for example lora_r=8,64."
+        )
+    return name.strip(), [_value(value) for value in values.split(",")]
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text.strip()
+
+
+def _numbers(text: str | None) -> Sequence[Any] | None:
+    return None if text is None else [_value(part) for part in text.split(",")]

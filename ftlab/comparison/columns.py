@@ -1,0 +1,109 @@
+"""Rows of other tools, one for each time that something was logged, as a Track."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from ftlab.comparison.track import Steps, Track, summed
+
+STEP = ("train/global_step", "global_step", "step", "_step", "trainer/global_step", "iteration")
+"""Where the number of optimizer steps stands, the surest first: W&B's own _step counts its logs."""
+NAMES = {
+    "train_loss": ("train_loss", "loss", "train/loss", "training_loss", "training/loss"),
+    "eval_loss": (
+        *("eval_loss", "eval/loss", "val_loss", "val/loss", "valid/loss", "validation_loss"),
+        *("validation/loss", "test/loss"),
+    ),
+    "learning_rate": ("learning_rate", "train/learning_rate", "lr", "train/lr"),
+    "grad_norm": ("grad_norm", "train/grad_norm", "gradient_norm"),
+    "epoch": ("epoch", "train/epoch"),
+    "tokens_per_second": ("tokens_per_second", "train/tokens_per_second", "tps"),
+    "loss_tokens": ("loss_tokens", "num_label_tokens", "train/num_label_tokens"),
+    "gpu_memory_gib": ("gpu_memory_gib", "mem"),
+}
+"""Our metric → what it is called elsewhere: by transformers and TRL, by their reports to W&B and
+TensorBoard, by NeMo, Lightning and torchtune."""
+TOKENS = (
+    *("num_input_tokens_seen", "train/num_input_tokens_seen", "num_tokens", "train/num_tokens"),
+    *("tokens", "tokens_seen"),
+)
+"""Tokens until then."""
+SECONDS = ("_runtime", "relative time (process)", "seconds")
+STAMPS = ("_timestamp", "wall_time", "timestamp", "time")
+"""When it was logged: seconds since the epoch, or a date."""
+MEANS = ("train_runtime", "train/train_runtime")
+"""In the last row of transformers, where train_loss is the mean of the whole run and no point."""
+Row = Mapping[str, Any]
+
+
+def track_of_rows(
+    rows: Iterable[Row], name: str, source: str, settings: Mapping[str, Any] | None = None
+) -> Track:
+    """The curves in rows; one without a step stands at its place, from 1, and of two values at a
+    step the later one counts."""
+    series: dict[str, dict[int, float]] = {}
+    tokens, seconds, stamps = dict[int, float](), dict[int, float](), dict[int, float]()
+    for place, row in enumerate((_plain(row) for row in rows), start=1):
+        step = _step(row, place)
+        for metric, names in NAMES.items():
+            value = _first(row, names)
+            if value is not None and not (metric == "train_loss" and _is_summary(row)):
+                series.setdefault(metric, {})[step] = value
+        for known, names in ((tokens, TOKENS), (seconds, SECONDS), (stamps, STAMPS)):
+            if (value := _first(row, names)) is not None and math.isfinite(value):
+                known[step] = value
+    ordered = {metric: _rising(points) for metric, points in series.items()}
+    told = _rising(tokens) or summed(ordered.get("loss_tokens", {}))
+    passed = _rising(seconds) or _since_the_first(_rising(stamps))
+    return Track(name, source, ordered, told, passed, settings or {})
+
+
+def _plain(row: Row) -> dict[str, Any]:
+    return {str(name).strip().lower(): value for name, value in row.items()}
+
+
+def _step(row: Row, place: int) -> int:
+    found = _first(row, STEP)
+    return place if found is None or not math.isfinite(found) else int(found)
+
+
+def _is_summary(row: Row) -> bool:
+    return any(_number(row.get(name)) is not None for name in MEANS)
+
+
+def _first(row: Row, names: Iterable[str]) -> float | None:
+    return next((x for name in names if (x := _number(row.get(name))) is not None), None)
+
+
+def _number(value: Any) -> float | None:
+    """A number, also one written as text or as a date (seconds since the epoch); None for anything
+    else, and for nothing."""
+    if value is None or isinstance(value, bool):
+        return None
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return _seconds_of(value)
+
+
+def _seconds_of(value: Any) -> float | None:
+    if not isinstance(value, str) or not re.match(r"\d{4}-\d\d-\d\d", value):
+        return None
+    try:
+        at = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+
+
+def _rising(points: Steps) -> dict[int, float]:
+    return dict(sorted(points.items()))
+
+
+def _since_the_first(stamps: Steps) -> dict[int, float]:
+    start = min(stamps.values(), default=0.0)
+    return {step: at - start for step, at in stamps.items()}

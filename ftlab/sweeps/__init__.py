@@ -1,0 +1,1 @@
+"""Sweeps: one job in several variants, and which of them is best."""

@@ -1,0 +1,106 @@
+"""What a sweep will take, before it starts."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ftlab.cost import estimate
+from ftlab.data.report import DataReport
+from ftlab.estimated import Estimate, duration_in_words
+from ftlab.html import counted, escaped, facts, short
+from ftlab.prices import Price
+from ftlab.sweeps.plan import ETA, Plan
+from ftlab.sweeps.rungs import FEWEST_KEPT
+from ftlab.timing import Range
+
+
+@dataclass(frozen=True, slots=True)
+class SweepCost:
+    """What all arms together will take; None is unknown. Ranges are (low, high)."""
+
+    n_arms: int
+    steps: int
+    """Optimizer steps of all arms, if none ends by itself and none is added."""
+    steps_of_grid: int
+    duration: Range | None
+    """Seconds on this machine."""
+    price: Range | None
+    """US dollars at the hosted service: with arms ended where they can be, and all to their end."""
+    basis: tuple[str, ...]
+
+    def in_words(self) -> dict[str, str]:
+        """What a person reads: each figure with its unit."""
+        share = f"{100 * self.steps / self.steps_of_grid:.0f} % of a full grid"
+        return {
+            "arms": f"{self.n_arms}",
+            "steps": f"{short(self.steps)} · {share}",
+            "time": duration_in_words(self.duration),
+            "price": f"hosted {Price(*(self.price or (None, None))).in_words()}",
+        }
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON: every field by its name."""
+        return asdict(self)
+
+    def _repr_html_(self) -> str:
+        lines = "".join(f"<div>{escaped(line)}</div>" for line in self.basis)
+        title = "<summary>Where these figures come from</summary>"
+        return f"{facts(self.in_words())}<details>{title}{lines}</details>"
+
+
+def cost_of(
+    plan: Plan, report: DataReport | None = None, validation: DataReport | None = None
+) -> SweepCost:
+    """From the estimate of the arm in the middle, and from how many arms go on at each rung."""
+    options = plan.job.options if plan.job.provider == "local" else None
+    one = estimate(plan.job.spec, report, validation=validation, options=options)
+    steps, grid = steps_of(plan), len(plan.arms) * plan.n_steps
+    return SweepCost(
+        n_arms=len(plan.arms),
+        steps=steps,
+        steps_of_grid=grid,
+        duration=_times(one.duration, steps / plan.n_steps),
+        price=_price(one, steps / plan.n_steps, len(plan.arms)),
+        basis=(_in_words(plan), *_of_one(one)),
+    )
+
+
+def going_on(plan: Plan) -> tuple[int, ...]:
+    """How many arms run to each rung, if none ends by itself and none is clearly behind."""
+    counts = [len(plan.arms)]
+    for rung in range(len(plan.rungs) - 1):
+        fewest = FEWEST_KEPT + (rung > 0)
+        kept = max(fewest, math.ceil(counts[-1] / ETA))
+        if rung == len(plan.rungs) - 2:
+            kept = fewest if plan.has_many_epochs else 1
+        counts.append(min(kept, counts[-1]))
+    return tuple(counts)
+
+
+def steps_of(plan: Plan) -> int:
+    """Optimizer steps of all arms, if none ends by itself and none is added."""
+    lengths = (b - a for a, b in zip((0, *plan.rungs), plan.rungs, strict=False))
+    return sum(n * length for n, length in zip(going_on(plan), lengths, strict=True))
+
+
+def _in_words(plan: Plan) -> str:
+    arms = counted(len(plan.arms), "arm")
+    if not plan.halving:
+        return f"Steps: {arms} × {plan.n_steps:,} steps"
+    ends = [f"{n} to step {step:,}" for n, step in zip(going_on(plan), plan.rungs, strict=True)]
+    return f"Steps: {', '.join(ends)}; those that end by themselves save more, added ones cost more"
+
+
+def _of_one(one: Estimate) -> tuple[str, ...]:
+    return tuple(f"One arm: {line}" for line in one.basis)
+
+
+def _times(amount: Range | None, factor: float) -> Range | None:
+    return None if amount is None else (amount[0] * factor, amount[1] * factor)
+
+
+def _price(one: Estimate, least: float, n_arms: int) -> Range | None:
+    """Between the arms that are ended where they can be, and all of them to their end."""
+    return None if one.price is None else (one.price[0] * least, one.price[1] * n_arms)

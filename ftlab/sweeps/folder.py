@@ -1,0 +1,243 @@
+"""Sweep: a folder with a plan, its events, and an ordinary run for each arm."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import SecretStr
+
+from ftlab.errors import RunError
+from ftlab.events import Decision
+from ftlab.files import replace_file
+from ftlab.job import Job
+from ftlab.run import Run
+from ftlab.run_folder import RunFolder, new_folder
+from ftlab.runs import Runs, attach
+from ftlab.spec import JobSpec
+from ftlab.sweeps.answer import Answer, answer
+from ftlab.sweeps.noise import Losses
+from ftlab.sweeps.plan import Arm, Plan
+from ftlab.sweeps.shown import sweep_html
+
+PLAN = "sweep.json"
+PROCESSES = {"local": "ftlab.train.sweep"}
+"""Provider → the module whose process runs the arms of a sweep."""
+
+
+class Sweep(Run):
+    """One sweep. Its process, its lock, its log and what is asked of it are as those of a run."""
+
+    processes: ClassVar[Mapping[str, str]] = PROCESSES
+
+    def __init__(self, path: Path | str) -> None:
+        super().__init__(path)
+        self._runs: dict[int, Run] = {}
+
+    @classmethod
+    def of(cls, plan: Plan, folder: Path) -> Sweep:
+        """A new folder with the runs of its arms, not started yet; those at a service are made when
+        they start."""
+        path = new_folder(folder, f"{plan.job.spec.suffix or ''}-sweep", plan.created_at)
+        replace_file(path / PLAN, plan.model_dump_json(indent=1).encode())
+        found = cls(path)
+        if not found.is_hosted:
+            for number, arm in enumerate(plan.arms):
+                found.run_of(number, arm)
+        return found
+
+    # --- reading -----------------------------------------------------------------------------
+
+    @property
+    def _job_file(self) -> Path:
+        return self.path / PLAN
+
+    @cached_property
+    def _planned(self) -> Plan:
+        try:
+            return Plan.model_validate_json(self._job_file.read_bytes())
+        except (OSError, ValueError) as exc:
+            raise RunError(
+                f"{self._job_file} can't be read ({type(exc).__name__}); it holds a plan as this "
+                "ftlab or an older one writes it. Read it with the ftlab that wrote it, or move "
+                "the sweep's folder away."
+            ) from exc
+
+    @property
+    def plan(self) -> Plan:
+        """What its arms share and when they are compared, by the steps that they really have where
+        one has begun."""
+        known = (run.history.n_steps for _, run in self.arms)
+        n_steps = next((n for n in known if n), self._planned.n_steps)
+        return self._planned if n_steps == self._planned.n_steps else self._planned.over(n_steps)
+
+    @cached_property
+    def job(self) -> Job:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """All that its arms share."""
+        return self._planned.job
+
+    @property
+    def decisions(self) -> list[Decision]:
+        """Which arms went on at each rung until now."""
+        return self.history.decisions
+
+    @property
+    def all_arms(self) -> list[Arm]:
+        """Those that it started with, and those that were added, in this order."""
+        added = (Arm(**arm) for decision in self.decisions for arm in decision.added)
+        return [*self._planned.arms, *added]
+
+    @property
+    def arms(self) -> list[tuple[Arm, Run]]:
+        """Each arm with its run."""
+        found: list[tuple[Arm, Run]] = []
+        for number, arm in enumerate(self.all_arms):
+            if number in self._runs or RunFolder(self._arm_folder(number)).exists:
+                found.append((arm, self.run_of(number, arm)))
+        return found
+
+    def curves(self) -> dict[int, Losses]:
+        """Arm → its validation loss by step."""
+        return {
+            n: dict(run.history.series.get("eval_loss", {})) for n, (_, run) in enumerate(self.arms)
+        }
+
+    @property
+    def answer(self) -> Answer | None:
+        """What its arms say until now; None before the first validation loss."""
+        steps = {n: run.history.last_step for n, (_, run) in enumerate(self.arms)}
+        steps[-1] = sum(decision.step for decision in self.decisions if decision.rung < 0)
+        return answer(self.plan, self.all_arms, self.curves(), steps)
+
+    @property
+    def winner(self) -> Run | None:
+        """The run of the best arm."""
+        found = self.answer
+        return None if found is None else self.arms[found.best][1]
+
+    @property
+    def winning_spec(self) -> JobSpec:
+        """The spec as the person gave it, with what the best arm sets. Raises RunError before there
+        is one."""
+        found = self._answered
+        return JobSpec(**{**self._planned.given, **self.all_arms[found.best].changes})
+
+    @property
+    def _answered(self) -> Answer:
+        if (found := self.answer) is None:
+            raise RunError(
+                f"Sweep {self.id} is {self.status} and has no validation loss yet; the best arm is "
+                "the one with the lowest. Wait for the first evaluations."
+            )
+        return found
+
+    @property
+    def has_checkpoint(self) -> bool:
+        return any(run.has_checkpoint for _, run in self.arms)
+
+    @property
+    def resumes_from(self) -> str:
+        return "from where its arms stand"
+
+    # --- asking ------------------------------------------------------------------------------
+
+    def cancel(self, key: str | SecretStr | None = None) -> None:
+        """Ask the sweep to end after the present step and keep nothing of its arms that go on."""
+        super().cancel(key)
+        if self.status == "cancelled":  # nobody else can tell its arms
+            for _, run in self.arms:
+                if run.is_paused:
+                    run.cancel()
+
+    def promote(self) -> Run:
+        """A copy of the best arm as a run of its own among the runs, which can be tried, and
+        resumed where it is not at its end; at a service it is one already. Raises RunError while
+        that arm goes on."""
+        found = self._answered
+        arm, run = self.arms[found.best]
+        if self.is_hosted:
+            return run
+        if run.is_alive:
+            raise RunError(
+                f"The best arm of sweep {self.id}, {arm.name}, is {run.status}; only one that no "
+                "process trains is copied. Wait for its end, or pause the sweep."
+            )
+        return promoted(run, self.path.parent, f"{arm.name}, best of {self.name or self.id}")
+
+    # --- being the process -------------------------------------------------------------------
+
+    def run_of(self, number: int, arm: Arm) -> Run:
+        """The run of an arm; a new folder where there is none yet."""
+        if number not in self._runs:
+            folder = self._arm_folder(number)
+            if not RunFolder(folder).exists:
+                self._make(folder, self._planned.job_of(arm))
+            self._runs[number] = Run(folder.resolve())
+        return self._runs[number]
+
+    def _make(self, folder: Path, job: Job) -> None:
+        """The run of an arm. One at a service is a run like the others there, which the ledger
+        knows by its name: the sweep has a link to it."""
+        if self.is_hosted:
+            folder.parent.mkdir(mode=0o700, exist_ok=True)
+            run = Run.create(job, self.path.parent)
+            folder.symlink_to(Path("..", "..", run.id))
+            return
+        shutil.rmtree(folder, ignore_errors=True)  # a process was killed here
+        folder.mkdir(mode=0o700, parents=True)
+        Run.at(folder, job)
+
+    # --- being seen --------------------------------------------------------------------------
+
+    def __repr__(self) -> str:
+        found = self.answer
+        says = found.headline if found else f"{len(self.arms)} arms"
+        return f"<Sweep {self.id}: {self.status}, {says}>"
+
+    def _repr_html_(self) -> str:
+        return sweep_html(self)
+
+    def _arm_folder(self, number: int) -> Path:
+        return self.path / "arms" / f"{number + 1:02}"
+
+
+def promoted(run: Run, among: Path, name: str) -> Run:
+    """A copy of a run that no process has, under the time of now; it is one once it is whole."""
+    path = new_folder(among, run.job.spec.suffix or "run", datetime.now(UTC))
+    leave = shutil.ignore_patterns("lock", "requests.jsonl", "job.json")
+    shutil.copytree(run.path, path, ignore=leave, dirs_exist_ok=True)
+    replace_file(path / "job.json", run.job.model_dump_json(indent=1).encode())
+    found = Run(path)
+    found.rename(name)
+    return found
+
+
+class Sweeps:
+    """The sweeps in a folder of runs: `ftlab-runs/` here, or where FTLAB_RUNS says."""
+
+    def __init__(self, folder: Path | str | None = None) -> None:
+        self.folder = Runs(folder).folder
+
+    def __iter__(self) -> Iterator[Sweep]:
+        """The newest first."""
+        for plan in sorted(self.folder.glob(f"*/{PLAN}"), reverse=True):
+            with contextlib.suppress(RunError):  # deleted meanwhile
+                yield Sweep(plan.parent)
+
+    def __getitem__(self, sweep_id: str) -> Sweep:
+        return Sweep(self.folder / sweep_id)
+
+
+def find(name: str | None = None, folder: Path | str | None = None) -> Run:
+    """A run or a sweep by id or path, as `attach` finds runs; without a name the newest run."""
+    if name is not None:
+        path = Path(name) if os.sep in name else Runs(folder).folder / name
+        if (path / PLAN).is_file():
+            return Sweep(path)
+    return attach(name, folder)

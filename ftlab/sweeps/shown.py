@@ -1,0 +1,63 @@
+"""A sweep in words: its arms in a table, for a terminal and a saved notebook."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ftlab.errors import RunError
+from ftlab.html import curves, escaped, short, table
+from ftlab.sweeps.noise import best_loss
+
+if TYPE_CHECKING:
+    from ftlab.sweeps.folder import Sweep
+
+TITLES = ("arm", "best loss", "regret", "steps", "state")
+
+
+def arms_as_dicts(sweep: Sweep) -> list[dict[str, Any]]:
+    """Each arm as plain data: name, changes, best_loss, regret in %, steps and state."""
+    found, losses = sweep.answer, sweep.curves()
+    ends = {n: why for decision in sweep.decisions for n, why in decision.stopped.items()}
+    return [
+        {
+            "name": arm.name,
+            "changes": arm.changes,
+            "best_loss": best_loss(losses[n]),
+            "regret": found.regrets.get(n) if found else None,
+            "steps": run.history.last_step,
+            "state": f"ended: {ends[n]}" if n in ends else run.state.status,
+        }
+        for n, (arm, run) in enumerate(sweep.arms)
+    ]
+
+
+def rows_of(sweep: Sweep) -> list[tuple[str, ...]]:
+    """Each arm in words, in the order of TITLES."""
+    found, n_steps = sweep.answer, sweep.plan.n_steps
+    return [
+        (
+            f"{arm['name']}{' (best)' * (found is not None and found.best == n)}",
+            "" if arm["best_loss"] is None else short(arm["best_loss"]),
+            "" if arm["regret"] is None else f"{arm['regret']:.1f} %",
+            f"{arm['steps']:,} of {n_steps:,}",
+            arm["state"],
+        )
+        for n, arm in enumerate(arms_as_dicts(sweep))
+    ]
+
+
+def sweep_html(sweep: Sweep) -> str:
+    """The headline, the arms and their validation losses, without scripts."""
+    try:
+        rows = rows_of(sweep)
+    except RunError as exc:
+        return f"<div>{escaped(sweep.id)}: {escaped(exc)}</div>"
+    state, found = sweep.state, sweep.answer
+    detail = f": {state.detail}" if state.detail else ""
+    says = escaped(found.headline) if found else "no validation loss yet"
+    named = zip((arm.name for arm, _ in sweep.arms), sweep.curves().values(), strict=False)
+    drawn = {name: list(losses.items()) for name, losses in named if losses}
+    return (
+        f"<div><b>{says}</b></div><div>{escaped(sweep.id)}: {escaped(state.status + detail)}</div>"
+        f"{table(TITLES, ((escaped(cell) for cell in row) for row in rows))}{curves(drawn)}"
+    )

@@ -1,0 +1,170 @@
+"""The course of a sweep: its arms train from rung to rung, and at each it is decided who goes on.
+
+What was decided is taken from the log as it stands, and each arm goes on from its own newest
+checkpoint: a sweep that was killed comes to the same end.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING
+
+from ftlab.errors import FtlabError
+from ftlab.events import ENDED, Decision, Event, Log, Status
+from ftlab.files import replace_file
+from ftlab.run import Run
+from ftlab.sweeps.folder import Sweep
+from ftlab.sweeps.plan import RATE, Arm
+from ftlab.sweeps.rungs import Standing, decide
+from ftlab.train.contenders import Contender
+from ftlab.train.saving import Pace
+
+if TYPE_CHECKING:
+    from ftlab.train.training import Asked
+    from ftlab.train.turns import Turns
+
+RANGE_TEST = "range_test.json"
+"""The rates and the losses of a range test, in the folder of the sweep."""
+
+
+class Sweeping:
+    """A sweep on its way."""
+
+    def __init__(self, sweep: Sweep, asked: Asked, pace: Pace | None) -> None:
+        """Takes the locks of all arms that have not ended."""
+        self.sweep, self.asked, self._pace = sweep, asked, pace
+        self._logged = deque(sweep.decisions)
+        self._bounds = sweep.plan.bounds
+        self._failed = dict[int, str]()
+        """Arms that failed since the last decision, and why."""
+        self.contenders = list[Contender]()
+        arms = sweep.all_arms
+        self._n_arms = len(arms)
+        stopped = {number for decision in self._logged for number in decision.stopped}
+        for number, arm in enumerate(arms):
+            last = sweep.run_of(number, arm).history.status
+            if last is None or last.status not in ENDED:
+                self._join(number, arm)
+            elif last.status == "failed" and number not in stopped:
+                self._failed[number] = last.detail
+
+    def _join(self, number: int, arm: Arm) -> None:
+        pace = self._pace or Pace(len(self.sweep.plan.arms))
+        run = self.sweep.run_of(number, arm)
+        self.contenders.append(Contender(number, run, self.asked, pace))
+
+    def events(self, turns: Turns) -> Iterator[Event]:
+        """All that happens to the sweep as a whole; its arms write their own logs."""
+        yield Status(status="running", n_steps=self.sweep.plan.n_steps)
+        yield from self._rungs(turns)
+        yield self.ended()
+
+    def ended(self) -> Status:
+        """How the sweep ends, after all of its arms."""
+        request, unfinished = self.asked(), self._live
+        for contender in unfinished:
+            contender.end()
+        if unfinished and request in ("pause", "cancel"):
+            return Status(status="paused" if request == "pause" else "cancelled")
+        states = [run.state for _, run in self.sweep.arms]
+        if all(state.status == "failed" for state in states):
+            raise FtlabError(f"All {len(states)} arms failed. The first: {states[0].detail}")
+        found = self.sweep.answer
+        words = ("stopped" if unfinished else "", found.headline if found else "")
+        return Status(status="completed", detail="; ".join(word for word in words if word))
+
+    def close(self) -> None:
+        """Let go of the arms."""
+        for contender in self._live:
+            contender.close()
+
+    @property
+    def _live(self) -> list[Contender]:
+        return [contender for contender in self.contenders if not contender.has_ended]
+
+    def _rungs(self, turns: Turns) -> Iterator[Event]:
+        """All arms to each rung, and what becomes of them there."""
+        yield from self._range_tested(turns)
+        yield from self._counted(turns)
+        rung = 0
+        while rung < len(rungs := self.sweep.plan.rungs) and self._live:
+            step = None if rung == len(rungs) - 1 else rungs[rung]
+            turns.all_to(self._live, step)
+            if not all(contender.has_reached(step) for contender in self._live):
+                return  # something was asked
+            decision = yield from self._decided(rung, turns)
+            self._follow(decision)
+            rung += not decision.added
+        for contender in self._live:
+            contender.end()
+
+    def _range_tested(self, turns: Turns) -> Iterator[Event]:
+        """The arms whose rates are too high end before they begin."""
+        plan, file = self.sweep.plan, self.sweep.path / RANGE_TEST
+        if not (plan.range_test and RATE in plan.varied and self._live):
+            return
+        if not file.is_file():
+            from ftlab.train.ramp import losses_along, ramp
+
+            rates, middle = ramp(plan), self._live[len(self._live) // 2]
+            losses = losses_along(turns.like(middle.run), rates, self.asked)
+            if self.asked() is not None:
+                return
+            replace_file(file, json.dumps({"rates": rates, "losses": losses}).encode())
+        yield from self._bounded(**json.loads(file.read_bytes()))
+
+    def _bounded(self, rates: list[float], losses: list[float]) -> Iterator[Event]:
+        """What follows from the losses along rising rates."""
+        from ftlab.train.ramp import beyond, highest_rate, in_words
+
+        plan, highest = self.sweep.plan, highest_rate(rates, losses)
+        self._bounds = plan.bounds._replace(highest=min(highest, plan.bounds.highest))
+        if self._logged and self._logged[0].rung < 0:
+            self._follow(self._logged.popleft())
+            return
+        yield Log(text=in_words(rates, losses, highest))
+        stopped = beyond(plan.arms, highest)
+        kept = tuple(c.number for c in self._live if c.number not in stopped)
+        decision = Decision(rung=-1, step=len(losses), kept=kept, stopped=stopped)
+        yield decision
+        self._follow(decision)
+
+    def _counted(self, turns: Turns) -> Iterator[Event]:
+        """How many steps the arms have is sure once the rows are read."""
+        planned = self.sweep.plan.n_steps
+        for contender in self._live:
+            turns.all_to([contender], 0)
+            if not contender.has_ended:
+                break
+        if self.sweep.plan.n_steps != planned:
+            yield Status(status="running", n_steps=self.sweep.plan.n_steps)
+
+    # --- decisions -------------------------------------------------------------------------------
+
+    def _decided(self, rung: int, turns: Turns) -> Generator[Event, None, Decision]:
+        """What was decided at a rung, or what is decided now."""
+        if self._logged and self._logged[0].rung == rung:
+            return self._logged.popleft()
+        standings = [Standing(c.number, c.step, _losses(c.run)) for c in self._live]
+        failed = {**self._failed, **turns.failed}
+        standings += [Standing(number, 0, {}, why) for number, why in failed.items()]
+        self._failed, turns.failed = {}, {}
+        decision = decide(self.sweep.plan, self.sweep.all_arms, rung, standings, self._bounds)
+        yield decision
+        return decision
+
+    def _follow(self, decision: Decision) -> None:
+        """End the arms that were stopped, and begin those that were added."""
+        for contender in self._live:
+            if why := decision.stopped.get(contender.number):
+                contender.end(why)
+        arms = self.sweep.all_arms
+        for number in range(self._n_arms, len(arms)):
+            self._join(number, arms[number])
+        self._n_arms = len(arms)
+
+
+def _losses(run: Run) -> dict[int, float]:
+    return dict(run.history.series.get("eval_loss", {}))
