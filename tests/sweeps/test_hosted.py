@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 import time
 
 import pytest
 
+from ftlab.cli import main
 from ftlab.errors import FtlabError, InvalidSpec
 from ftlab.providers.together import following
 from ftlab.providers.together.account import secret
@@ -161,3 +163,17 @@ def _cancelled(arms, found):
     if found.asked() is None:
         Run.cancel(found)
     return iter(())
+
+
+def test_in_a_terminal_the_price_of_all_arms_is_asked_about_once(world, job, monkeypatch, capsys):
+    file = world.folder.parent / "spec.json"
+    file.write_text(json.dumps(job))
+    asked = []
+    monkeypatch.setattr("builtins.input", lambda question: asked.append(question) or "n")
+    assert main(["sweep", str(file), "--on", "together"]) == 1
+    (question,) = asked
+    assert question.startswith("Start it at Together, for up to $")
+    printed = capsys.readouterr().out
+    assert "3 such jobs cost" in printed
+    assert "Nothing was started." in printed
+    assert world.service.bodies == []
