@@ -129,6 +129,18 @@ def test_jobs_that_fall_behind_are_ended_after_their_evaluation(world, job):
     assert {run.id for run in Runs(world.folder)} == {run.id for _, run in found.arms}
 
 
+def test_what_can_not_be_fetched_does_not_hold_the_sweep_up(world, job, monkeypatch):
+    def damaged(*_, **__):
+        raise FtlabError("The archive is not taken.")
+
+    monkeypatch.setattr(following, "download_adapter", damaged)
+    found = sweep(job, "together", learning_rate=RATES, folder=world.folder, pay_up_to=3.0)
+    assert world.carry_out(found) == 0
+    assert found.status == "completed"
+    assert found.winner.status == "paused"
+    assert len(world.service.bodies) == 3
+
+
 def test_when_the_first_job_is_refused_no_other_is_asked_for(world, job):
     found = sweep(job, "together", learning_rate=RATES, folder=world.folder, pay_up_to=0.0001)
     assert world.carry_out(found) == 1
