@@ -96,6 +96,8 @@ class Service:
     """The step with a loss that is no number."""
     longest_suffix: int = 40
     """Characters of a suffix that it keeps."""
+    eval_loss: Callable[[dict[str, Any], int], float] = lambda _job, step: 3.0 / step
+    """Of a job after a step."""
     lag: int = 0
     """How often the list of jobs is read before it has a new one."""
     listings: int = 0

@@ -54,8 +54,11 @@ class Method(Protocol):
 
     figures: tuple[str, ...]
     """Names of the sums of its losses, in their order."""
-    nothing: Row
-    """A row that adds nothing to a loss."""
+    @property
+    def nothing(self) -> Row:
+        """A row that adds nothing to a loss."""
+        ...
+
     needs_reference: bool
     """Whether `refer` has to see every row before the weights that it starts from change."""
 
