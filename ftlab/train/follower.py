@@ -49,11 +49,14 @@ def follow() -> int:
         import peft  # noqa: F401
         from transformers import AutoModelForCausalLM  # noqa: F401
 
+        from ftlab.train.joining import NotNeeded
         from ftlab.train.loop import train  # noqa: F401
         from ftlab.train.parallel import Gone
     store, rank, size = meeting()
     try:
         return _follow(store, rank, size)
+    except NotNeeded:
+        return 0
     except Gone as exc:
         traceback.print_exc()
         status, words = FOLLOWED, str(exc)

@@ -23,6 +23,10 @@ SLOW = (
 BACKEND = "backend"
 
 
+class NotNeeded(Gone):
+    """The first process ended before it needed the others, and says how itself."""
+
+
 def joined(
     store: Any,
     rank: int,
@@ -59,7 +63,7 @@ def _met(store: Any, rank: int, size: int) -> None:
     end = time.monotonic() + PATIENCE.total_seconds()
     while not store.check(here):
         if store.check([OVER]):
-            raise RuntimeError("the run's own ended before all had come")
+            raise NotNeeded("The run's own process ended before all had come.")
         if time.monotonic() > end:
             raise RuntimeError("it did not start")
         time.sleep(0.02)
