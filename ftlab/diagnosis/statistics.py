@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ftlab.diagnosis.curve import Curve
-from ftlab.diagnosis.epochs import Boundaries, boundaries
+from ftlab.diagnosis.epochs import Boundaries, boundaries, steepest
 from ftlab.diagnosis.evaluations import Evaluations
 from ftlab.diagnosis.medians import median, median_of_numbers
 from ftlab.diagnosis.pace import pace
@@ -252,7 +252,9 @@ class Statistics:
 
     @cached_property
     def boundaries(self) -> Boundaries:
-        """What happens to the loss where an epoch ends."""
+        """What happens to the loss where an epoch ends, or may."""
+        if self.curve.steps_per_epoch is None:
+            return steepest(self.losses)
         return boundaries(self.curve, self.losses)
 
 

@@ -34,14 +34,16 @@ def epoch_steps(facts: Statistics) -> Hit | None:
     found = facts.boundaries
     if found.number == 0:
         return None
+    is_guess = facts.curve.steps_per_epoch is None
     seen = found.reach * found.number  # steps on either side
     least = max(0.05, 3.6 * facts.noise / math.sqrt(seen))
     if found.number == 1:
-        least = max(0.1, 4 * facts.noise)
-    if found.fall <= least or found.fall <= 2 * abs(found.within):
+        least = max(0.12, 6 * facts.noise) if is_guess else max(0.1, 4 * facts.noise)
+    if found.fall <= least or found.fall <= (4 if is_guess else 2) * abs(found.within):
         return None
     evidence = {"fall_at_boundaries": found.fall, "fall_within": found.within}
-    return Hit(sure(found.fall, least, 2 * least), {**evidence, "boundaries": float(found.number)})
+    likely = 0.6 if is_guess else sure(found.fall, least, 2 * least)
+    return Hit(likely, {**evidence, "boundaries": float(found.number)})
 
 
 @detector(
