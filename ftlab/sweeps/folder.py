@@ -27,7 +27,7 @@ from ftlab.sweeps.plan import Arm, Plan
 from ftlab.sweeps.shown import sweep_html
 
 PLAN = "sweep.json"
-PROCESSES = {"local": "ftlab.train.sweep"}
+PROCESSES = {"local": "ftlab.train.sweep", "together": "ftlab.sweeps.hosted"}
 """Provider → the module whose process runs the arms of a sweep."""
 
 
