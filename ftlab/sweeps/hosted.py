@@ -99,7 +99,7 @@ class _Arms:
         """All that happens until every arm has ended."""
         yield Status(status="running", n_steps=self._sweep.plan.n_steps)
         yield from self._started()
-        while any(not run.state.ended for run in self._live().values()):
+        while not all(_outcome(run) for run in self._live().values()):
             self._listen()
             yield from self._decided()
             self._see_to()
@@ -136,13 +136,13 @@ class _Arms:
             return
         self._heard = request
         for run in self._live().values():
-            if not run.state.ended:
+            if not _outcome(run):
                 run.cancel(self._key) if request == "cancel" else run.stop(self._key)
 
     def _see_to(self) -> None:
         """Arms that nobody follows are followed again."""
         for number, (arm, run) in enumerate(self._sweep.arms):
-            if not run.is_left:
+            if _outcome(run) or not run.is_left:
                 continue
             self._restarts[number] += 1
             if self._restarts[number] > RESTARTS:
@@ -170,29 +170,33 @@ class _Arms:
         yield decision
         for number in decision.stopped:
             run = self._sweep.arms[number][1]
-            if not run.state.ended:
+            if not _outcome(run):
                 run.stop(self._key)
 
     def _end(self) -> Status:
         if self._heard == "cancel":
             return Status(status="cancelled", detail="cancelled with all its arms")
-        if not any(run.state.status == "completed" for run in self._live().values()):
+        if not any(_outcome(run) == "completed" for run in self._live().values()):
             why = "; ".join({run.state.detail for _, run in self._sweep.arms if run.state.detail})
             return Status(status="failed", detail=f"No arm has completed: {why}")
         return Status(status="completed", detail="stopped" if self._heard == "stop" else "")
 
 
+def _outcome(run: Run) -> str:
+    """How the job of an arm has ended, though what it made could not be fetched; empty before."""
+    alive, state = run.is_alive, run.state
+    return state.status if state.ended else "" if alive else run.hosted.ended
+
+
 def _standing(number: int, run: Run, n_evals: int) -> Standing | None:
     """Where an arm stands after so many evaluations; None where it is not there yet."""
-    state = run.state  # before its losses: whoever has ended by now has told them all
+    outcome = _outcome(run)  # before its losses: whoever has ended by now has told them all
     losses = dict(run.history.series.get("eval_loss", {}))
     first = dict(islice(sorted(losses.items()), n_evals))
     step = max(first, default=0)
-    if len(first) == n_evals or state.status == "completed":
+    if len(first) == n_evals or outcome == "completed":
         return Standing(number, step, first)
-    if state.ended:
-        return Standing(number, step, first, f"{state.status}: {state.detail}")
-    return None
+    return Standing(number, step, first, f"{outcome}: {run.state.detail}") if outcome else None
 
 
 if __name__ == "__main__":

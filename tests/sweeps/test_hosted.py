@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 import time
 
 import pytest
 
+from ftlab.cli import main
 from ftlab.errors import FtlabError, InvalidSpec
 from ftlab.providers.together import following
 from ftlab.providers.together.account import secret
@@ -127,6 +129,18 @@ def test_jobs_that_fall_behind_are_ended_after_their_evaluation(world, job):
     assert {run.id for run in Runs(world.folder)} == {run.id for _, run in found.arms}
 
 
+def test_what_can_not_be_fetched_does_not_hold_the_sweep_up(world, job, monkeypatch):
+    def damaged(*_, **__):
+        raise FtlabError("The archive is not taken.")
+
+    monkeypatch.setattr(following, "download_adapter", damaged)
+    found = sweep(job, "together", learning_rate=RATES, folder=world.folder, pay_up_to=3.0)
+    assert world.carry_out(found) == 0
+    assert found.status == "completed"
+    assert found.winner.status == "paused"
+    assert len(world.service.bodies) == 3
+
+
 def test_when_the_first_job_is_refused_no_other_is_asked_for(world, job):
     found = sweep(job, "together", learning_rate=RATES, folder=world.folder, pay_up_to=0.0001)
     assert world.carry_out(found) == 1
@@ -161,3 +175,17 @@ def _cancelled(arms, found):
     if found.asked() is None:
         Run.cancel(found)
     return iter(())
+
+
+def test_in_a_terminal_the_price_of_all_arms_is_asked_about_once(world, job, monkeypatch, capsys):
+    file = world.folder.parent / "spec.json"
+    file.write_text(json.dumps(job))
+    asked = []
+    monkeypatch.setattr("builtins.input", lambda question: asked.append(question) or "n")
+    assert main(["sweep", str(file), "--on", "together"]) == 1
+    (question,) = asked
+    assert question.startswith("Start it at Together, for up to $")
+    printed = capsys.readouterr().out
+    assert "3 such jobs cost" in printed
+    assert "Nothing was started." in printed
+    assert world.service.bodies == []
