@@ -24,7 +24,8 @@ from ftlab.asking import Request
 from ftlab.endings import note_birth
 from ftlab.errors import FtlabError
 from ftlab.events import Decision, Event, Log, Status
-from ftlab.providers.together.piped import HUB, WANDB, Secrets, received
+from ftlab.processes import HUB_KEY, WANDB_KEY
+from ftlab.providers.together.piped import Secrets, received
 from ftlab.run import Run
 from ftlab.schedule import evaluation_steps
 from ftlab.sweeps.folder import Sweep
@@ -83,7 +84,7 @@ def carry_out(sweep: Sweep, secrets: Secrets) -> int:
 def _pass_on(secrets: Secrets) -> None:
     """What the arms' processes get through their pipes is looked for in the environment; theirs is
     without it again."""
-    given = {WANDB: secrets.wandb_key, HUB: secrets.hf_api_token}
+    given = {WANDB_KEY: secrets.wandb_key, HUB_KEY: secrets.hf_api_token}
     os.environ.update({n: v.get_secret_value() for n, v in given.items() if v is not None})
 
 

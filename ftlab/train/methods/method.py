@@ -54,15 +54,16 @@ class Method(Protocol):
 
     figures: tuple[str, ...]
     """Names of the sums of its losses, in their order."""
-    @property
-    def nothing(self) -> Row:
-        """A row that adds nothing to a loss."""
-        ...
 
     needs_reference: bool
     """Whether `refer` has to see every row before the weights that it starts from change."""
 
     def __init__(self, spec: JobSpec) -> None: ...
+
+    @property
+    def nothing(self) -> Row:
+        """A row that adds nothing to a loss."""
+        ...
 
     def read(self, sequences: tuple[Tokens, ...], longest: int) -> Row:
         """A row of the file as it trains, cut at `longest` tokens. Raises UnreadableData for rows
