@@ -410,28 +410,39 @@ CHANGES = {
 
 
 def make_grid(folder: Path, name: str) -> Iterator[dict[str, Any]]:
-    """The arms of a grid, each with its curve and its right answers."""
+    """The arms of a grid, each with its curve and its right answers; none if they say nothing."""
     grid, arms = GRIDS[name], []
     for place in range(grid.n_arms):
         rate = float(f"{grid.highest / SQRT_10**place:.3g}")
         arms.append(carried_out(folder, {**grid.spec, "learning_rate": rate}, grid.seed))
         print(name, rate, best(arms[-1]), arms[-1]["train_loss"]["values"][-1], flush=True)
+    for arm in labelled(arms):
+        rate = arm["spec"]["learning_rate"]
+        yield {"name": f"{name}, {rate:g}", "seed": grid.seed, **arm}
+
+
+def labelled(arms: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The arms of a grid with their ratio to the best rate, their regret, their right answers."""
     lowest = min(map(best, arms))
     optimum = next(a["spec"]["learning_rate"] for a in arms if best(a) == lowest)
     if sum(best(a) > (1 + AS_GOOD) * lowest for a in arms) < TELLING * len(arms):
         return
     for arm in arms:
-        rate = arm["spec"]["learning_rate"]
-        regret = (best(arm) - lowest) / lowest
-        allowed = labels_of_rate(rate / optimum, regret, arm["train_loss"]["values"])
+        ratio, regret = arm["spec"]["learning_rate"] / optimum, best(arm) / lowest - 1
+        allowed = labels_of_rate(ratio, regret, arm["train_loss"]["values"])
         if "failure" in arm:
             allowed = {"diverged"}
-        if arm["eval_loss"]["values"][-1] >= OVERFITTED * best(arm):
+        if has_overfitted(arm):
             allowed |= {"overfitting"}
         if arm["spec"]["batch_size"] <= FEW_ROWS:
             allowed |= {"noisy_batch"}
-        facts = {"seed": grid.seed, "ratio": rate / optimum, "regret": regret}
-        yield {"name": f"{name}, {rate:g}", "allowed": sorted(allowed), **facts, **arm}
+        yield {**arm, "allowed": sorted(allowed), "ratio": ratio, "regret": regret}
+
+
+def has_overfitted(curve: dict[str, Any]) -> bool:
+    """Whether its last evaluation is far above its lowest."""
+    found = curve.get("eval_loss")
+    return bool(found) and found["values"][-1] >= OVERFITTED * best(curve)
 
 
 def best(arm: dict[str, Any]) -> float:
@@ -450,12 +461,19 @@ def make_spoiled(folder: Path, name: str, optimum: float) -> dict[str, Any]:
         (folder / "adapter").rename(kept)
         spec = {**spec, "from_checkpoint": str(kept)}
     curve = carried_out(folder, spec, one.seed, CHANGES.get(one.kind))
-    scatters = one.kind in SCATTERING and curve["spec"]["batch_size"] <= FEW_ROWS
-    allowed = MADE[one.kind] | ({"noisy_batch"} if scatters else set())
-    evaluations = curve.get("eval_loss")
-    if evaluations and evaluations["values"][-1] >= OVERFITTED * best(curve):
-        allowed = allowed | {"overfitting"}
-    return {"name": name, "allowed": sorted(allowed), "seed": one.seed, **curve}
+    return {
+        "name": name,
+        "allowed": sorted(allowed_when(one.kind, curve)),
+        "seed": one.seed,
+        **curve,
+    }
+
+
+def allowed_when(kind: str, curve: dict[str, Any]) -> set[str]:
+    """The right answers for a run that was spoiled in that way."""
+    scatters = kind in SCATTERING and curve["spec"]["batch_size"] <= FEW_ROWS
+    allowed = MADE[kind] | ({"noisy_batch"} if scatters else set())
+    return allowed | ({"overfitting"} if has_overfitted(curve) else set())
 
 
 def main(names: list[str]) -> None:
