@@ -7,7 +7,8 @@ import json
 import pytest
 
 from tests.diagnosis.real_curves import RECORDED
-from tests.diagnosis.real_runs import GRIDS, SPOILED, allowed_when, labelled
+from tests.diagnosis.real_jobs import GRIDS, SPOILED
+from tests.diagnosis.real_labels import allowed_when, labelled
 from tests.diagnosis.truth import LABELS, MADE, PUBLISHED, labels_of_rate
 
 CURVES = {one["name"]: one for one in json.loads(RECORDED.read_text(encoding="utf-8"))}
