@@ -133,7 +133,7 @@ def test_what_can_not_be_fetched_does_not_hold_the_sweep_up(world, job, monkeypa
     def damaged(*_, **__):
         raise FtlabError("The archive is not taken.")
 
-    monkeypatch.setattr(following, "download_adapter", damaged)
+    monkeypatch.setattr(finishing, "download_adapter", damaged)
     found = sweep(job, "together", learning_rate=RATES, folder=world.folder, pay_up_to=3.0)
     assert world.carry_out(found) == 0
     assert found.status == "completed"

@@ -64,9 +64,9 @@ def seen(widget):
 
 def test_a_run_that_nobody_follows_can_be_followed_again(left, spawned):
     assert "nobody follows it now" in left.head.value
-    assert left.resume.description == "Follow again"
+    assert left.buttons.resume.description == "Follow again"
     assert not seen(left.pause)
-    left.resume.click()
+    left.buttons.resume.click()
     until(lambda: spawned and not left.hosted.why_not)
     assert spawned[0][1:] == ((), None)  # the key is found where it is
 
@@ -74,7 +74,7 @@ def test_a_run_that_nobody_follows_can_be_followed_again(left, spawned):
 def test_without_a_key_the_buttons_say_what_they_need(left, state, spawned, monkeypatch):
     monkeypatch.delenv("TOGETHER_API_KEY")
     state.beat += 1
-    assert left.resume.disabled
+    assert left.buttons.resume.disabled
     assert left.cancel.disabled
     assert NO_KEY in left.reason.value
     assert seen(left.hosted.key)

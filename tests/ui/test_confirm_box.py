@@ -217,10 +217,11 @@ def test_the_head_says_what_it_takes_there_and_closing_forgets_the_key(
     monkeypatch.delenv("TOGETHER_API_KEY")
     workbench = Workbench(folder=tmp_path / "runs", **spec(tmp_path))
     scan(workbench.state)
-    until(lambda: " here" in workbench.head.value)
+    cost = workbench.head.buttons["cost"]
+    until(lambda: " here" in cost.description)
     workbench.state.choose("together")
-    assert " here" not in workbench.head.value
-    assert " hosted" in workbench.head.value
+    assert " here" not in cost.description
+    assert " hosted" in cost.description
     workbench.panels["job"].key._handle_custom_msg({"key": KEY}, [])
     assert workbench.state.key.is_typed
     workbench.close()

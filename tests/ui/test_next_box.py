@@ -77,7 +77,7 @@ def test_a_job_that_was_refused_is_put_into_the_form_again(state, tmp_path, monk
     state.tick()
     assert (run.status, box.layout.display, box.again.layout.display) == ("failed", None, None)
     assert box.further.layout.display == box.preferences.layout.display == "none"
-    assert panel.resume.layout.display == "none"
+    assert panel.buttons.resume.layout.display == "none"
     box.again.click()
     given = {"model": MODEL, "n_epochs": 7, "training_file": str(tmp_path / "train.jsonl")}
     assert given.items() <= state.values.items()
