@@ -78,6 +78,11 @@ class CurvesBox(widgets.VBox):
     def _axis(self) -> Axis:
         return self.axis.value or "step"
 
+    def draw_again(self) -> None:
+        """Send all anew while a page loads."""
+        if self._figure is not None and self._figure.is_opening:
+            self._draw()
+
     def _draw(self) -> None:
         axis = self._axis
         unknown = [track.name for track in self._tracks if not track.has(axis)]

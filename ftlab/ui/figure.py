@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -14,6 +15,7 @@ from ftlab.overlays import Line
 from ftlab.plots import TRACES, as_arrays, overlay_figure, run_figure, thinned_arrays
 
 NO_LINE = Line("", [], [])
+OPENING = 20.0  # seconds in which a slow page has loaded 5 MB and drawn them
 MODE_BAR = {
     "displaylogo": False,
     "modeBarButtonsToRemove": ["sendChartToCloud", "select2d", "lasso2d"],
@@ -26,7 +28,7 @@ class Figure(go.FigureWidget):
     """A figure whose traces are updated in place."""
 
     def __init__(self, lay_out: Callable[[Any], None]) -> None:
-        self._is_made = False
+        self._is_made, self._asked_at = False, -OPENING
         super().__init__()
         figure: Any = self
         lay_out(figure)
@@ -40,9 +42,17 @@ class Figure(go.FigureWidget):
         messages, so that without this a reloaded page shows an empty figure.
         """
         if key is None and self._is_made:
+            self._asked_at = time.monotonic()
             self._widget_data = copy.deepcopy(self._data)
             self._widget_layout = copy.deepcopy(self._layout)
         return super().get_state(key, drop_defaults)
+
+
+    @property
+    def is_opening(self) -> bool:
+        """Whether a page may be loading that was given its state a moment ago: it listens to what
+        is sent only when it has drawn that, so what comes meanwhile must be sent again."""
+        return time.monotonic() - self._asked_at < OPENING
 
 
 class LiveFigure(Figure):
@@ -75,6 +85,8 @@ class LiveFigure(Figure):
     def show_history(self, history: History, run_id: str) -> None:
         """Draw what a run has reported; sends only the traces that have changed."""
         changed = {}
+        if self.is_opening:
+            self._sent = {}
         for name in TRACES:
             points = history.series.get(name, {})
             mark = (hash(run_id), len(history.statuses), len(points))
@@ -110,7 +122,7 @@ class OverlayFigure(Figure):
         traces: Any = self.data
         with self.batch_update():
             for trace, line, old in zip(traces, self._shown, before, strict=True):
-                if not line.is_drawn_as(old):
+                if self.is_opening or not line.is_drawn_as(old):
                     self._draw(trace, line)
 
     def _draw(self, trace: Any, line: Line) -> None:

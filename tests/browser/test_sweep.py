@@ -56,7 +56,7 @@ def test_a_sweep_from_its_start_to_the_full_run_and_the_doctors_advice(page, pic
     page.see("Learning rate too low")
     page.picture(pictures / "doctor.png")
     page.click_point(60)  # the rows behind a point of the curve
-    page.see("step 60: 2 hardest rows")
+    page.see("line 7 · loss 5")
     page.click("Run", role="tab")
     page.outputs.get_by_role("button", name="learning_rate = ").first.click()
     page.see("The form has learning_rate = ")

@@ -9,7 +9,8 @@ import pytest
 from ftlab.eventlog import History
 from ftlab.events import Metrics
 from ftlab.plots import POINTS, TRACES, thinned
-from ftlab.ui.figure import LiveFigure
+from ftlab.overlays import Line
+from ftlab.ui.figure import LiveFigure, OverlayFigure
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -78,3 +79,49 @@ def test_thinning_keeps_order_and_what_is_no_number():
     assert kept == sorted(set(kept))
     everything = [math.nan] * 5_000
     assert thinned(steps, everything)[0]
+
+
+def opened(figure):
+    """What a page does that is loaded anew."""
+    figure.get_state()
+
+
+def test_what_a_loading_page_may_have_missed_is_sent_again(monkeypatch):
+    figure = LiveFigure()
+    figure.show_history(history(5), "run")
+    sent = []
+    monkeypatch.setattr(figure, "_send_update_msg", lambda **said: sent.append(said), False)
+    monkeypatch.setattr(figure, "_send_restyle_msg", lambda *said, **_: sent.append(said), False)
+    figure.show_history(history(5), "run")
+    assert sent == []
+    opened(figure)
+    figure.show_history(history(5), "run")
+    assert sent
+    monkeypatch.setattr("ftlab.ui.figure.OPENING", 0.0)
+    sent.clear()
+    figure.show_history(history(5), "run")
+    sent.clear()
+    figure.show_history(history(5), "run")
+    assert sent == []
+
+
+def test_lines_are_sent_again_too_and_others_only_when_they_change():
+    figure = OverlayFigure()
+    lines = [Line("a", [1, 2], [3.0, 2.0]), Line("b", [1, 2], [3.0, 1.0])]
+    drawn = []
+    figure._draw = lambda trace, line: drawn.append(line.name)
+    figure.show_lines(lines)
+    figure.show_lines(lines)
+    assert drawn == ["a", "b"]
+    figure.show_lines([lines[0], Line("b", [1, 2, 3], [3.0, 1.0, 0.5])])
+    assert drawn[2:] == ["b"]
+    opened(figure)
+    figure.show_lines(lines)
+    assert drawn[3:] == ["a", "b"]
+
+
+def test_fewer_lines_leave_no_trace_that_can_be_seen():
+    figure = OverlayFigure()
+    figure.show_lines([Line("a", [1], [3.0]), Line("b", [1], [2.0])])
+    figure.show_lines([Line("b", [1], [2.0])])
+    assert [(trace.name, bool(trace.visible)) for trace in figure.data] == [("b", True), ("", False)]
