@@ -189,7 +189,10 @@ def _headline(
     recommended: int | None,
 ) -> str:
     step = max(curves[found.best])
-    verb = "is best" if step >= plan.n_steps else f"leads at step {step:,} of {plan.n_steps:,}"
+    # A service may end a little after its last evaluation.
+    between = plan.n_steps / (plan.job.spec.n_evals or 1)
+    is_over = step > plan.n_steps - between
+    verb = "is best" if is_over else f"leads at step {step:,} of {plan.n_steps:,}"
     parts = f"{_named(arms[found.best], found)} {verb}"
     if recommended == found.best:
         parts += "; it is the recommended rate"

@@ -27,7 +27,7 @@ from ftlab.sweeps.plan import Arm, Plan
 from ftlab.sweeps.shown import sweep_html
 
 PLAN = "sweep.json"
-PROCESSES = {"local": "ftlab.train.sweep"}
+PROCESSES = {"local": "ftlab.train.sweep", "together": "ftlab.sweeps.hosted"}
 """Provider → the module whose process runs the arms of a sweep."""
 
 
@@ -235,9 +235,10 @@ class Sweeps:
 
 
 def find(name: str | None = None, folder: Path | str | None = None) -> Run:
-    """A run or a sweep by id or path, as `attach` finds runs; without a name the newest run."""
-    if name is not None:
-        path = Path(name) if os.sep in name else Runs(folder).folder / name
-        if (path / PLAN).is_file():
-            return Sweep(path)
-    return attach(name, folder)
+    """A run or a sweep by id or path, as `attach` finds runs; without a name the newest of those
+    that are alive, or the newest run."""
+    if name is None:
+        live = [one for one in (*Sweeps(folder), *Runs(folder)) if one.is_alive]
+        return max(live, key=lambda one: one.id) if live else attach(None, folder)
+    path = Path(name) if os.sep in name else Runs(folder).folder / name
+    return Sweep(path) if (path / PLAN).is_file() else attach(name, folder)

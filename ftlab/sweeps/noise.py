@@ -14,7 +14,9 @@ LEAST_SHARE = 0.001
 """Of the loss: no less is believed. Losses of equal jobs with other seeds were 0.1 to 0.7 % apart
 at or below the best rate, in four sweeps of a tiny model."""
 USUAL_SHARE = 0.003  # where nothing was measured yet
-LAST, FEWEST = 5, 4  # evaluations that a line is drawn through, and that it takes
+MOST_SHARE = 0.01
+"""More is no noise, but a loss that falls fast; a tie of that size would be dear."""
+LAST, FEWEST = 7, 5  # evaluations that are looked at, and that it takes
 
 
 class Noise(NamedTuple):
@@ -26,7 +28,7 @@ class Noise(NamedTuple):
 
 def noise_of(curves: Sequence[Losses], repeats: Sequence[Sequence[float]] = ()) -> Noise:
     """From losses that differ by their seed alone, where there are any; otherwise from how far the
-    last evaluations lie from a line through them, in the middle of all curves."""
+    last evaluations lie from a smooth curve, in the middle of all arms."""
     lowest = min((loss for curve in curves if (loss := best_loss(curve)) is not None), default=0.0)
     if pairs := [losses for losses in repeats if len(losses) > 1]:
         basis = f"repeats with other seeds ({sum(map(len, pairs))} arms)"
@@ -34,8 +36,8 @@ def noise_of(curves: Sequence[Losses], repeats: Sequence[Sequence[float]] = ()) 
     found = [scatter for curve in curves if (scatter := scatter_of(curve)) is not None]
     if not found:
         return Noise(USUAL_SHARE * lowest, f"{USUAL_SHARE:.1%} of the loss, as usual for seeds")
-    basis = "how far the last evaluations lie from a line"
-    return Noise(max(median(found), LEAST_SHARE * lowest), basis)
+    basis = "how far the last evaluations lie from a smooth curve"
+    return Noise(min(max(median(found), LEAST_SHARE * lowest), MOST_SHARE * lowest), basis)
 
 
 def best_loss(losses: Losses, up_to: float = math.inf) -> float | None:
@@ -46,17 +48,19 @@ def best_loss(losses: Losses, up_to: float = math.inf) -> float | None:
 
 
 def scatter_of(losses: Losses) -> float | None:
-    """The standard deviation of the last evaluations around a line through them, by least squares;
-    None where they are too few."""
-    points = [(s, loss) for s, loss in sorted(losses.items()) if s > 0 and math.isfinite(loss)]
-    points = points[-LAST:]
-    if len(points) < FEWEST:
+    """The standard deviation of the last evaluations around a smooth curve; None where they are too
+    few. By their third differences, which are 0 on a parabola and have 20 times the variance of
+    what is independent."""
+    found = [loss for step, loss in sorted(losses.items()) if step > 0 and math.isfinite(loss)]
+    last = found[-LAST:]
+    if len(last) < FEWEST:
         return None
-    middle, level = fmean(s for s, _ in points), fmean(loss for _, loss in points)
-    spread = sum((s - middle) ** 2 for s, _ in points)
-    slope = sum((s - middle) * (loss - level) for s, loss in points) / spread
-    left = sum((loss - level - slope * (s - middle)) ** 2 for s, loss in points)
-    return math.sqrt(left / (len(points) - 2))
+    differences = [d - 3 * c + 3 * b - a for a, b, c, d in zip(*_shifted(last, 4), strict=False)]
+    return math.sqrt(fmean(difference**2 for difference in differences) / 20)
+
+
+def _shifted(values: Sequence[float], times: int) -> list[Sequence[float]]:
+    return [values[start:] for start in range(times)]
 
 
 def _pooled(groups: Sequence[Sequence[float]]) -> float:

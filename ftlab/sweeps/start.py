@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from ftlab.advice import recommend
+from ftlab.cost import estimate
 from ftlab.data.report import DataReport
 from ftlab.data_sizes import data_sizes
 from ftlab.errors import FtlabError, InvalidSpec
@@ -34,6 +35,7 @@ from ftlab.sweeps.ready import ReadySweep, agree
 
 ARMS: dict[Engine, int] = {"local": 7, "together": 3}
 """Where nobody asks for more: what is paid for has fewer."""
+NOMINAL_STEPS = 240  # of an arm at the service, where nothing says how many there are
 SPLIT = 0.05
 SPLIT_WHY = "the arms of a sweep are compared by their validation loss, and there was no such data"
 
@@ -231,10 +233,16 @@ def _middle(
 
 
 def _n_steps(ready: Ready) -> int:
-    found = data_sizes(ready.job.spec, ready.report, ready.validation)
-    if found.n_steps is None:
+    """Of an arm, about: what an arm that has begun says counts more. At the service the batch, and
+    with it the steps, is not known before."""
+    spec = ready.job.spec
+    if ready.where.engine != "local":
+        found = estimate(spec, ready.report, validation=ready.validation)
+        return found.n_steps or NOMINAL_STEPS
+    sizes = data_sizes(spec, ready.report, ready.validation)
+    if sizes.n_steps is None:
         raise FtlabError(
-            f"The steps of an arm are not known ({' '.join(found.basis)}); a sweep compares its "
+            f"The steps of an arm are not known ({' '.join(sizes.basis)}); a sweep compares its "
             "arms after the same steps. Set packing to false, or give a max_seq_length."
         )
-    return found.n_steps
+    return sizes.n_steps

@@ -94,6 +94,8 @@ class Service:
     n_steps: int = 4
     nan_at: int | None = None
     """The step with a loss that is no number."""
+    eval_loss: Callable[[dict[str, Any], int], float] = lambda _job, step: 3.0 / step
+    """Of a job after a step."""
     lag: int = 0
     """How often the list of jobs is read before it has a new one."""
     listings: int = 0

@@ -213,7 +213,7 @@ def metrics(service: Service, job_id: str) -> list[dict[str, Any]]:
         values = {"train/loss": loss, "train/grad_norm": 1.0, "train/learning_rate": 1e-4}
         rows.append({**row, **values})
         if step % every == 0:
-            rows.append({**row, "eval/loss": 3.0 / step})
+            rows.append({**row, "eval/loss": service.eval_loss(service.jobs[job_id], step)})
     return rows
 
 

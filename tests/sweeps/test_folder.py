@@ -9,7 +9,7 @@ import pytest
 from ftlab.errors import RunError
 from ftlab.events import Decision, Metrics, Status
 from ftlab.runs import Runs
-from ftlab.sweeps.folder import Sweep, Sweeps
+from ftlab.sweeps.folder import Sweep, Sweeps, find
 from tests.sweeps.worlds import plan, tell
 
 
@@ -139,6 +139,19 @@ def test_it_shows_itself_in_words_and_as_html(finished):
     assert "ended: behind at step 20" in html
     assert "1e-3 (best)" in html
     assert "<script" not in html
+
+
+def test_without_a_name_the_one_that_is_alive_is_found(finished, tmp_path):
+    run = finished.promote()
+    assert find(folder=tmp_path).id == run.id
+    handle = finished.lock()
+    try:
+        assert find(folder=tmp_path).id == finished.id
+    finally:
+        os.close(handle)
+    assert isinstance(find(str(finished.path)), Sweep)
+    assert find(finished.id, tmp_path).id == finished.id
+    assert not isinstance(find(run.id, tmp_path), Sweep)
 
 
 def test_a_sweep_is_deleted_with_its_arms(finished, tmp_path):

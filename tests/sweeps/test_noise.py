@@ -7,22 +7,35 @@ import math
 import numpy as np
 import pytest
 
-from ftlab.sweeps.noise import LEAST_SHARE, USUAL_SHARE, best_loss, noise_of, scatter_of
+from ftlab.sweeps.noise import LEAST_SHARE, MOST_SHARE, USUAL_SHARE, best_loss, noise_of, scatter_of
 
 
-def test_the_scatter_is_that_around_a_line_through_the_last_evaluations():
-    steps = np.array([60, 72, 84, 96, 120])
-    losses = np.array([2.4, 2.31, 2.3, 2.18, 2.05])
-    line = np.polyval(np.polyfit(steps, losses, 1), steps)
-    expected = math.sqrt(((losses - line) ** 2).sum() / 3)
-    early = {0: 4.0, 12: 3.9, 24: 3.0}
-    assert scatter_of({**early, **dict(zip(steps.tolist(), losses.tolist(), strict=True))}) == (
-        pytest.approx(expected)
+def test_the_scatter_is_that_of_what_a_parabola_does_not_explain():
+    losses = dict(zip(range(20, 120, 20), (2.4, 2.31, 2.3, 2.18, 2.05), strict=True))
+    third = [2.18 - 3 * 2.3 + 3 * 2.31 - 2.4, 2.05 - 3 * 2.18 + 3 * 2.3 - 2.31]
+    expected = math.sqrt(sum(d**2 for d in third) / 2 / 20)
+    assert scatter_of({0: 4.0, **losses}) == pytest.approx(expected)
+    assert scatter_of({step: 3 - step / 50 + step**2 / 9000 for step in range(10, 80, 10)}) == (
+        pytest.approx(0, abs=1e-9)
     )
 
 
+def test_the_scatter_is_the_noise_that_was_put_in():
+    draw = np.random.default_rng(0)
+    found = [
+        scatter_of({step: 2 + 1 / step + draw.normal(0, 0.01) for step in range(60, 130, 10)})
+        for _ in range(300)
+    ]
+    assert np.sqrt(np.mean(np.square(found))) == pytest.approx(0.01, rel=0.1)
+
+
 def test_too_few_evaluations_have_no_scatter():
-    assert scatter_of({0: 4.0, 24: 3.0, 48: 2.5, 72: math.nan, 96: 2.0}) is None
+    assert scatter_of({0: 4.0, 24: 3.0, 48: 2.5, 72: math.nan, 96: 2.0, 120: 1.9}) is None
+
+
+def test_a_loss_that_falls_fast_is_no_noise():
+    falling = {step: 4 * math.exp(-step / 7) for step in range(5, 45, 5)}
+    assert noise_of([falling]).value <= MOST_SHARE * min(falling.values())
 
 
 def test_repeats_count_most():

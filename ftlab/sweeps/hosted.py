@@ -1,0 +1,203 @@
+"""`python -m ftlab.sweeps.hosted SWEEP`: a sweep at a service, from its plan to its last event.
+
+Each arm is a run like the others there, with a process and an entry in the ledger of its own; this
+one starts them, looks at their evaluations, and ends the jobs of those that fall behind. Holds the
+sweep's lock for its whole life. It may be killed at any moment: the jobs go on at the service, and
+the next process goes on from what is written down.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+import traceback
+from collections import Counter
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from ftlab.asking import Request
+from ftlab.endings import note_birth
+from ftlab.errors import FtlabError
+from ftlab.events import Decision, Event, Log, Status
+from ftlab.providers.together.piped import HUB, WANDB, Secrets, received
+from ftlab.run import Run
+from ftlab.schedule import evaluation_steps
+from ftlab.sweeps.folder import Sweep
+from ftlab.sweeps.rungs import Standing, decide
+
+LOOK_EVERY = 2.0  # seconds between two looks at the arms
+RESTARTS = 3
+"""How often the process of an arm is started again where it dies."""
+
+
+def rest() -> None:
+    """Until the next look."""
+    time.sleep(LOOK_EVERY)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m ftlab.sweeps.hosted")
+    parser.add_argument("sweep", type=Path)
+    parser.add_argument("--lock", type=int, help="handle of the sweep's lock, held already")
+    arguments = parser.parse_args()
+    sweep = Sweep(arguments.sweep)
+    try:
+        secrets = received(b"" if sys.stdin.isatty() else sys.stdin.buffer.read(), sweep)
+        if arguments.lock is None:
+            sweep.begin()
+    except FtlabError as exc:
+        print(exc)
+        return 1
+    return carry_out(sweep, secrets)
+
+
+def carry_out(sweep: Sweep, secrets: Secrets) -> int:
+    """Start and follow the arms of a sweep whose lock is held; the exit status of the process."""
+    note_birth(sweep.lock_file, os.getpid())
+    _pass_on(secrets)
+    writer = sweep.writer()
+    try:
+        for event in _Arms(sweep, secrets.key).events():
+            writer.append(event)
+        return 0
+    except FtlabError as exc:
+        writer.append(Status(status="paused", detail=str(exc)))
+    except Exception as exc:
+        text = (
+            f"The process that follows the arms failed unexpectedly ({type(exc).__name__}: {exc}). "
+            "Jobs that were started go on at the service. The whole trace is in the sweep's "
+            "log.txt; resume it."
+        )
+        writer.append(Status(status="paused", detail=text))
+        traceback.print_exc()
+    finally:
+        writer.close()
+    return 1
+
+
+def _pass_on(secrets: Secrets) -> None:
+    """What the arms' processes get through their pipes is looked for in the environment; theirs is
+    without it again."""
+    given = {WANDB: secrets.wandb_key, HUB: secrets.hf_api_token}
+    os.environ.update({n: v.get_secret_value() for n, v in given.items() if v is not None})
+
+
+class _Arms:
+    """The arms of a sweep, on their way."""
+
+    def __init__(self, sweep: Sweep, key: SecretStr | None) -> None:
+        self._sweep, self._key = sweep, key
+        self._heard: Request | None = None
+        self._restarts: Counter[int] = Counter()
+
+    def events(self) -> Iterator[Event]:
+        """All that happens until every arm has ended."""
+        yield Status(status="running", n_steps=self._sweep.plan.n_steps)
+        yield from self._started()
+        while not all(_outcome(run) for run in self._live().values()):
+            self._listen()
+            yield from self._decided()
+            self._see_to()
+            rest()
+        yield from self._decided()
+        yield self._end()
+
+    def _started(self) -> Iterator[Event]:
+        """One after the other, so that the data is sent once, and no second job is asked for where
+        the first is not to be had."""
+        for number, arm in enumerate(self._sweep.all_arms):
+            if self._sweep.asked() in ("stop", "cancel"):
+                return
+            run = self._sweep.run_of(number, arm)
+            if run.history.status is None:
+                run.start(self._key)
+                yield Log(text=f"Arm {arm.name} is run {run.id}.")
+            while run.is_alive and not (run.job_id or run.state.ended):
+                rest()
+            if number == 0 and run.state.status == "failed" and not run.job_id:
+                raise FtlabError(
+                    f"The first arm was not started: {run.state.detail} No other arm was asked for."
+                )
+
+    def _live(self) -> dict[int, Run]:
+        """Those that no decision has ended."""
+        ended = {n for decision in self._sweep.decisions for n in decision.stopped}
+        return {n: run for n, (_, run) in enumerate(self._sweep.arms) if n not in ended}
+
+    def _listen(self) -> None:
+        """What is asked of the sweep is asked of its arms."""
+        request = self._sweep.asked()
+        if request == self._heard or request not in ("stop", "cancel"):
+            return
+        self._heard = request
+        for run in self._live().values():
+            if not _outcome(run):
+                run.cancel(self._key) if request == "cancel" else run.stop(self._key)
+
+    def _see_to(self) -> None:
+        """Arms that nobody follows are followed again."""
+        for number, (arm, run) in enumerate(self._sweep.arms):
+            if _outcome(run) or not run.is_left:
+                continue
+            self._restarts[number] += 1
+            if self._restarts[number] > RESTARTS:
+                raise FtlabError(
+                    f"The process of arm {arm.name} has died {RESTARTS} times: "
+                    f"{run.state.detail} Its job goes on at the service. Resume run {run.id}, and "
+                    "then the sweep."
+                )
+            run.resume(self._key)
+
+    def _decided(self) -> Iterator[Decision]:
+        """The next rung, once all arms have been measured as often; nothing where that is not yet
+        so. Those that fell behind are ended."""
+        plan = self._sweep.plan
+        rung = sum(decision.rung >= 0 for decision in self._sweep.decisions)
+        if rung >= len(plan.rungs) - 1:
+            return
+        steps = evaluation_steps(plan.n_steps, plan.job.spec.n_evals or 1)
+        n_evals = sum(step <= plan.rungs[rung] for step in steps)
+        standings = [_standing(n, run, n_evals) for n, run in self._live().items()]
+        known = [standing for standing in standings if standing is not None]
+        if len(known) < len(standings) or not known:
+            return
+        decision = decide(plan, self._sweep.all_arms, rung, known)
+        yield decision
+        for number in decision.stopped:
+            run = self._sweep.arms[number][1]
+            if not _outcome(run):
+                run.stop(self._key)
+
+    def _end(self) -> Status:
+        if self._heard == "cancel":
+            return Status(status="cancelled", detail="cancelled with all its arms")
+        if not any(_outcome(run) == "completed" for run in self._live().values()):
+            why = "; ".join({run.state.detail for _, run in self._sweep.arms if run.state.detail})
+            return Status(status="failed", detail=f"No arm has completed: {why}")
+        return Status(status="completed", detail="stopped" if self._heard == "stop" else "")
+
+
+def _outcome(run: Run) -> str:
+    """How the job of an arm has ended, though what it made could not be fetched; empty before."""
+    alive, state = run.is_alive, run.state
+    return state.status if state.ended else "" if alive else run.hosted.ended
+
+
+def _standing(number: int, run: Run, n_evals: int) -> Standing | None:
+    """Where an arm stands after so many evaluations; None where it is not there yet."""
+    outcome = _outcome(run)  # before its losses: whoever has ended by now has told them all
+    losses = dict(run.history.series.get("eval_loss", {}))
+    first = dict(islice(sorted(losses.items()), n_evals))
+    step = max(first, default=0)
+    if len(first) == n_evals or outcome == "completed":
+        return Standing(number, step, first)
+    return Standing(number, step, first, f"{outcome}: {run.state.detail}") if outcome else None
+
+
+if __name__ == "__main__":
+    sys.exit(main())
