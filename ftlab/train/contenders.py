@@ -88,7 +88,7 @@ class Contender:
         with self._turn() as training:
             self.tell(training.steps(few if until is None else min(few, until)))
             self._note(training)
-            if self.step == until:
+            if self.step and self.step == until:
                 self.tell(training.saved_if_possible())
 
     def rest(self) -> None:

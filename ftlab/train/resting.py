@@ -17,7 +17,8 @@ def ended_resting(run: Run, request: str | None, why: str = "") -> Iterator[Even
     saving = Saving(run.checkpoints)
     position, newest, problems = saving.newest()
     yield from warnings(problems)
-    if request == "pause":
+    is_over = newest is not None and position.step == run.history.n_steps
+    if request == "pause" and not is_over:
         yield Status(status="paused", detail=f"paused at step {position.step:,}")
     elif request == "cancel" or newest is None:
         keep_only(saving.folder, ())
@@ -28,11 +29,10 @@ def ended_resting(run: Run, request: str | None, why: str = "") -> Iterator[Even
 
 def _kept(run: Run, saving: Saving, position: Position, newest: Path, why: str) -> Iterator[Event]:
     """The result of a run that is stopped where it rests."""
-    best, n_steps = saving.best(run.job.spec, position), run.history.n_steps
-    detail = f"stopped at step {position.step:,}" + (f" of {n_steps:,}" if n_steps else "")
+    best = saving.best(run.job.spec, position)
     copy_tuned(best.folder or newest, run.adapter)
     yield Checkpoint(step=best.step, ref=run.adapter.name)
     said = (best.problem, rows_cut(position.n_cut, run.job.spec))
     yield from warnings(text for text in said if text)
-    detail = f"{detail}: {why}" if why else detail
-    yield Status(status="completed", detail=f"{detail}{best.in_words}", from_step=position.step)
+    detail = best.ending(position.step, run.history.n_steps, why)
+    yield Status(status="completed", detail=detail, from_step=position.step)

@@ -66,6 +66,13 @@ class Best(NamedTuple):
     problem: str = ""
     """Why it is not what early stopping found best."""
 
+    def ending(self, step: int, n_steps: int | None, why: str = "") -> str:
+        """How a run ended whose result it is, and `why` where it was stopped."""
+        of = "" if n_steps is None else f" of {n_steps:,}"
+        stopped = "" if step == n_steps else f"stopped at step {step:,}{of}"
+        detail = ": ".join(text for text in (stopped, why) if text)
+        return f"{detail or 'done'}{self.in_words}" if self.in_words else detail
+
 
 class Saving:
     """The states of one run: those that were asked for, the best, and the newest."""

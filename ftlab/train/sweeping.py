@@ -38,7 +38,7 @@ class Sweeping:
         self._logged = deque(sweep.decisions)
         self._bounds = sweep.plan.bounds
         self._failed = dict[int, str]()
-        """Arms that failed since the last decision, and why."""
+        """Arms of which no decision says so yet, and why."""
         self.contenders = list[Contender]()
         arms = sweep.all_arms
         self._n_arms = len(arms)
@@ -58,6 +58,7 @@ class Sweeping:
     def events(self, turns: Turns) -> Iterator[Event]:
         """All that happens to the sweep as a whole; its arms write their own logs."""
         yield Status(status="running", n_steps=self.sweep.plan.n_steps)
+        turns.failed = self._failed
         yield from self._rungs(turns)
         yield self.ended()
 
@@ -94,7 +95,7 @@ class Sweeping:
             turns.all_to(self._live, step)
             if not all(contender.has_reached(step) for contender in self._live):
                 return  # something was asked
-            decision = yield from self._decided(rung, turns)
+            decision = yield from self._decided(rung)
             self._follow(decision)
             rung += not decision.added
         for contender in self._live:
@@ -143,20 +144,20 @@ class Sweeping:
 
     # --- decisions -------------------------------------------------------------------------------
 
-    def _decided(self, rung: int, turns: Turns) -> Generator[Event, None, Decision]:
+    def _decided(self, rung: int) -> Generator[Event, None, Decision]:
         """What was decided at a rung, or what is decided now."""
         if self._logged and self._logged[0].rung == rung:
             return self._logged.popleft()
         standings = [Standing(c.number, c.step, _losses(c.run)) for c in self._live]
-        failed = {**self._failed, **turns.failed}
-        standings += [Standing(number, 0, {}, why) for number, why in failed.items()]
-        self._failed, turns.failed = {}, {}
+        standings += [Standing(number, 0, {}, why) for number, why in self._failed.items()]
         decision = decide(self.sweep.plan, self.sweep.all_arms, rung, standings, self._bounds)
         yield decision
         return decision
 
     def _follow(self, decision: Decision) -> None:
         """End the arms that were stopped, and begin those that were added."""
+        for number in decision.stopped:
+            self._failed.pop(number, None)
         for contender in self._live:
             if why := decision.stopped.get(contender.number):
                 contender.end(why)

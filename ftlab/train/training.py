@@ -96,9 +96,7 @@ class Training:
         else:
             if request == "stop":
                 yield from self._evaluated("stop")
-            detail = f"stopped {of}" if step < self.n_steps else ""
-            detail = ": ".join(text for text in (detail, why) if text)
-            yield from self._kept(adapter, detail)
+            yield from self._kept(adapter, why)
 
     @property
     def stops_early(self) -> bool:
@@ -246,7 +244,7 @@ class Training:
         best = self.position.verdicts.best_step
         return self.checkpoints if best is None else {*self.checkpoints, best}
 
-    def _kept(self, adapter: Path, detail: str) -> Iterator[Event]:
+    def _kept(self, adapter: Path, why: str) -> Iterator[Event]:
         """Save what was tuned: as it is now, or as it was where early stopping found it best."""
         self.trainer.room.leave()  # it may take long, and nobody else is needed
         best = self.saving.best(self.spec, self.position)
@@ -259,7 +257,7 @@ class Training:
         # Of a run that was resumed, the rows of the steps before were not read again.
         said = (best.problem, rows_cut(self._n_cut, self.spec, at_least=self.resumed is not None))
         yield from warnings(text for text in said if text)
-        detail = f"{detail or 'done'}{best.in_words}" if best.in_words else detail
+        detail = best.ending(self.position.step, self.n_steps, why)
         yield Status(status="completed", detail=detail)
 
     def _rows_looked_at(self) -> Iterator[Log]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import traceback
 from collections.abc import Callable, Sequence
 
@@ -30,7 +31,7 @@ class Turns:
         self.room: int | None = None
         """How many may be there; not known before the first one has trained."""
         self.failed = dict[int, str]()
-        """Arms that failed, and why, since somebody looked."""
+        """Arms that failed, and why."""
 
     def all_to(self, contenders: Sequence[Contender], step: int | None) -> None:
         """Train them until each is done with a step, or with its last one; a few steps at a time,
@@ -59,7 +60,8 @@ class Turns:
                 self._make_room(contender)
                 contender.come(self._shared.prepared, self._job_of(contender.run))
             contender.train(step)
-            self.room = self.room or self._room_for(contender)
+            if contender.step:
+                self.room = self.room or self._room_for(contender)
         except OSError:  # the disk is that of all arms
             raise
         except Exception as exc:
@@ -70,6 +72,7 @@ class Turns:
         self.forget()
         while len(self._here) >= (self.room or 1):
             self._here.pop(0).rest()
+            gc.collect()  # modules know themselves
         self._here.append(contender)
 
     def _room_for(self, contender: Contender) -> int:

@@ -65,7 +65,7 @@ def plan(place: str, job, draw: random.Random) -> dict:
 def runs(n: int, folder: Path, draw: random.Random) -> None:
     """Each run is interrupted up to `KILLS` times in one kind of place, then left alone."""
     warm, ends = Warm(), Counter[str]()
-    few = {**demo.JOB, **SMALL, "validation_file": str(_few_rows(folder))}
+    few = {**demo.JOB, **SMALL, "validation_file": str(few_rows(folder))}
     jobs = {kind: prepare({**few, **values}).job for kind, values in KINDS.items()}
     whole = {}
     for kind, job in jobs.items():
@@ -97,7 +97,7 @@ def runs(n: int, folder: Path, draw: random.Random) -> None:
     )
 
 
-def _few_rows(folder: Path) -> Path:
+def few_rows(folder: Path) -> Path:
     folder.mkdir()
     lines = demo.HELD_OUT.read_text(encoding="utf-8").splitlines(keepends=True)
     file = folder / "held_out.jsonl"

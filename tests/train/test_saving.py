@@ -65,3 +65,14 @@ def test_a_best_state_that_is_not_whole_is_told_of(tmp_path):
     assert best.problem.startswith("The checkpoint of step 2, where the validation loss was lowest")
     assert "its weights is not as it was written" in best.problem
     assert "that of step 5 now" in best.problem
+
+
+def test_runs_that_take_turns_save_as_much_together_as_one_alone(clock):
+    alone, together = Pace(), Pace(4)
+    for pace in (alone, together):
+        pace.took(3.0)
+    clock[0] += 301
+    assert alone.is_due()
+    assert not together.is_due()
+    clock[0] += 900
+    assert together.is_due()

@@ -12,6 +12,7 @@ from ftlab.providers import prepare
 from ftlab.run import Run
 from ftlab.sweeps.folder import Sweep
 from ftlab.sweeps.plan import planned
+from ftlab.train.shared import Shared
 from tests.small import chat_rows, preference_rows, save_architecture, save_model, write_rows
 from tests.train.warm import KILLED, new_run, outcome
 
@@ -283,3 +284,32 @@ def test_one_arm_is_stopped_by_hand_and_the_others_go_on(warm, plan, tmp_path):
     assert first.state.detail == "stopped by hand"
     assert {run.history.last_step for run in others} == {14}
     assert sweep.decisions[-1].kept == (1, 2)
+
+
+# --- what they share -------------------------------------------------------------------------
+
+
+def test_weights_rows_and_the_first_evaluation_are_there_once(plan):
+    made = plan({"learning_rate": [1e-3, 1e-2], "lora_r": [4, 8]})
+    shared = Shared("cpu")
+    first, other_rank, other_rate = (shared.prepared(made.job_of(made.arms[n])) for n in (0, 1, 2))
+    for other in (other_rank, other_rate):
+        assert other.training is first.training
+        own, others = _by_name(first), _by_name(other)
+        base = [name for name in own if "lora" not in name]
+        assert base
+        assert all(own[name] is others[name] for name in base)
+        assert not any(own[name] is others[name] for name in own if "lora" in name)
+    assert other_rate.before is first.before
+    assert other_rank.before is not first.before
+
+
+def _by_name(ready) -> dict:
+    return dict(ready.trainer.model.named_parameters())
+
+
+def test_rows_of_other_batches_have_references_of_their_own(plan):
+    made = plan({"batch_size": [3, 4]}, training_method="dpo")
+    shared = Shared("cpu")
+    few, many = (shared.prepared(made.job_of(arm)) for arm in made.arms)
+    assert few.training is not many.training
