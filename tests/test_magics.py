@@ -53,6 +53,14 @@ def test_a_run_is_paused_and_what_is_over_is_not_resumed(shell, tmp_path):
         shell.run_line_magic("ftlab", "resume")
 
 
+def test_a_curve_is_looked_at(shell, tmp_path):
+    lines = [f"{step},{2 + 0.8**step}" for step in range(1, 80)]
+    (tmp_path / "my curve.csv").write_text("\n".join(["step,train_loss", *lines]))
+    assert shell.run_line_magic("ftlab", 'doctor "my curve.csv"').label == "good"
+    found = shell.run_line_magic("ftlab", 'doctor "my curve.csv" --json --vocab-size 32000')
+    assert found["label"] == "good"
+
+
 def test_a_wrong_line_is_one_sentence(shell):
     with pytest.raises(UsageError, match="invalid choice"):
         shell.run_line_magic("ftlab", "dance")

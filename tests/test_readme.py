@@ -31,6 +31,16 @@ def test_the_first_lines_of_code_run(monkeypatch, tmp_path):
     assert scope["figures"].n_steps == 300
 
 
+def test_the_code_about_a_curve_runs(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    rows = [f"{i},{2.3 - 0.0001 * i + 0.01 * (i % 3)},1e-6" for i in range(1, 200)]
+    (tmp_path / "curve.csv").write_text("\n".join(["step,train_loss,learning_rate", *rows]))
+    code = next(block for block in blocks("python") if "ftlab.doctor(" in block)
+    exec("import ftlab\n" + code, scope := {})
+    assert scope["found"].label == "lr_too_low"
+    assert "learning_rate" in scope["found"].advice[0].changes
+
+
 def test_the_code_that_asks_for_a_price_runs(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
     write_rows(tmp_path / "train.jsonl", chat_rows(40))

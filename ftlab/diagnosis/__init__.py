@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,8 +45,6 @@ def doctor(
 
 def curve_of(run: Run | Path | str | None, known: dict) -> Curve:
     """The curve of a run, its id or its folder, or that in a file; `known` is added to it."""
-    from dataclasses import replace
-
     from ftlab.run import Run
     from ftlab.runs import attach
 

@@ -101,7 +101,7 @@ def epoch_steps(facts: Statistics) -> tuple[Advice, ...]:
 def _fewer_epochs(facts: Statistics) -> tuple[Advice, ...]:
     given = facts.curve.spec.n_epochs
     n_epochs = given if given > 1 else int(facts.curve.n_epochs or 1)
-    best = facts.best_evaluation
+    best = facts.evaluations.best
     if best is not None and facts.curve.steps_per_epoch:
         fewer = max(1, round(best[0] / facts.curve.steps_per_epoch))
     else:
@@ -128,7 +128,7 @@ def lr_too_high(facts: Statistics) -> tuple[Advice, ...]:
 
 
 def overfitting(facts: Statistics) -> tuple[Advice, ...]:
-    spec, best = facts.curve.spec, facts.best_evaluation
+    spec, best = facts.curve.spec, facts.evaluations.best
     at = f"of step {best[0]:,}" if best else "with the lowest eval_loss"
     few = (facts.curve.n_epochs or FEW_EPOCHS + 1) <= FEW_EPOCHS
     found = [_advice(f"Take the checkpoint {at}; nothing is to be trained again.", cost="no step")]

@@ -34,12 +34,12 @@ SURGE, LEAP, JUMP, SCATTER = 2.3, 1.3, 0.06, 0.12
 
 
 def beliefs(facts: Statistics) -> dict[str, float]:
-    """Label of a band → its probability; they add up to 1."""
+    """Label of a band → its probability, 0.95 at most; they add up to 1 otherwise."""
     joint = {label: before * _likelihood(label, facts) for label, before in _before(facts).items()}
     joint["lr_too_low"] /= CAUTION
     joint["lr_slightly_low"] /= CAUTION
     whole = sum(joint.values()) or 1.0
-    return {label: value / whole for label, value in joint.items()}
+    return {label: min(value / whole, 0.95) for label, value in joint.items()}
 
 
 def _likelihood(label: str, facts: Statistics) -> float:
@@ -63,7 +63,7 @@ def _signs(facts: Statistics) -> Iterator[tuple[dict[str, float], bool]]:
     if facts.curve.grad_norm:
         yield SURGING, is_surging(facts)
     if len(facts.curve.evaluations) >= 4:
-        yield JUMPING, facts.jitter > JUMP
+        yield JUMPING, facts.evaluations.jitter > JUMP
 
 
 def is_flat(facts: Statistics) -> bool:

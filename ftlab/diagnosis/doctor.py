@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ftlab.diagnosis import observations as observations  # registers its detectors
+from ftlab.diagnosis import capacity as capacity  # these register their detectors
+from ftlab.diagnosis import machine as machine
+from ftlab.diagnosis import observations as observations
 from ftlab.diagnosis import verdicts as verdicts
 from ftlab.diagnosis.curve import Curve
 from ftlab.diagnosis.findings import GOOD, Diagnosis, Finding

@@ -6,6 +6,7 @@ from ftlab.diagnosis.advising import NEMO, a_try, again, noisy_batch, overfittin
 from ftlab.diagnosis.findings import Advice
 from ftlab.diagnosis.statistics import Statistics
 
+OURS = "ftlab's recommendation"
 UNTRIED = 1.5
 """A rate that is further than this factor from the recommended one has not been tried there."""
 NO_EXPERIMENT = ("mask_bug", "dead_adapter", "diverged")
@@ -37,7 +38,7 @@ def _rate(label: str, facts: Statistics) -> Advice | None:
     if ratio is None or 1 / (UNTRIED * spread) < ratio < UNTRIED * spread:
         return None
     change = {"learning_rate": facts.curve.recommended_lr}
-    return Advice("Try the recommended learning rate.", NEMO, change, a_try(facts))
+    return Advice("Try the recommended learning rate.", OURS, change, a_try(facts))
 
 
 def _against_learning_by_heart(facts: Statistics) -> Advice:
@@ -48,7 +49,7 @@ def _against_learning_by_heart(facts: Statistics) -> Advice:
 
 def _more_epochs(facts: Statistics) -> Advice | None:
     """Where the validation loss is still falling at the end."""
-    points = [loss for _, loss in facts.curve.evaluations]
+    points = facts.evaluations.losses
     if len(points) < 3 or points[-2] <= 0 or 1 - points[-1] / points[-2] < 0.03:
         return None
     n_epochs = facts.curve.spec.n_epochs

@@ -70,6 +70,11 @@ def detector(
     return register
 
 
+def sure(value: float, least: float, clear: float) -> float:
+    """0.5 at the threshold, 0.9 where it is clear, at most 0.95."""
+    return min(0.5 + 0.4 * (value - least) / (clear - least), 0.95)
+
+
 def _rounded(evidence: Evidence) -> Evidence:
     """Numbers to four digits: no more is known."""
     return {

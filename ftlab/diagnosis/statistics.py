@@ -6,20 +6,22 @@ Robust ones throughout: medians stay where they are when a few steps spike.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ftlab.diagnosis.curve import Curve
+from ftlab.diagnosis.epochs import Boundaries, boundaries, steepest
+from ftlab.diagnosis.evaluations import Evaluations
+from ftlab.diagnosis.medians import median, median_of_numbers
+from ftlab.diagnosis.pace import pace
 
 if TYPE_CHECKING:
     import numpy as np
 
 NORMAL = 1.4826  # median absolute deviation → standard deviation, of a normal distribution
 CENTRES = 120  # places where the running median is computed; between them it is a line
+NO_LOSS = 1e6  # nats per token; a guess among all tokens has 12
 EARLY, HALF = 0.13, 0.5  # of the run
-SHORT_EPOCH = 16  # steps; in shorter ones a step down is hard to tell from scatter
-BINS = 60  # medians that the fall is fitted to
 SPIKE_DEVIATIONS, SPIKE_SHARE = 6.0, 0.08
 PAIRS_REST = 0.2  # of the loss at the start
 SETTLED = 0.1  # of the run: before it, a falling loss is no residual
@@ -37,18 +39,6 @@ class Spikes(NamedTuple):
     """The step of the highest."""
 
 
-class Boundaries(NamedTuple):
-    """What happens to the loss where an epoch ends."""
-
-    number: int
-    fall: float
-    """Median share of the loss that is gone from just before to just after."""
-    within: float
-    """The same in the middle of epochs."""
-    reach: int = 1
-    """Steps that were looked at on either side."""
-
-
 class Statistics:
     """A curve's figures. Shares are of the whole, 0 to 1; a loss is in nats."""
 
@@ -63,11 +53,16 @@ class Statistics:
         return np.asarray(self.curve.train_loss, dtype=float)
 
     @cached_property
-    def losses(self) -> np.ndarray[Any, Any]:
-        """Those that are numbers."""
+    def places(self) -> np.ndarray[Any, Any]:
+        """Where they are numbers that a loss can be."""
         import numpy as np
 
-        return self.raw[np.isfinite(self.raw)]
+        return np.flatnonzero(np.abs(self.raw) < NO_LOSS)  # false for what is no number
+
+    @cached_property
+    def losses(self) -> np.ndarray[Any, Any]:
+        """Those that are."""
+        return self.raw[self.places]
 
     @property
     def n(self) -> int:
@@ -82,7 +77,7 @@ class Statistics:
 
     @cached_property
     def median(self) -> float:
-        return _median(self.losses)
+        return median(self.losses)
 
     @cached_property
     def noise(self) -> float:
@@ -91,11 +86,11 @@ class Statistics:
 
         level = self.median
         if self.curve.spec.training_method == "dpo":
-            level = max(level, PAIRS_REST * _median(self.losses[:5]))  # pairs may come to nothing
+            level = max(level, PAIRS_REST * median(self.losses[:5]))  # pairs may come to nothing
         if self.n < 3 or level <= 0:
             return 0.0
         steps = np.diff(self.losses)
-        return NORMAL * _median(np.abs(steps - np.median(steps))) / math.sqrt(2) / level
+        return NORMAL * median(np.abs(steps - np.median(steps))) / math.sqrt(2) / level
 
     @cached_property
     def trend(self) -> np.ndarray[Any, Any]:
@@ -143,13 +138,12 @@ class Statistics:
         high = self.residuals
         if len(high) < 5:
             return Spikes(0, 0.0, 1.0, 0)
-        deviation = NORMAL * _median(np.abs(high - np.median(high)))
+        deviation = NORMAL * median(np.abs(high - np.median(high)))
         above = high > max(SPIKE_DEVIATIONS * deviation / NORMAL, SPIKE_SHARE)
         starts = int((above[1:] & ~above[:-1]).sum() + above[0])
         if not starts:
             return Spikes(0, 0.0, 1.0, 0)
-        finite = np.flatnonzero(np.isfinite(self.raw))
-        place = int(finite[self.n - len(high) + int(high.argmax())])
+        place = int(self.places[self.n - len(high) + int(high.argmax())])
         length = float(above.sum()) / starts
         return Spikes(starts, length, 1 + float(high.max()), int(self.curve.steps[place]))
 
@@ -159,7 +153,7 @@ class Statistics:
     def start(self) -> float:
         """Median of the first steps: of a few, or of more where those say the same."""
         few = max(3, self.n // 60)
-        narrow, wide = _median(self.losses[:few]), _median(self.losses[: max(9, self.n // 20)])
+        narrow, wide = median(self.losses[:few]), median(self.losses[: max(9, self.n // 20)])
         scatter = self.noise * self.median / math.sqrt(few)
         return wide if abs(narrow - wide) < 2 * scatter else narrow
 
@@ -179,7 +173,7 @@ class Statistics:
         """The lowest that a tenth of the run has in the middle."""
         size = max(3, self.n // 10)
         starts = range(0, self.n - size + 1, max(size // 2, 1))
-        return min((_median(self.losses[first:][:size]) for first in starts), default=self.start)
+        return min((median(self.losses[first:][:size]) for first in starts), default=self.start)
 
     @cached_property
     def drop(self) -> float:
@@ -207,39 +201,13 @@ class Statistics:
         centre = first + share * (self.n - 1 - first)
         reach = max(self.n // 40, 2)
         low = max(int(centre) - reach, 0)
-        return _median(self.losses[low : int(centre) + reach + 1])
-
-    @cached_property
-    def clock(self) -> np.ndarray[Any, Any]:
-        """How far each loss is on the way, 0 to 1: by the sum of the learning rates, where they are
-        known, and otherwise by steps."""
-        import numpy as np
-
-        rates = np.asarray(self.curve.learning_rate, dtype=float)
-        if len(rates) != self.n or not np.isfinite(rates).all() or rates[1:].sum() <= 0:
-            return np.linspace(0, 1, self.n)
-        done = np.cumsum(rates) - rates[0]
-        return done / done[-1]
+        return median(self.losses[low : int(centre) + reach + 1])
 
     @cached_property
     def pace(self) -> float:
-        """How many times the distance to its resting level falls by a factor of e on the whole
-        way: of the exponential that fits best, 0.15 to 80 on what is done of it. Below 1 the fall
-        is a line."""
-        import numpy as np
-
-        if self.n < 10:
-            return 1.0
-        bins = np.array_split(np.arange(self.n), min(BINS, self.n // 3))
-        weights = np.array([len(some) for some in bins]) / self.n
-        losses = np.array([np.median(self.losses[some]) for some in bins])
-        losses -= weights @ losses
-        paces = np.geomspace(0.15, 80, 64)
-        shapes = np.exp(-np.outer(paces, [self.clock[some].mean() for some in bins]))
-        shapes -= (shapes @ weights)[:, None]
-        power = np.maximum((shapes**2) @ weights, 1e-12)
-        explained = np.maximum(shapes @ (weights * losses), 0) ** 2 / power  # only what falls
-        return float(paces[explained.argmax()]) / max(self.curve.share_done, 0.01)
+        """How many times the distance to its resting level falls by a factor of e on the whole way,
+        as `ftlab.diagnosis.pace` finds it: good rates have 5 to 50, below 1 the fall is a line."""
+        return pace(self.curve, self.losses)
 
     @cached_property
     def certainty(self) -> float:
@@ -259,14 +227,14 @@ class Statistics:
     @cached_property
     def gradient(self) -> float | None:
         """Median norm of the gradient."""
-        return _median_of(self.curve.grad_norm)
+        return median_of_numbers(self.curve.grad_norm)
 
     @cached_property
     def surge(self) -> float:
         """The third largest norm of the gradient in the first third of the run, as a multiple of
         that of the first steps; 1 where it is not known."""
         first = [x for x in self.curve.grad_norm[: self.n // 3] if math.isfinite(x)]
-        return _third_over(first, _median(first[:5]))
+        return _third_over(first, median(first[:5]))
 
     @cached_property
     def leap(self) -> float:
@@ -276,77 +244,20 @@ class Statistics:
     @cached_property
     def tokens(self) -> float | None:
         """Median of the trained tokens of a step."""
-        return _median_of(self.curve.loss_tokens)
+        return median_of_numbers(self.curve.loss_tokens)
 
     @cached_property
-    def best_evaluation(self) -> tuple[int, float] | None:
-        """(step, loss) of the lowest evaluation; None before the first."""
-        found = [point for point in self.curve.evaluations if math.isfinite(point[1])]
-        return min(found, key=lambda point: point[1], default=None)
-
-    @cached_property
-    def evaluations_after_best(self) -> list[float]:
-        if self.best_evaluation is None:
-            return []
-        best = self.best_evaluation[0]
-        return [loss for step, loss in self.curve.evaluations if step > best]
-
-    @cached_property
-    def rise(self) -> float:
-        """How far the last two evaluations lie above the lowest, as a share of it."""
-        if self.best_evaluation is None or self.best_evaluation[1] <= 0:
-            return 0.0
-        tail = [loss for _, loss in self.curve.evaluations[-2:]]
-        return sum(tail) / len(tail) / self.best_evaluation[1] - 1
-
-    @cached_property
-    def jitter(self) -> float:
-        """How far evaluations go to and fro, as a share of the lowest; 0 where few do."""
-        points = [loss for _, loss in self.curve.evaluations if math.isfinite(loss)]
-        turns = [
-            min(abs(b - a), abs(c - b))
-            for a, b, c in zip(points, points[1:], points[2:], strict=False)
-            if (b - a) * (c - b) < 0
-        ]
-        if len(turns) < max(2, len(points) / 3) or min(points) <= 0:
-            return 0.0
-        return _median(turns) / min(points)
+    def evaluations(self) -> Evaluations:
+        return Evaluations(self.curve.evaluations)
 
     @cached_property
     def boundaries(self) -> Boundaries:
-        """Of all ends of epochs that have steps enough on both sides."""
-        length = self.curve.steps_per_epoch or 0
-        if length < SHORT_EPOCH or not self.n:
-            return Boundaries(0, 0.0, 0.0)
-        reach = int(min(max(length // 4, 2), 12))
-        ends = [k * length for k in range(1, int(self.n / length) + 1)]
-        falls = [f for end in ends if (f := self._fall_at(end, reach)) is not None]
-        middles = [f for end in ends if (f := self._fall_at(end - length / 2, reach)) is not None]
-        return Boundaries(len(falls), _median(falls), _median(middles), reach)
-
-    def _fall_at(self, step: float, reach: int) -> float | None:
-        """Share of the loss that is gone from just before to just after a step."""
-        first = self.curve.steps[0] if self.curve.steps else 0
-        place = round(step) + (1 if first == 1 else 0) - first  # steps count from 0 or from 1
-        before, after = self.losses[max(place - reach, 0) : place], self.losses[place:][:reach]
-        if min(len(before), len(after)) < reach:
-            return None
-        middle = _median(before)
-        return (middle - _median(after)) / middle if middle > 0 else None
+        """What happens to the loss where an epoch ends, or may."""
+        if self.curve.steps_per_epoch is None:
+            return steepest(self.losses)
+        return boundaries(self.curve, self.losses)
 
 
 def _third_over(values: Any, start: float) -> float:
     """The third largest of some values as a multiple of their start."""
     return float(sorted(values)[-3]) / start if len(values) > 10 and start > 0 else 1.0
-
-
-def _median_of(values: Sequence[float]) -> float | None:
-    finite = [value for value in values if math.isfinite(value)]
-    return _median(finite) if finite else None
-
-
-def _median(values: Any) -> float:
-    """0 where there are none."""
-    import numpy as np
-
-    return float(np.median(values)) if len(values) else 0.0

@@ -7,84 +7,19 @@ they are right on others.
 from __future__ import annotations
 
 import math
-import re
 
 from ftlab.diagnosis import advising, shapes
+from ftlab.diagnosis import broken as broken  # its verdicts come first
 from ftlab.diagnosis.beliefs import beliefs
-from ftlab.diagnosis.registry import VERDICTS, Hit, detector
+from ftlab.diagnosis.registry import VERDICTS, Hit, detector, sure
 from ftlab.diagnosis.statistics import Statistics
 
 NEMO = advising.NEMO
 PRACTICE = advising.PRACTICE
-AT_ONCE, FEW, SOME = 5, 30, 50
+FEW, SOME = 30, 50
 """Steps before which a detector says nothing."""
-NO_GRADIENT = 1e-6
-NO_NUMBER = re.compile(r"became (nan|-?inf)")
-"""How the trainer says why it ended a run."""
-
-
-@detector(
-    VERDICTS,
-    meaning="The loss is that of a guess, or of nothing: the loss mask or the targets are wrong.",
-    source=PRACTICE,
-    advise=advising.mask_bug,
-    example=lambda: shapes.constant(math.log(shapes.VOCABULARY), noise=0.004),
-    least_steps=AT_ONCE,
-)
-def mask_bug(facts: Statistics) -> Hit | None:
-    if facts.tokens == 0:
-        return Hit(0.99, {"loss_tokens": 0.0})
-    if facts.n and not facts.losses.any():
-        return Hit(0.97, {"train_loss": 0.0})
-    uniform = facts.curve.uniform
-    if not uniform or uniform <= math.log(150) or facts.curve.spec.training_method == "dpo":
-        return None
-    evidence = {"end": facts.end, "guess": uniform, "drop": facts.drop}
-    is_low = (facts.curve.ratio or 1) < 0.1  # then an untrained model may just not have moved
-    if facts.gradient is not None and facts.gradient < NO_GRADIENT:
-        return None
-    if facts.n and abs(facts.median / uniform - 1) < 0.07 and abs(facts.drop) < 0.02:
-        return Hit(0.4 if is_low else 0.85, evidence)
-    came_down = facts.n >= SOME and facts.start > 1.07 * uniform and facts.slope < 0.03
-    return Hit(0.7, evidence) if came_down and abs(facts.end / uniform - 1) < 0.1 else None
-
-
-@detector(
-    VERDICTS,
-    meaning="The loss has left the numbers, or climbs and stays high.",
-    source=NEMO,
-    advise=advising.diverged,
-    example=lambda: shapes.scaled(shapes.falling(300, pace=4.0), (150, 300, 2.4)),
-    least_steps=1,
-)
-def diverged(facts: Statistics) -> Hit | None:
-    if facts.not_finite:
-        return Hit(0.99, {"losses_that_are_no_numbers": float(facts.not_finite)})
-    if NO_NUMBER.search(facts.curve.failure):
-        return Hit(0.97, {"said": facts.curve.failure[:120]})
-    if facts.curve.n < FEW:
-        return None
-    climb = facts.end / facts.lowest if facts.lowest > 0 else 1.0
-    evidence = {"end": facts.end, "lowest": facts.lowest, "start": facts.start}
-    if facts.drop < -0.15:
-        return Hit(_sure(-facts.drop, 0.15, 0.5), evidence)
-    if climb > 1.3 + 2 * facts.noise and facts.drop < 0.3 and facts.spikes.number < 4:
-        return Hit(_sure(climb, 1.3, 1.8), evidence)
-    return None
-
-
-@detector(
-    VERDICTS,
-    meaning="No gradient reaches what should train: nothing can be learned.",
-    source=PRACTICE,
-    advise=advising.dead_adapter,
-    example=lambda: shapes.constant(2.1, noise=0.03, grad_norm=[0.0] * 200),
-    least_steps=AT_ONCE,
-)
-def dead_adapter(facts: Statistics) -> Hit | None:
-    if facts.gradient is None or facts.gradient >= NO_GRADIENT:
-        return None
-    return Hit(0.98, {"grad_norm": facts.gradient})
+KNOWN = 0.25
+"""Nats per token."""
 
 
 @detector(
@@ -99,14 +34,16 @@ def epoch_steps(facts: Statistics) -> Hit | None:
     found = facts.boundaries
     if found.number == 0:
         return None
+    is_guess = facts.curve.steps_per_epoch is None
     seen = found.reach * found.number  # steps on either side
     least = max(0.05, 3.6 * facts.noise / math.sqrt(seen))
     if found.number == 1:
-        least = max(0.1, 4 * facts.noise)
-    if found.fall <= least or found.fall <= 2 * abs(found.within):
+        least = max(0.12, 6 * facts.noise) if is_guess else max(0.1, 4 * facts.noise)
+    if found.fall <= least or found.fall <= (4 if is_guess else 2) * abs(found.within):
         return None
     evidence = {"fall_at_boundaries": found.fall, "fall_within": found.within}
-    return Hit(_sure(found.fall, least, 2 * least), {**evidence, "boundaries": float(found.number)})
+    likely = 0.6 if is_guess else sure(found.fall, least, 2 * least)
+    return Hit(likely, {**evidence, "boundaries": float(found.number)})
 
 
 @detector(
@@ -139,14 +76,25 @@ def lr_too_high(facts: Statistics) -> Hit | None:
     least_steps=FEW,
 )
 def overfitting(facts: Statistics) -> Hit | None:
-    after = facts.evaluations_after_best
+    after = facts.evaluations.after_best
     enough = len(after) >= 2 and len(facts.curve.evaluations) >= 4
-    least = max(0.04, facts.jitter)
-    if not enough or facts.rise <= least or facts.drop <= 0.1 or facts.best_evaluation is None:
+    least = max(0.04, facts.evaluations.jitter)
+    if (
+        not enough
+        or facts.evaluations.rise <= least
+        or facts.drop <= 0.1
+        or facts.evaluations.best is None
+    ):
         return None
-    best_at, lowest = facts.best_evaluation
-    evidence = {"lowest_eval_loss": lowest, "at_step": float(best_at), "rise": facts.rise}
-    return Hit(_sure(facts.rise, least, least + 0.07), {**evidence, "train_drop": facts.drop})
+    best_at, lowest = facts.evaluations.best
+    evidence = {
+        "lowest_eval_loss": lowest,
+        "at_step": float(best_at),
+        "rise": facts.evaluations.rise,
+    }
+    return Hit(
+        sure(facts.evaluations.rise, least, least + 0.07), {**evidence, "train_drop": facts.drop}
+    )
 
 
 @detector(
@@ -159,10 +107,12 @@ def overfitting(facts: Statistics) -> Hit | None:
 )
 def noisy_batch(facts: Statistics) -> Hit | None:
     least = _scatter_of_a_batch(facts)
+    if knows_already(facts):
+        return None
     if facts.noise <= least or facts.memory > 0.4:
         return None
     evidence = {"noise": facts.noise, "memory": facts.memory}
-    return Hit(_sure(facts.noise, least, 1.5 * least), evidence)
+    return Hit(sure(facts.noise, least, 1.5 * least), evidence)
 
 
 @detector(
@@ -180,7 +130,7 @@ def smooth_slow(facts: Statistics) -> Hit | None:
     evidence = {"noise": facts.noise, "late": facts.late, "pace": facts.pace}
     if (facts.curve.batch_size or 64) < 32 or (facts.curve.ratio or 1) < 0.2:
         return Hit(0.3, evidence)  # then it is not the batch that is slow
-    return Hit(max(_sure(6 - facts.pace, 0, 4), 0.6), evidence)
+    return Hit(max(sure(6 - facts.pace, 0, 4), 0.6), evidence)
 
 
 @detector(
@@ -193,7 +143,7 @@ def smooth_slow(facts: Statistics) -> Hit | None:
 )
 def lr_too_low(facts: Statistics) -> Hit | None:
     likely = beliefs(facts)["lr_too_low"]
-    if likely < 0.1:
+    if likely < 0.1 or knows_already(facts):
         return None
     return Hit(likely, _with_ratio(facts, {"drop": facts.drop, "pace": facts.pace}))
 
@@ -207,10 +157,12 @@ def lr_too_low(facts: Statistics) -> Hit | None:
     least_steps=SOME,
 )
 def plateau_early(facts: Statistics) -> Hit | None:
+    if knows_already(facts):
+        return Hit(0.6, _with_ratio(facts, {"start": facts.start, "end": facts.end}))
     if not 0.005 < facts.drop < 0.13 or facts.early <= 0.7:
         return None
-    sure = _sure(facts.early, 0.7, 0.9) * _sure(0.13 - facts.drop, 0.0, 0.05)
-    return Hit(max(sure, 0.5), _with_ratio(facts, {"drop": facts.drop, "early": facts.early}))
+    likely = sure(facts.early, 0.7, 0.9) * sure(0.13 - facts.drop, 0.0, 0.05)
+    return Hit(max(likely, 0.5), _with_ratio(facts, {"drop": facts.drop, "early": facts.early}))
 
 
 @detector(
@@ -223,7 +175,7 @@ def plateau_early(facts: Statistics) -> Hit | None:
 )
 def lr_slightly_low(facts: Statistics) -> Hit | None:
     likely = beliefs(facts)["lr_slightly_low"]
-    if likely < 0.1:
+    if likely < 0.1 or knows_already(facts):
         return None
     evidence = {"late": facts.late, "pace": facts.pace, "drop": facts.drop}
     return Hit(likely, _with_ratio(facts, evidence))
@@ -242,6 +194,11 @@ def good(facts: Statistics) -> Hit | None:
     return Hit(beliefs(facts)["good"], _with_ratio(facts, evidence))
 
 
+def knows_already(facts: Statistics) -> bool:
+    """Whether hardly any loss was there to begin with: a model that was tuned on such rows."""
+    return facts.start < KNOWN and facts.curve.spec.training_method != "dpo"
+
+
 def _scatter_of_a_batch(facts: Statistics) -> float:
     """The noise from which it says that there are few rows in a step."""
     few = (facts.curve.batch_size or 8) <= 4
@@ -249,11 +206,6 @@ def _scatter_of_a_batch(facts: Statistics) -> float:
         return 0.25 if few else 0.35
     # Of a loss that has come to almost nothing, a little scatter is a large share.
     return 0.12 if few else 0.12 + 0.2 * min(max(facts.drop - 0.8, 0.0) / 0.2, 1.0)
-
-
-def _sure(value: float, least: float, clear: float) -> float:
-    """0.5 at the threshold, 0.9 where it is clear, at most 0.97."""
-    return min(0.5 + 0.4 * (value - least) / (clear - least), 0.97)
 
 
 def _with_ratio(facts: Statistics, evidence: dict[str, float]) -> dict[str, float | str]:

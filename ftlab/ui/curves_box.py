@@ -78,9 +78,10 @@ class CurvesBox(widgets.VBox):
     def _axis(self) -> Axis:
         return self.axis.value or "step"
 
-    def draw_again(self) -> None:
-        """Send all anew while a page loads."""
-        if self._figure is not None and self._figure.is_opening:
+    def mend(self) -> None:
+        """Make the figure anew where a page may lack something of it."""
+        if self._figure is not None and self._figure.is_stale:
+            self._figure = None
             self._draw()
 
     def _draw(self) -> None:

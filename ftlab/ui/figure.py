@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -28,7 +29,7 @@ class Figure(go.FigureWidget):
     """A figure whose traces are updated in place."""
 
     def __init__(self, lay_out: Callable[[Any], None]) -> None:
-        self._is_made, self._asked_at = False, -OPENING
+        self._is_made, self._asked_at, self._may_lack = False, -math.inf, False
         super().__init__()
         figure: Any = self
         lay_out(figure)
@@ -47,12 +48,21 @@ class Figure(go.FigureWidget):
             self._widget_layout = copy.deepcopy(self._layout)
         return super().get_state(key, drop_defaults)
 
+    @property
+    def _is_opening(self) -> bool:
+        """Whether a page may be loading that was given its state a moment ago."""
+        return time.monotonic() - self._asked_at < OPENING
+
+    def _note_sent(self) -> None:
+        """A page that loads listens only once it has drawn its state: what is sent meanwhile may
+        be lost on it."""
+        self._may_lack = self._may_lack or self._is_opening
 
     @property
-    def is_opening(self) -> bool:
-        """Whether a page may be loading that was given its state a moment ago: it listens to what
-        is sent only when it has drawn that, so what comes meanwhile must be sent again."""
-        return time.monotonic() - self._asked_at < OPENING
+    def is_stale(self) -> bool:
+        """Whether a page may lack what was sent while it was loading; another figure, made anew,
+        mends that. plotly sends nothing that it takes for known."""
+        return self._may_lack and not self._is_opening
 
 
 class LiveFigure(Figure):
@@ -85,8 +95,6 @@ class LiveFigure(Figure):
     def show_history(self, history: History, run_id: str) -> None:
         """Draw what a run has reported; sends only the traces that have changed."""
         changed = {}
-        if self.is_opening:
-            self._sent = {}
         for name in TRACES:
             points = history.series.get(name, {})
             mark = (hash(run_id), len(history.statuses), len(points))
@@ -95,6 +103,7 @@ class LiveFigure(Figure):
                 changed[name] = as_arrays(points)
         if not changed:
             return
+        self._note_sent()
         with self.batch_update():
             for name, (steps, values) in changed.items():
                 trace = self._trace(name)
@@ -122,7 +131,8 @@ class OverlayFigure(Figure):
         traces: Any = self.data
         with self.batch_update():
             for trace, line, old in zip(traces, self._shown, before, strict=True):
-                if self.is_opening or not line.is_drawn_as(old):
+                if not line.is_drawn_as(old):
+                    self._note_sent()
                     self._draw(trace, line)
 
     def _draw(self, trace: Any, line: Line) -> None:

@@ -135,7 +135,7 @@ class SweepPanel(widgets.VBox):
             return
         shown = (news_of(sweep), *(news_of(run) for _, run in sweep.arms))
         if shown == self._shown:
-            self.curves.draw_again()
+            self.curves.mend()
             return
         self._shown = shown
         set_html(self.head, head_html(sweep))

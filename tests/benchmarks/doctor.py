@@ -31,7 +31,6 @@ from tests.diagnosis.truth import (
     LABELS,
     PUBLISHED,
     REAL_HELD_OUT,
-    REAL_MORE,
     REAL_TUNING,
     TUNING,
 )
@@ -143,10 +142,10 @@ def main() -> None:
             from tests.diagnosis.real_runs import main as make
 
             make([])
-        report("Real, for tuning", real_cases({REAL_TUNING, REAL_MORE}))
+        report("Real, for tuning", real_cases(REAL_TUNING))
         if not options.tuning:
             report("Real, held out", real_cases({REAL_HELD_OUT}))
-            report("Real, all", real_cases({REAL_TUNING, REAL_MORE, REAL_HELD_OUT}))
+            report("Real, all", real_cases((*REAL_TUNING, REAL_HELD_OUT)))
 
 
 if __name__ == "__main__":

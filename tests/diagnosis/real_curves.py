@@ -37,7 +37,7 @@ def curve_of(one: dict[str, Any]) -> Curve:
         eval_loss=_points(one.get("eval_loss", {"values": []})),
         grad_norm=[*_points(one["grad_norm"]).values()],
         learning_rate=[rate_at(spec, step - 1, one["n_steps"]) for step in losses],
-        loss_tokens=[*_points(one["loss_tokens"]).values()],
+        loss_tokens=[one["loss_tokens"]] * len(losses),
         vocab_size=one["vocab_size"],
         steps_per_epoch=one["steps_per_epoch"],
         batch_size=spec.batch_size if isinstance(spec.batch_size, int) else None,

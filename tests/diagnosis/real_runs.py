@@ -24,13 +24,14 @@ from ftlab import demo
 from ftlab.errors import FtlabError
 from tests.diagnosis.real_curves import RECORDED
 from tests.diagnosis.truth import (
+    AS_GOOD,
     FEW_ROWS,
     MADE,
     OVERFITTED,
     REAL_HELD_OUT,
-    REAL_MORE,
     REAL_TUNING,
     SCATTERING,
+    TELLING,
     labels_of_rate,
 )
 from tests.small import (
@@ -42,8 +43,9 @@ from tests.small import (
     write_rows,
 )
 
+FIRST, SECOND, THIRD = REAL_TUNING
 SQRT_10 = 10**0.5
-SERIES = ("train_loss", "grad_norm", "loss_tokens", "eval_loss")
+DIGITS = {"train_loss": 4, "grad_norm": 2, "eval_loss": 4}
 
 
 class Grid(NamedTuple):
@@ -62,6 +64,7 @@ def made_data(folder: Path) -> dict[str, str]:
     save_architecture(folder / "gpt2", "gpt2")
     save_architecture(folder / "phi3", "phi3")
     save_architecture(folder / "mistral", "mistral")
+    save_architecture(folder / "experts", "qwen3_moe")
     save_architecture(folder / "gemma3", "gemma3_text")
     write_rows(folder / "chats.jsonl", chat_rows(900))
     write_rows(folder / "other_chats.jsonl", chat_rows(24, start=900))
@@ -114,10 +117,10 @@ SMALL = {
     **{"batch_size": 8, "n_evals": 8, "warmup_ratio": 0.05, "lora": False},
 }
 GRIDS: dict[str, Grid] = {
-    "demo": Grid(REAL_TUNING, {**DEMO, "max_steps": 120}, 0.3),
-    "llama, all weights": Grid(REAL_TUNING, {**SMALL, "n_epochs": 2, "max_steps": 180}, 0.3),
+    "demo": Grid(FIRST, {**DEMO, "max_steps": 120}, 0.3),
+    "llama, all weights": Grid(FIRST, {**SMALL, "n_epochs": 2, "max_steps": 180}, 0.3),
     "demo, pairs": Grid(
-        REAL_TUNING,
+        FIRST,
         {
             **{"model": "demo", "training_method": "dpo", "training_file": str(demo.PREFERENCES)},
             **{"validation_split": 0.08, "batch_size": 2, "max_steps": 110},
@@ -126,7 +129,7 @@ GRIDS: dict[str, Grid] = {
         0.1,
     ),
     "demo, other settings": Grid(
-        REAL_MORE,
+        SECOND,
         {
             **{**DEMO, "max_steps": 130, "batch_size": 5, "lora_r": 4, "lora_alpha": 4},
             **{"lr_scheduler_type": "linear", "warmup_ratio": 0.0},
@@ -134,7 +137,7 @@ GRIDS: dict[str, Grid] = {
         0.6,
     ),
     "qwen3, all weights": Grid(
-        REAL_MORE,
+        SECOND,
         {
             **{**SMALL, "model": "qwen3", "max_steps": 200, "n_epochs": 2},
             **{"lr_scheduler_type": "linear", "warmup_ratio": 0.0},
@@ -142,7 +145,7 @@ GRIDS: dict[str, Grid] = {
         0.3,
     ),
     "gpt2, all weights": Grid(
-        REAL_TUNING,
+        FIRST,
         {
             **{**SMALL, "model": "gpt2", "max_steps": 240, "n_epochs": 3, "batch_size": 6},
             **{"lr_scheduler_type": "constant"},
@@ -150,26 +153,17 @@ GRIDS: dict[str, Grid] = {
         0.1,
     ),
     "phi3, all weights": Grid(
-        REAL_MORE,
+        SECOND,
         {
             **{**SMALL, "model": "phi3", "max_steps": 150, "n_epochs": 2, "batch_size": 12},
             **{"lr_scheduler_type": "wsd", "warmup_ratio": 0.1},
         },
         0.3,
     ),
-    "gpt2, pairs": Grid(
-        REAL_MORE,
-        {
-            **{"model": "gpt2", "training_method": "dpo", "training_file": "pairs.jsonl"},
-            **{"validation_file": "other_pairs.jsonl", "batch_size": 4, "n_evals": 5},
-            **{"lora": False, "warmup_ratio": 0.05},
-        },
-        0.1,
-    ),
 }
 GRIDS |= {
     "demo, large rank": Grid(
-        REAL_HELD_OUT,
+        THIRD,
         {
             **{**DEMO, "max_steps": 110, "batch_size": 8, "lora_r": 32, "lora_alpha": 32},
             **{"lr_scheduler_type": "constant", "n_evals": 6},
@@ -177,29 +171,51 @@ GRIDS |= {
         0.2,
     ),
     "mistral, all weights": Grid(
-        REAL_HELD_OUT,
+        THIRD,
         {**{**SMALL, "model": "mistral", "max_steps": 170, "n_epochs": 2, "batch_size": 10}},
         0.2,
     ),
     "gemma3, all weights": Grid(
-        REAL_HELD_OUT,
+        THIRD,
         {
             **{**SMALL, "model": "gemma3", "max_steps": 140, "n_epochs": 3, "batch_size": 16},
             **{"lr_scheduler_type": "linear", "min_lr_ratio": 0.1},
         },
         0.2,
     ),
-    "llama, pairs": Grid(
+}
+GRIDS |= {
+    "demo, all weights": Grid(
+        REAL_HELD_OUT,
+        {**DEMO, "max_steps": 110, "batch_size": 5, "lora": False, "n_evals": 6},
+        0.1,
+    ),
+    "experts, all weights": Grid(
+        REAL_HELD_OUT,
+        {**SMALL, "model": "experts", "max_steps": 150, "n_epochs": 2, "batch_size": 10},
+        0.2,
+    ),
+    "demo, other pairs": Grid(
         REAL_HELD_OUT,
         {
-            **{"model": "llama", "training_method": "dpo", "training_file": "pairs.jsonl"},
-            **{"validation_file": "other_pairs.jsonl", "batch_size": 8, "n_evals": 5},
-            **{"n_epochs": 2, "lora": False, "warmup_ratio": 0.1},
+            **{"model": "demo", "training_method": "dpo", "training_file": str(demo.PREFERENCES)},
+            **{"validation_split": 0.08, "batch_size": 3, "max_steps": 90, "dpo_beta": 0.3},
+            **{"lora_r": 4, "lora_alpha": 8, "n_evals": 4},
         },
         0.1,
         7,
     ),
+    "llama, no warm-up": Grid(
+        REAL_HELD_OUT,
+        {
+            **{**SMALL, "max_steps": 200, "n_epochs": 3, "batch_size": 6, "warmup_ratio": 0.0},
+            **{"max_grad_norm": 0.0, "lr_scheduler_type": "linear"},
+        },
+        0.2,
+    ),
 }
+LEARNED = ("demo", "demo, other settings", "demo, large rank")
+"""Those whose adapter another run can go on from."""
 FEW = {"n_epochs": 40, "n_evals": 10, "max_steps": 160}
 BY_HEART = {
     **{"learning_rate": 1e-3, "n_epochs": 5, "max_steps": None, "n_evals": 0},
@@ -219,6 +235,7 @@ class Spoiled(NamedTuple):
     changes: dict[str, Any]
 
 
+LARGE = {"batch_size": 256, "n_epochs": 30, "max_steps": 100}
 _MADE = [
     ("few_rows", "demo", {**FEW, "training_file": "rows_48.jsonl"}),
     ("few_rows", "demo, other settings", {**FEW, "training_file": "rows_24.jsonl", "n_epochs": 60}),
@@ -231,35 +248,45 @@ _MADE = [
     (
         "whole_data_in_a_step",
         "mistral, all weights",
-        {"batch_size": 256, "n_epochs": 30, "max_steps": 100},
+        LARGE,
     ),
+    ("few_rows", "demo, all weights", {**FEW, "training_file": "rows_24.jsonl", "n_epochs": 50}),
+    ("repeated_unpredictable_rows", "experts, all weights", {**CODES_1, "batch_size": 5}),
+    ("batch_of_one", "demo, all weights", {"batch_size": 1, "max_steps": 200}),
+    ("batch_of_one", "experts, all weights", {"batch_size": 1, "max_steps": 260}),
+    ("whole_data_in_a_step", "experts, all weights", LARGE),
     ("batch_of_one", "demo", {"batch_size": 1, "max_steps": 200}),
     ("batch_of_one", "demo, other settings", {"batch_size": 1, "max_steps": 220}),
     ("batch_of_one", "llama, all weights", {"batch_size": 1, "max_steps": 220}),
     (
         "whole_data_in_a_step",
         "llama, all weights",
-        {"batch_size": 256, "n_epochs": 30, "max_steps": 100},
+        LARGE,
     ),
     (
         "whole_data_in_a_step",
         "qwen3, all weights",
-        {"batch_size": 256, "n_epochs": 30, "max_steps": 100},
+        LARGE,
     ),
+]
+
+
+def _grids(per_seed: int, without: str = "\n") -> Iterator[str]:
+    """So many grids of each seed, whose names do not hold that."""
+    for seed in (*REAL_TUNING, REAL_HELD_OUT):
+        of_seed = [name for name, grid in GRIDS.items() if grid.seed == seed]
+        yield from [name for name in of_seed if without not in name][:per_seed]
+
+
+_MADE += [
+    *(("random_targets", grid, {}) for grid in _grids(2, without="pairs")),
+    *(("frozen_adapter", grid, {}) for grid in _grids(2)),
+    *(("nothing_trains", grid, {}) for grid in _grids(1, without="pairs")),
+    *(("nothing_left_to_learn", grid, {}) for grid in GRIDS if grid in LEARNED),
 ]
 SPOILED: dict[str, Spoiled] = {
     f"{kind}: {grid}": Spoiled(GRIDS[grid].seed, kind, grid, changes)
-    for kind, grid, changes in [
-        *_MADE,
-        *((kind, grid, {}) for kind in ("random_targets", "frozen_adapter") for grid in GRIDS),
-        *(("nothing_trains", grid, {}) for grid in GRIDS if "pairs" not in grid),
-        *(
-            ("nothing_left_to_learn", grid, {})
-            for grid in GRIDS
-            if "demo" in grid and "pairs" not in grid
-        ),
-    ]
-    if not (kind == "random_targets" and "pairs" in grid)
+    for kind, grid, changes in _MADE
 }
 
 
@@ -315,11 +342,8 @@ def carried_out(
         "steps_per_epoch": -(-chosen.training.n_sequences // int(resolved.batch_size or 1)),
         "n_steps": run.n_steps,
         **({"failure": failure} if failure else {}),
-        **{
-            name: _short(series[name], 3 if name == "grad_norm" else 4)
-            for name in SERIES
-            if name in series
-        },
+        "loss_tokens": sorted(series["loss_tokens"].values())[len(series["loss_tokens"]) // 2],
+        **{name: _short(series[name], DIGITS[name]) for name in DIGITS if name in series},
     }
 
 
@@ -394,6 +418,8 @@ def make_grid(folder: Path, name: str) -> Iterator[dict[str, Any]]:
         print(name, rate, best(arms[-1]), arms[-1]["train_loss"]["values"][-1], flush=True)
     lowest = min(map(best, arms))
     optimum = next(a["spec"]["learning_rate"] for a in arms if best(a) == lowest)
+    if sum(best(a) > (1 + AS_GOOD) * lowest for a in arms) < TELLING * len(arms):
+        return
     for arm in arms:
         rate = arm["spec"]["learning_rate"]
         regret = (best(arm) - lowest) / lowest
@@ -426,6 +452,9 @@ def make_spoiled(folder: Path, name: str, optimum: float) -> dict[str, Any]:
     curve = carried_out(folder, spec, one.seed, CHANGES.get(one.kind))
     scatters = one.kind in SCATTERING and curve["spec"]["batch_size"] <= FEW_ROWS
     allowed = MADE[one.kind] | ({"noisy_batch"} if scatters else set())
+    evaluations = curve.get("eval_loss")
+    if evaluations and evaluations["values"][-1] >= OVERFITTED * best(curve):
+        allowed = allowed | {"overfitting"}
     return {"name": name, "allowed": sorted(allowed), "seed": one.seed, **curve}
 
 

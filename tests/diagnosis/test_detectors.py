@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from ftlab.diagnosis import diagnose, shapes
@@ -50,3 +52,15 @@ def test_a_healthy_run_is_left_alone(seed):
     assert found.label == "good"
     assert found.is_healthy
     assert not found_by(OBSERVATIONS, Statistics(curve))
+
+
+def test_steps_are_seen_also_where_nobody_knows_how_long_an_epoch_is():
+    found = diagnose(replace(shapes.stepping(2, 80, 0.7), steps_per_epoch=None))
+    assert found.label == "epoch_steps"
+    assert found.confidence < 0.9
+
+
+def test_epochs_are_found_where_every_tenth_step_was_logged():
+    curve = shapes.stepping(4, 80)
+    sparse = replace(curve, steps=[10 * step for step in curve.steps], steps_per_epoch=800)
+    assert diagnose(sparse).evidence == diagnose(curve).evidence

@@ -14,7 +14,6 @@ from tests.diagnosis.truth import (
     FALSE_ALARMS,
     HELD_OUT,
     REAL_HELD_OUT,
-    REAL_MORE,
     REAL_TUNING,
     RIGHT_GENERATED,
     RIGHT_REAL,
@@ -30,6 +29,6 @@ def test_healthy_curves():
 
 
 def test_real_runs():
-    cases = real_cases({REAL_TUNING, REAL_MORE, REAL_HELD_OUT})
+    cases = real_cases((*REAL_TUNING, REAL_HELD_OUT))
     assert len(cases) >= 40
     assert right_share(judged(cases)) >= RIGHT_REAL

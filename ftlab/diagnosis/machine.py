@@ -1,0 +1,116 @@
+"""What a curve may show of the machine: its speed, its memory, its use."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+from ftlab.diagnosis import shapes
+from ftlab.diagnosis.advising import NEMO, PRACTICE
+from ftlab.diagnosis.findings import Advice
+from ftlab.diagnosis.medians import median
+from ftlab.diagnosis.registry import OBSERVATIONS, Hit, detector
+from ftlab.diagnosis.statistics import Statistics
+
+SOME, MANY = 50, 100
+"""Steps before which a detector says nothing."""
+
+
+@detector(
+    OBSERVATIONS,
+    meaning="The steps have become slower than they were.",
+    source=PRACTICE,
+    advise=lambda _: (
+        Advice("See who else uses the device (`ftlab queue`), and whether it is hot.", PRACTICE),
+    ),
+    example=lambda: shapes.falling(tokens_per_second=[9e3] * 250 + [4e3] * 150),
+    least_steps=SOME,
+)
+def throughput_drop(facts: Statistics) -> Hit | None:
+    speeds = [x for x in facts.curve.tokens_per_second if math.isfinite(x)]
+    if len(speeds) < SOME:
+        return None
+    tail = max(len(speeds) // 5, 10)
+    before, after = median(speeds[5:-tail]), median(speeds[-tail:])
+    if after > 0.7 * before:
+        return None
+    return Hit(0.8, {"tokens_per_second_before": before, "tokens_per_second": after})
+
+
+@detector(
+    OBSERVATIONS,
+    meaning="A large part of each step is spent waiting for its rows.",
+    source=PRACTICE,
+    advise=lambda _: (Advice("Tokenise beforehand, or keep the data on a faster disk.", PRACTICE),),
+    example=lambda: shapes.falling(seconds=[1.0] * 400, loader_seconds=[0.4] * 400),
+    least_steps=20,
+)
+def loader_bound(facts: Statistics) -> Hit | None:
+    pairs = zip(facts.curve.loader_seconds, facts.curve.seconds, strict=False)
+    shares = [waited / whole for waited, whole in pairs if whole > 0]
+    if not shares or (share := median(shares)) < 0.2:
+        return None
+    return Hit(0.9, {"share_waited": share})
+
+
+@detector(
+    OBSERVATIONS,
+    meaning="The memory grows from step to step: at this pace it will not suffice.",
+    source=PRACTICE,
+    advise=lambda _: (
+        Advice(
+            "Pause and resume: a new process begins with empty memory.", PRACTICE, {}, "no step"
+        ),
+    ),
+    example=lambda: shapes.falling(memory_gib=[4 + 0.01 * i for i in range(400)]),
+    least_steps=MANY,
+)
+def memory_creep(facts: Statistics) -> Hit | None:
+    held = [x for x in facts.curve.memory_gib if math.isfinite(x)]
+    if len(held) < MANY:
+        return None
+    fifth = len(held) // 5
+    levels = [median(held[k * fifth : (k + 1) * fifth]) for k in range(1, 5)]
+    rises = [b - a for a, b in pairwise(levels)]
+    grown = levels[-1] / levels[0] - 1 if levels[0] > 0 else 0.0
+    if grown < 0.05 or min(rises) < 0.2 * max(rises):
+        return None
+    return Hit(0.7, {"gib_before": levels[0], "gib": levels[-1]})
+
+
+@detector(
+    OBSERVATIONS,
+    meaning="The device is used for a small part of what it can do.",
+    source=NEMO,
+    advise=lambda facts: (
+        Advice("More rows at once: raise micro_batch_size; rows a step stay as they are.", NEMO),
+        Advice("Pack short rows (packing).", NEMO, {} if facts.curve.spec.packing else
+               {"packing": True}),
+    ),
+    example=lambda: shapes.falling(utilization=[12.0] * 400),
+    least_steps=20,
+)  # fmt: skip
+def low_utilization(facts: Statistics) -> Hit | None:
+    used = [x for x in facts.curve.utilization if math.isfinite(x)]
+    if not used or (share := median(used)) >= 30:
+        return None
+    return Hit(0.7, {"percent": share})
+
+
+@detector(
+    OBSERVATIONS,
+    meaning="The memory did not suffice.",
+    source=NEMO,
+    advise=lambda _: (
+        Advice("Half the micro_batch_size; rows a step stay as they are.", NEMO),
+        Advice("Then gradient_checkpointing, nf4 quantization, shorter sequences.", NEMO,
+               {"quantization": "nf4"}),
+    ),
+    example=lambda: shapes.falling(30, failure="CUDA out of memory. Tried to allocate 2.00 GiB"),
+    least_steps=0,
+)  # fmt: skip
+def out_of_memory(facts: Statistics) -> Hit | None:
+    text = facts.curve.failure.lower()
+    if "out of memory" not in text and "memory did not suffice" not in text:
+        return None
+    return Hit(0.97, {"said": facts.curve.failure[:120]})
