@@ -39,7 +39,7 @@ wb
 SHOWS_ENDS = """() => {
   const plots = [...document.querySelectorAll('.js-plotly-plot')].filter(p => p.offsetParent);
   const ends = plots.flatMap(p => p.data || []).filter(t => t.visible && t.marker?.symbol === 'x');
-  return ends.length === 2;
+  return ends.length >= 2;
 }"""
 
 
