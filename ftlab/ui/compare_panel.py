@@ -81,6 +81,7 @@ class ComparePanel(widgets.VBox):
         chosen = [(key, self._source(key)) for key in self.choice.value]
         shown = tuple((key, _news(source)) for key, source in chosen)
         if shown == self._shown:
+            self.curves.mend()
             return
         self._shown = shown
         tracks = tuple(told_apart(t for _, source in chosen for t in _tracks(source)))

@@ -78,6 +78,12 @@ class CurvesBox(widgets.VBox):
     def _axis(self) -> Axis:
         return self.axis.value or "step"
 
+    def mend(self) -> None:
+        """Make the figure anew where a page may lack something of it."""
+        if self._figure is not None and self._figure.is_stale:
+            self._figure = None
+            self._draw()
+
     def _draw(self) -> None:
         axis = self._axis
         unknown = [track.name for track in self._tracks if not track.has(axis)]

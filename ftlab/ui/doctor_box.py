@@ -133,7 +133,8 @@ def verdict_html(found: Diagnosis, run: Run) -> str:
     loss = run.history.latest("eval_loss")
     validation = "" if loss is None else f'<div class="ft-dim">Validation {short(loss)}.</div>'
     if not found.is_decided:
-        return f"<div>No verdict yet: it needs {escaped(found.needs)}.</div>{validation}"
+        short_of = "Too short for a verdict: it" if run.state.ended else "No verdict yet: it"
+        return f"<div>{short_of} needs {escaped(found.needs)}.</div>{validation}"
     if found.label == "good":
         text = FELL if run.state.ended else FALLING
         said = f'<div role="status"><span class="ft-good">✓</span> {text}</div>'

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import math
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -14,6 +16,7 @@ from ftlab.overlays import Line
 from ftlab.plots import TRACES, as_arrays, overlay_figure, run_figure, thinned_arrays
 
 NO_LINE = Line("", [], [])
+OPENING = 20.0  # seconds in which a slow page has loaded 5 MB and drawn them
 MODE_BAR = {
     "displaylogo": False,
     "modeBarButtonsToRemove": ["sendChartToCloud", "select2d", "lasso2d"],
@@ -26,7 +29,7 @@ class Figure(go.FigureWidget):
     """A figure whose traces are updated in place."""
 
     def __init__(self, lay_out: Callable[[Any], None]) -> None:
-        self._is_made = False
+        self._is_made, self._asked_at, self._may_lack = False, -math.inf, False
         super().__init__()
         figure: Any = self
         lay_out(figure)
@@ -40,9 +43,26 @@ class Figure(go.FigureWidget):
         messages, so that without this a reloaded page shows an empty figure.
         """
         if key is None and self._is_made:
+            self._asked_at = time.monotonic()
             self._widget_data = copy.deepcopy(self._data)
             self._widget_layout = copy.deepcopy(self._layout)
         return super().get_state(key, drop_defaults)
+
+    @property
+    def _is_opening(self) -> bool:
+        """Whether a page may be loading that was given its state a moment ago."""
+        return time.monotonic() - self._asked_at < OPENING
+
+    def _note_sent(self) -> None:
+        """A page that loads listens only once it has drawn its state: what is sent meanwhile may
+        be lost on it."""
+        self._may_lack = self._may_lack or self._is_opening
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether a page may lack what was sent while it was loading; another figure, made anew,
+        mends that. plotly sends nothing that it takes for known."""
+        return self._may_lack and not self._is_opening
 
 
 class LiveFigure(Figure):
@@ -83,6 +103,7 @@ class LiveFigure(Figure):
                 changed[name] = as_arrays(points)
         if not changed:
             return
+        self._note_sent()
         with self.batch_update():
             for name, (steps, values) in changed.items():
                 trace = self._trace(name)
@@ -111,6 +132,7 @@ class OverlayFigure(Figure):
         with self.batch_update():
             for trace, line, old in zip(traces, self._shown, before, strict=True):
                 if not line.is_drawn_as(old):
+                    self._note_sent()
                     self._draw(trace, line)
 
     def _draw(self, trace: Any, line: Line) -> None:

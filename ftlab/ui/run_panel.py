@@ -62,6 +62,7 @@ class RunPanel(widgets.VBox):
         self.choice.observe(guarded(state.tell, self._chosen), "value")
         state.observe(guarded(state.tell, lambda _: self.refresh_choice()), ["runs", "selected"])
         state.observe(guarded(state.tell, lambda _: self.refresh()), "beat")
+        state.observe(guarded(state.tell, lambda _: self._mend()), "looked")
         state.key.observe(guarded(state.tell, lambda _: self.refresh()), "news")
         self.refresh_choice()
         self.refresh()
@@ -100,6 +101,14 @@ class RunPanel(widgets.VBox):
     def _scale(self) -> None:
         if self._figure is not None:
             self._figure.set_log_scale(on=self.log_scale.value)
+
+    def _mend(self) -> None:
+        """Make the figure anew where a page may lack something of it."""
+        run = self.state.run
+        if run is not None and self._figure is not None and self._figure.is_stale:
+            self._figure = None
+            self._draw(run.history, run.id)
+            self._scale()
 
     def _draw(self, history: History, run_id: str) -> None:
         if self._figure is None:  # the first one costs a second and 5 MB: only when it is needed

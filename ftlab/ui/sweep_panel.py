@@ -135,6 +135,7 @@ class SweepPanel(widgets.VBox):
             return
         shown = (news_of(sweep), *(news_of(run) for _, run in sweep.arms))
         if shown == self._shown:
+            self.curves.mend()
             return
         self._shown = shown
         set_html(self.head, head_html(sweep))
@@ -217,7 +218,8 @@ def head_html(sweep: Sweep) -> str:
     ]
     says = f"<div><b>{escaped(found.headline)}</b></div>" if found else ""
     bar = progress_bar(furthest / plan.n_steps) if state.status in LIVE else ""
-    detail = state.detail if state.detail not in ("", state.status) else ""
+    known = ("", state.status, found.headline if found else "")
+    detail = "" if state.detail in known else state.detail
     basis = f'<div class="ft-dim">{escaped(found.basis)}</div>' if found else ""
     return f"{says}{basis}<div>{' · '.join(parts)}</div>{bar}<div>{escaped(detail)}</div>"
 

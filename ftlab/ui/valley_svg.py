@@ -98,7 +98,8 @@ class _Valley:
         low, high = (math.log10(end(r for r in rates if r)) for end in (min, max))
         room = max(0.06 * (high - low), 0.12)
         self.x_range = low - room, high + room
-        self.lowest = min(point.loss for point in points)
+        losses = [point.loss for point in points]
+        self.lowest = min([*losses, found.fit.lowest] if found.fit else losses)
         worst = [point.loss - self.lowest for point in points]
         cap = max(CAP * median(worst), LEAST_CAP / 100 * abs(self.lowest), 1e-9)
         self.y_range = self.lowest - 0.12 * min(cap, max(worst)), self.lowest + min(cap, max(worst))

@@ -36,6 +36,12 @@ wb = ftlab.Workbench(
 wb
 """
 
+SHOWS_ENDS = """() => {
+  const plots = [...document.querySelectorAll('.js-plotly-plot')].filter(p => p.offsetParent);
+  const ends = plots.flatMap(p => p.data || []).filter(t => t.visible && t.marker?.symbol === 'x');
+  return ends.length >= 2;
+}"""
+
 
 @pytest.fixture
 def page(lab, chromium, tmp_path):
@@ -56,7 +62,7 @@ def test_a_sweep_from_its_start_to_the_full_run_and_the_doctors_advice(page, pic
     page.see("Learning rate too low")
     page.picture(pictures / "doctor.png")
     page.click_point(60)  # the rows behind a point of the curve
-    page.see("step 60: 2 hardest rows")
+    page.see("line 7 · loss 5")
     page.click("Run", role="tab")
     page.outputs.get_by_role("button", name="learning_rate = ").first.click()
     page.see("The form has learning_rate = ")
@@ -72,6 +78,7 @@ def test_a_sweep_from_its_start_to_the_full_run_and_the_doctors_advice(page, pic
     page.reload()  # a sweep is found on disk, and so is its panel
     page.see("ended: behind at step")
     page.see("is best")
+    page.page.wait_for_function(SHOWS_ENDS)
     page.picture(pictures / "sweep.png")
 
     use = page.outputs.get_by_role("button", name="Use and continue to a full run")

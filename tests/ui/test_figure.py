@@ -8,8 +8,9 @@ import pytest
 
 from ftlab.eventlog import History
 from ftlab.events import Metrics
+from ftlab.overlays import Line
 from ftlab.plots import POINTS, TRACES, thinned
-from ftlab.ui.figure import LiveFigure
+from ftlab.ui.figure import LiveFigure, OverlayFigure
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -78,3 +79,45 @@ def test_thinning_keeps_order_and_what_is_no_number():
     assert kept == sorted(set(kept))
     everything = [math.nan] * 5_000
     assert thinned(steps, everything)[0]
+
+
+def opened(figure):
+    """What a page does that is loaded anew."""
+    figure.get_state()
+
+
+def test_a_page_may_lack_what_was_sent_while_it_was_loading(monkeypatch):
+    figure = LiveFigure()
+    figure.show_history(history(5), "run")
+    assert not figure.is_stale
+    opened(figure)
+    figure.show_history(history(5), "run")  # nothing new
+    monkeypatch.setattr("ftlab.ui.figure.OPENING", 0.0)
+    assert not figure.is_stale
+    monkeypatch.setattr("ftlab.ui.figure.OPENING", 60.0)
+    figure.show_history(history(6), "run")
+    assert not figure.is_stale  # it may still be loading
+    monkeypatch.setattr("ftlab.ui.figure.OPENING", 0.0)
+    assert figure.is_stale
+
+
+def test_only_lines_that_change_are_drawn_anew():
+    figure = OverlayFigure()
+    lines = [Line("a", [1, 2], [3.0, 2.0]), Line("b", [1, 2], [3.0, 1.0])]
+    drawn = []
+    figure._draw = lambda trace, line: drawn.append(line.name)
+    figure.show_lines(lines)
+    figure.show_lines(lines)
+    assert drawn == ["a", "b"]
+    figure.show_lines([lines[0], Line("b", [1, 2, 3], [3.0, 1.0, 0.5])])
+    assert drawn[2:] == ["b"]
+
+
+def test_fewer_lines_leave_no_trace_that_can_be_seen():
+    figure = OverlayFigure()
+    figure.show_lines([Line("a", [1], [3.0]), Line("b", [1], [2.0])])
+    figure.show_lines([Line("b", [1], [2.0])])
+    assert [(trace.name, bool(trace.visible)) for trace in figure.data] == [
+        ("b", True),
+        ("", False),
+    ]

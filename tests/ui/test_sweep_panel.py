@@ -150,6 +150,22 @@ def test_another_kernel_finds_the_sweep_that_goes_on(folder):
         os.close(lock)
 
 
+def test_a_page_that_was_loading_meanwhile_gets_another_figure(state, panel, folder, monkeypatch):
+    sweep = written(folder, until=60, status="")
+    state.tab = "sweep"
+    first = panel.curves._figure
+    first.get_state()  # a page is loaded anew
+    tell(sweep.arms[2][1], Metrics(step=71, values={"eval_loss": 1.9}))
+    state.look()
+    assert panel.curves._figure is first
+    monkeypatch.setattr("ftlab.ui.figure.OPENING", 0.0)
+    state.look()
+    assert panel.curves._figure is not first
+    assert panel.curves.plot.children == (panel.curves._figure,)
+    line = next(t for t in panel.curves._figure.data if t.name == BEST)
+    assert line.x[-1] == 71
+
+
 def used(panel):
     panel.use.click()
     end = time.monotonic() + 30
