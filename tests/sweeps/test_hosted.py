@@ -11,7 +11,7 @@ import pytest
 
 from ftlab.cli import main
 from ftlab.errors import FtlabError, InvalidSpec
-from ftlab.providers.together import following
+from ftlab.providers.together import finishing, following
 from ftlab.providers.together.account import secret
 from ftlab.providers.together.piped import Secrets
 from ftlab.run import Run
