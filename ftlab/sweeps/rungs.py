@@ -20,9 +20,6 @@ from ftlab.sweeps.plan import ETA, RATE, Arm, Bounds, Plan, arm_of, spacing
 EXPLODED = 1.5  # times the loss before the first step
 DOMINATED = 3  # standard deviations above the best
 FEWEST_KEPT = 2
-TIED = 0.01
-"""Of the lowest loss: arms that lie further apart are not taken for equal, however uneven their
-curves are. What a curve that still falls steeply is off a line says nothing about noise."""
 
 
 class Standing(NamedTuple):
@@ -90,7 +87,7 @@ def ranked(arms: Sequence[Arm], curves: Mapping[int, Losses]) -> list[int]:
     order: list[int] = []
     while left := lowest.keys() - set(order):
         best = min(lowest[n] for n in left)
-        tied = (n for n in left if lowest[n] <= best + min(noise, TIED * abs(best)))
+        tied = (n for n in left if lowest[n] <= best + noise)
         order.append(min(tied, key=lambda n: (arms[n].rate or 0.0, n)))
     return order
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ftlab.endings import note_birth
+from ftlab.eventlog import SYNC_SECONDS, EventWriter
 from ftlab.events import Event, Log, RowLosses, Status
 from ftlab.job import Job
 from ftlab.run import Run
@@ -30,16 +31,22 @@ class Contender:
     would; torch's random numbers are its own while it is its turn."""
 
     def __init__(
-        self, number: int, run: Run, asked: Callable[[], str | None], pace: Pace | None = None
+        self,
+        number: int,
+        run: Run,
+        asked: Callable[[], str | None],
+        n_arms: int,
+        pace: Pace | None = None,
     ) -> None:
-        """`asked` is what is asked of all arms."""
+        """`asked` is what is asked of all arms; together they write to the disk as one would."""
         self.number, self.run = number, run
         self._lock = run.begin()
         note_birth(run.lock_file, os.getpid())
-        self._writer, self._rows = run.writer(), run.row_writer()
-        told = {saved.ref for saved in run.history.checkpoints}
-        self._saving = Saving(run.checkpoints, pace, told)
         self._of_all, self._attempt = asked, run.history.attempt
+        self._writer = EventWriter(run.event_file, self._attempt, SYNC_SECONDS * n_arms)
+        self._rows = run.row_writer()
+        told = {saved.ref for saved in run.history.checkpoints}
+        self._saving = Saving(run.checkpoints, pace or Pace(n_arms), told)
         self._training: Training | None = None
         self._random = list[Any]()
         self.step = self._last = 0

@@ -51,9 +51,8 @@ class Sweeping:
                 self._failed[number] = last.detail
 
     def _join(self, number: int, arm: Arm) -> None:
-        pace = self._pace or Pace(len(self.sweep.plan.arms))
-        run = self.sweep.run_of(number, arm)
-        self.contenders.append(Contender(number, run, self.asked, pace))
+        run, n_arms = self.sweep.run_of(number, arm), len(self.sweep.plan.arms)
+        self.contenders.append(Contender(number, run, self.asked, n_arms, self._pace))
 
     def events(self, turns: Turns) -> Iterator[Event]:
         """All that happens to the sweep as a whole; its arms write their own logs."""

@@ -261,7 +261,7 @@ def measure(folder: Path, n_seeds: int = 1, n_real: int = 3) -> bool:
             flush=True,
         )
     held = [*_judged(rows)]
-    for case in cases(n_seeds)[:: max(len(rows) // n_real, 1)][:n_real]:
+    for case in cases(n_seeds)[:: len(rows) // n_real + 1]:
         curves = Curves(folder, case)
         same = is_the_same_for_real(folder, curves.plan, curves.of)
         print(f"{case.name}: halved for real, {'the same' if same else 'NOT the same'}", flush=True)
