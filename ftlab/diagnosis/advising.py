@@ -6,6 +6,7 @@ is given where one follows from the numbers.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -100,7 +101,7 @@ def epoch_steps(facts: Statistics) -> tuple[Advice, ...]:
 
 def _fewer_epochs(facts: Statistics) -> tuple[Advice, ...]:
     given = facts.curve.spec.n_epochs
-    n_epochs = given if given > 1 else int(facts.curve.n_epochs or 1)
+    n_epochs = given if given > 1 else math.ceil(facts.curve.n_epochs or 1)
     best = facts.evaluations.best
     if best is not None and facts.curve.steps_per_epoch:
         fewer = max(1, round(best[0] / facts.curve.steps_per_epoch))

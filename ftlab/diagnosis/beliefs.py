@@ -62,7 +62,7 @@ def _signs(facts: Statistics) -> Iterator[tuple[dict[str, float], bool]]:
     yield SMALL, facts.drop < SMALL_DROP
     if facts.curve.grad_norm:
         yield SURGING, is_surging(facts)
-    if len(facts.curve.evaluations) >= 4:
+    if len(facts.curve.evaluations) >= 4 and facts.noise < SCATTER:
         yield JUMPING, facts.evaluations.jitter > JUMP
 
 
@@ -75,7 +75,9 @@ def is_rough(facts: Statistics) -> bool:
     """Whether it swings as no single step does: spikes that last, or residuals that remember."""
     spikes = facts.spikes
     lasting = spikes.number >= 3 and spikes.mean_length >= 1.8 and facts.noise < 0.12
-    return lasting or (facts.memory > 0.5 and facts.spread > max(0.05, 2 * facts.noise))
+    swinging = facts.memory > 0.5 and facts.spread > max(0.05, 2 * facts.noise)
+    wandering = facts.memory > 0.2 and facts.spread > max(0.08, 1.8 * facts.noise)
+    return lasting or swinging or wandering
 
 
 def is_surging(facts: Statistics) -> bool:

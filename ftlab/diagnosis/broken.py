@@ -62,6 +62,9 @@ def diverged(facts: Statistics) -> Hit | None:
         return None
     climb = facts.end / facts.lowest if facts.lowest > 0 else 1.0
     evidence = {"end": facts.end, "lowest": facts.lowest, "start": facts.start}
+    first = float(facts.losses[0])  # the second step may have thrown it off already
+    if first > 0 and facts.end > (3 if facts.noise > 0.12 else 1.5) * first:
+        return Hit(sure(facts.end / first, 1.5, 3), {**evidence, "first": first})
     if facts.drop < -0.15:
         return Hit(sure(-facts.drop, 0.15, 0.5), evidence)
     if climb > 1.3 + 2 * facts.noise and facts.drop < 0.3 and facts.spikes.number < 4:

@@ -22,6 +22,10 @@ LEAST_SHARE = 0.3
 AT_ONCE = ("mask_bug", "diverged", "dead_adapter")
 """What needs no course to be seen."""
 
+NO_COURSE = ("diverged", "dead_adapter", "epoch_steps")
+RATES = ("lr_too_high", "smooth_slow", "lr_too_low", "plateau_early", "lr_slightly_low")
+"""Where one of the former is the verdict, the course says nothing of the rate."""
+
 
 def diagnose(curve: Curve) -> Diagnosis:
     """What a curve most likely means, what to do, and what else it shows."""
@@ -38,7 +42,8 @@ def diagnose(curve: Curve) -> Diagnosis:
     first = _verdict(hits)
     least = OF_A_GOOD_RUN if first.label == GOOD else WORTH_SAYING
     others = [hit for hit in hits if hit is not first and hit.confidence >= least]
-    others = [hit for hit in others if hit.label != GOOD]
+    left_out = (GOOD, *RATES) if first.label in NO_COURSE else (GOOD,)
+    others = [hit for hit in others if hit.label not in left_out]
     following = next_experiment(first.label, facts)
     return Diagnosis(*first, secondary=_ordered([*others, *seen]), next_experiment=following)
 

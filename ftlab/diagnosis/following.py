@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from ftlab.diagnosis.advising import NEMO, a_try, again, noisy_batch, overfitting, rate_advice
+from ftlab.diagnosis.advising import (
+    NEMO,
+    a_try,
+    again,
+    epoch_steps,
+    noisy_batch,
+    overfitting,
+    rate_advice,
+)
 from ftlab.diagnosis.findings import Advice
 from ftlab.diagnosis.statistics import Statistics
 
@@ -24,7 +32,7 @@ def next_experiment(label: str, facts: Statistics) -> Advice | None:
     if label == "smooth_slow":
         return rate_advice(facts, 2, 3)
     if label in ("overfitting", "epoch_steps"):
-        return _against_learning_by_heart(facts)
+        return _against_learning_by_heart(label, facts)
     return _more_epochs(facts)
 
 
@@ -41,8 +49,9 @@ def _rate(label: str, facts: Statistics) -> Advice | None:
     return Advice("Try the recommended learning rate.", OURS, change, a_try(facts))
 
 
-def _against_learning_by_heart(facts: Statistics) -> Advice:
-    changing = [one for one in overfitting(facts) if one.changes]
+def _against_learning_by_heart(label: str, facts: Statistics) -> Advice:
+    advised = (*(epoch_steps(facts) if label == "epoch_steps" else ()), *overfitting(facts))
+    changing = [one for one in advised if one.changes]
     first = [one for one in changing if "n_epochs" in one.changes]
     return (first or changing)[0]
 

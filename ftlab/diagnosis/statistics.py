@@ -7,36 +7,23 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ftlab.diagnosis.curve import Curve
 from ftlab.diagnosis.epochs import Boundaries, boundaries, steepest
 from ftlab.diagnosis.evaluations import Evaluations
 from ftlab.diagnosis.medians import median, median_of_numbers
 from ftlab.diagnosis.pace import pace
+from ftlab.diagnosis.spikes import NORMAL, Spikes, spikes
 
 if TYPE_CHECKING:
     import numpy as np
 
-NORMAL = 1.4826  # median absolute deviation → standard deviation, of a normal distribution
 CENTRES = 120  # places where the running median is computed; between them it is a line
 NO_LOSS = 1e6  # nats per token; a guess among all tokens has 12
 EARLY, HALF = 0.13, 0.5  # of the run
-SPIKE_DEVIATIONS, SPIKE_SHARE = 6.0, 0.08
 PAIRS_REST = 0.2  # of the loss at the start
 SETTLED = 0.1  # of the run: before it, a falling loss is no residual
-
-
-class Spikes(NamedTuple):
-    """Stretches of steps far above their neighbourhood."""
-
-    number: int
-    mean_length: float
-    """In steps."""
-    highest: float
-    """As a multiple of the neighbourhood's loss."""
-    at: int
-    """The step of the highest."""
 
 
 class Statistics:
@@ -133,19 +120,10 @@ class Statistics:
 
     @cached_property
     def spikes(self) -> Spikes:
-        import numpy as np
-
-        high = self.residuals
-        if len(high) < 5:
-            return Spikes(0, 0.0, 1.0, 0)
-        deviation = NORMAL * median(np.abs(high - np.median(high)))
-        above = high > max(SPIKE_DEVIATIONS * deviation / NORMAL, SPIKE_SHARE)
-        starts = int((above[1:] & ~above[:-1]).sum() + above[0])
-        if not starts:
-            return Spikes(0, 0.0, 1.0, 0)
-        place = int(self.places[self.n - len(high) + int(high.argmax())])
-        length = float(above.sum()) / starts
-        return Spikes(starts, length, 1 + float(high.max()), int(self.curve.steps[place]))
+        """Of the residuals; its step is that of the run."""
+        found, steps = spikes(self.residuals), self.curve.steps
+        place = self.places[self.n - len(self.residuals) + found.at] if found.number else 0
+        return found._replace(at=int(steps[place]) if steps else 0)
 
     # --- the fall ------------------------------------------------------------------------------
 
@@ -234,12 +212,12 @@ class Statistics:
         """The third largest norm of the gradient in the first third of the run, as a multiple of
         that of the first steps; 1 where it is not known."""
         first = [x for x in self.curve.grad_norm[: self.n // 3] if math.isfinite(x)]
-        return _third_over(first, median(first[:5]))
+        return _third_over(first)
 
     @cached_property
     def leap(self) -> float:
         """The same of the loss."""
-        return _third_over(self.losses[: self.n // 3], self.start)
+        return _third_over(self.losses[: self.n // 3])
 
     @cached_property
     def tokens(self) -> float | None:
@@ -258,6 +236,10 @@ class Statistics:
         return boundaries(self.curve, self.losses)
 
 
-def _third_over(values: Any, start: float) -> float:
-    """The third largest of some values as a multiple of their start."""
-    return float(sorted(values)[-3]) / start if len(values) > 10 and start > 0 else 1.0
+def _third_over(values: Any) -> float:
+    """The third largest of some values as a multiple of their start; without a warm-up the first
+    step alone is from before."""
+    if len(values) <= 10:
+        return 1.0
+    start = min(float(values[0]), median(values[:5]))
+    return float(sorted(values)[-3]) / start if start > 0 else 1.0

@@ -205,7 +205,7 @@ def _scatter_of_a_batch(facts: Statistics) -> float:
     if facts.curve.spec.training_method == "dpo":
         return 0.25 if few else 0.35
     # Of a loss that has come to almost nothing, a little scatter is a large share.
-    return 0.12 if few else 0.12 + 0.2 * min(max(facts.drop - 0.8, 0.0) / 0.2, 1.0)
+    return 0.12 if few else 0.12 + 0.3 * min(max(facts.drop - 0.8, 0.0) / 0.2, 1.0)
 
 
 def _with_ratio(facts: Statistics, evidence: dict[str, float]) -> dict[str, float | str]:

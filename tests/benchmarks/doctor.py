@@ -128,7 +128,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("which", choices=("generated", "published", "real"))
     parser.add_argument("folder", nargs="?", type=Path, help="of the published curves")
-    parser.add_argument("--tuning", action="store_true", help="only those for tuning")
+    parser.add_argument("--tuning", action="store_true", help="only the first ones")
     parser.add_argument("--anew", action="store_true", help="make the real runs first")
     options = parser.parse_args()
     if options.which == "generated":
@@ -142,9 +142,9 @@ def main() -> None:
             from tests.diagnosis.real_runs import main as make
 
             make([])
-        report("Real, for tuning", real_cases(REAL_TUNING))
+        report("Real, the first three seeds", real_cases(REAL_TUNING))
         if not options.tuning:
-            report("Real, held out", real_cases({REAL_HELD_OUT}))
+            report("Real, the last that were made", real_cases({REAL_HELD_OUT}))
             report("Real, all", real_cases((*REAL_TUNING, REAL_HELD_OUT)))
 
 

@@ -64,3 +64,11 @@ def test_epochs_are_found_where_every_tenth_step_was_logged():
     curve = shapes.stepping(4, 80)
     sparse = replace(curve, steps=[10 * step for step in curve.steps], steps_per_epoch=800)
     assert diagnose(sparse).evidence == diagnose(curve).evidence
+
+
+def test_steps_at_the_ends_of_epochs_leave_no_word_on_the_rate():
+    found = diagnose(shapes.stepping(2, 80, 0.7))
+    assert found.label == "epoch_steps"
+    assert not {one.label for one in found.secondary} & {"lr_too_low", "lr_slightly_low"}
+    assert found.next_experiment is not None
+    assert found.next_experiment.changes == {"n_epochs": 1}
