@@ -63,9 +63,9 @@ def seen(widget):
 
 def test_a_run_that_nobody_follows_can_be_followed_again(left, spawned):
     assert "nobody follows it now" in left.head.value
-    assert left.resume.description == "Follow again"
-    assert not seen(left.pause)
-    left.resume.click()
+    assert left.buttons.resume.description == "Follow again"
+    assert not seen(left.buttons.pause)
+    left.buttons.resume.click()
     until(lambda: spawned and not left.hosted.why_not)
     assert spawned[0][1:] == ((), None)  # the key is found where it is
 
@@ -73,13 +73,13 @@ def test_a_run_that_nobody_follows_can_be_followed_again(left, spawned):
 def test_without_a_key_the_buttons_say_what_they_need(left, state, spawned, monkeypatch):
     monkeypatch.delenv("TOGETHER_API_KEY")
     state.beat += 1
-    assert left.resume.disabled
-    assert left.cancel.disabled
-    assert NO_KEY in left.reason.value
+    assert left.buttons.resume.disabled
+    assert left.buttons.cancel.disabled
+    assert NO_KEY in left.buttons.reason.value
     assert seen(left.hosted.key)
     left.hosted.key._handle_custom_msg({"key": KEY}, [])
-    assert not left.cancel.disabled
-    left.cancel.click()
+    assert not left.buttons.cancel.disabled
+    left.buttons.cancel.click()
     until(lambda: spawned and not state.key.is_typed)
     assert spawned[0][1:] == (("cancel",), KEY)
     states = [w.get_state() for w in list(widgets.widget._instances.values())]
