@@ -6,8 +6,9 @@ import math
 
 from ftlab.comparison.smoothing import smoothed
 from ftlab.comparison.track import Track
+from ftlab.events import Decision
 from ftlab.html import SERIES
-from ftlab.overlays import FAINT, lines_of, look_of
+from ftlab.overlays import FADED, FAINT, lines_of, look_of, marks_of
 
 TRAIN = {1: 4.0, 2: 4.0, 3: 2.0}
 
@@ -64,3 +65,24 @@ def test_a_line_that_has_grown_is_drawn_anew():
     assert line.is_drawn_as(lines_of([track()])[0])
     assert not grown.is_drawn_as(line)
     assert not line._replace(ys=[4, 4, 1]).is_drawn_as(line)
+
+
+def test_faded_runs_stand_back():
+    front, *_ = lines_of([track("a"), track("b")], faded={"b"})
+    opacity = {line.name: line.opacity for line in lines_of([track("a"), track("b")], faded={"b"})}
+    assert opacity == {"a": front.opacity, "b": FADED}
+
+
+def test_marks_say_where_an_arm_ended_and_why_and_where_it_went_on():
+    decisions = [
+        Decision(rung=-1, step=10, kept=(0, 1)),  # a range test decides nothing of arms
+        Decision(rung=0, step=20, kept=(0, 1), added=({"name": "c", "changes": {}},)),
+        Decision(rung=0, step=20, kept=(0,), stopped={1: "behind"}),
+        Decision(rung=1, step=40, kept=(0,)),
+    ]
+    curves = {0: {0: 5.0, 20: 3.0, 40: 2.0}, 1: {0: 5.0, 15: 4.0}}
+    on, ended = sorted(marks_of(decisions, curves, ["a", "b"], last=40))
+    assert (on.name, on.symbol, list(on.xs), list(on.ys)) == ("a", "triangle-up", [20], [3.0])
+    assert (ended.name, ended.symbol, list(ended.xs), list(ended.ys)) == ("b", "x", [15], [4.0])
+    assert list(ended.texts) == ["ended: behind"]
+    assert [on.color, ended.color] == list(SERIES[:2])

@@ -151,7 +151,7 @@ class _Valley:
             f'<path d="M{LEFT} {TOP}V{bottom}H{WIDTH - RIGHT}" fill="none" stroke="currentColor" '
             'stroke-opacity="0.4"/>'
         )
-        for loss in (self.lowest, self.y_range[1]):
+        for loss in (min(point.loss for point in self.points), self.y_range[1]):
             yield (
                 f'<text x="{LEFT - 6}" y="{self.y(loss) + 4:.1f}" text-anchor="end" '
                 f'font-size="11" fill="currentColor">{loss:.3g}</text>'

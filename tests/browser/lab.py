@@ -67,6 +67,18 @@ WIDGETS = """() => {
     return cell.node.querySelectorAll('.ftlab').length >= wanted;
   });
 }"""
+POINT = """([step, name]) => {
+  const plots = [...document.querySelectorAll('.js-plotly-plot')];
+  const plot = plots.find(p => p.offsetParent && p.data && p._fullLayout);
+  const trace = plot && plot.data.find(t => t.name === name);
+  const at = trace ? Array.from(trace.x).indexOf(step) : -1;
+  if (at < 0) return null;
+  plot.scrollIntoView({block: 'center'});
+  const {xaxis, yaxis} = plot._fullLayout, box = plot.getBoundingClientRect();
+  return [box.left + xaxis._offset + xaxis.l2p(step),
+          box.top + yaxis._offset + yaxis.l2p(trace.y[at])];
+}"""
+HOVERS = "() => [...document.querySelectorAll('.hoverlayer')].some(layer => layer.children.length)"
 WIDGETS_WITHIN = 40_000  # ms
 RESTART = """async () => {
   await window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart();
@@ -296,25 +308,19 @@ class NotebookPage:
             trace,
         )
 
-    def click_point(self, step: float, trace: str = "training") -> None:
-        """Click on a point of a curve in the figure that can be seen."""
-        place = self.page.wait_for_function(
-            """([step, name]) => {
-              const plots = [...document.querySelectorAll('.js-plotly-plot')];
-              const plot = plots.find(p => p.offsetParent && p.data && p._fullLayout);
-              const trace = plot && plot.data.find(t => t.name === name);
-              const at = trace ? Array.from(trace.x).indexOf(step) : -1;
-              if (at < 0) return false;
-              plot.scrollIntoView({block: 'center'});
-              const {xaxis, yaxis} = plot._fullLayout, box = plot.getBoundingClientRect();
-              return [box.left + xaxis._offset + xaxis.l2p(step),
-                      box.top + yaxis._offset + yaxis.l2p(trace.y[at])];
-            }""",
-            arg=[step, trace],
-        ).json_value()
-        self.page.mouse.move(*place)
-        self.page.wait_for_timeout(300)  # what lies beneath is looked for when the mouse rests
-        self.page.mouse.click(*place)
+    def click_point(self, step: float, trace: str = "training", tries: int = 20) -> None:
+        """Click on a point of a curve in the figure that can be seen, once it answers the mouse: a
+        page that has just changed its size draws it anew."""
+        for _ in range(tries):
+            if place := self.page.evaluate(POINT, [step, trace]):
+                self.page.mouse.move(place[0] - 4, place[1])
+                self.page.mouse.move(*place, steps=4)
+                with contextlib.suppress(TimeoutError):
+                    self.page.wait_for_function(HOVERS, timeout=2_000)
+                    self.page.mouse.click(*place)
+                    return
+            self.page.wait_for_timeout(500)
+        raise AssertionError(f"no figure answers at step {step} of {trace}")
 
     def wait_for_points(self, more_than: int, seconds: float = 60) -> int:
         end = time.monotonic() + seconds

@@ -138,7 +138,7 @@ def test_a_hosted_sweep_waits_for_somebody_to_agree_to_its_price(state, tmp_path
     held = write_rows(tmp_path / "v.jsonl", chat_rows(10, 100))
     files = {"training_file": str(train), "validation_file": str(held)}
     state.choose("together")
-    state.update({"model": "Qwen/Qwen3-8B", "batch_size": 8, **files})
+    state.update({"model": "Qwen/Qwen3-8B", **files})
     scan(state)
     form.n.value = 3
     planned(form)
