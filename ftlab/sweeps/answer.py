@@ -15,6 +15,9 @@ from ftlab.sweeps.plan import Arm, Plan
 from ftlab.sweeps.rungs import noise_among, ranked
 
 LEAST_SHOWN = 0.05  # %
+DEEPEST = 0.1
+"""A parabola that is lowest at less than the lowest loss by more than this share is not believed:
+one of its rates is so far off that no parabola holds between them."""
 SAME_RATE = 0.01  # rates closer than this share are one
 
 
@@ -132,6 +135,11 @@ def _fitted(
     if fit is None:
         return plain._replace(
             basis=f"the rates beside it; the losses of {named} are no valley", step=step
+        )
+    if fit.lowest < (1 - DEEPEST) * min(loss for _, loss in points):
+        return plain._replace(
+            basis=f"the rates beside it; the losses of {named} are too far apart for a parabola",
+            step=step,
         )
     noises = [noise.value / math.sqrt(len(of_rate)) for of_rate in found]
     low, high = interval(points, noises)

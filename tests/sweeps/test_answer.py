@@ -62,6 +62,16 @@ def test_without_a_valley_the_interval_is_that_of_the_rates_beside_it_and_says_s
     assert "no valley" in found.basis
 
 
+def test_a_parabola_that_an_explosion_bends_below_all_losses_is_not_believed():
+    of = plan(varied={"learning_rate": [1e-4, 1e-3, 1e-2]})
+    found = answer(of, of.arms, ended(0.33, 0.25, 4.5))
+    assert found is not None
+    assert found.fit is None
+    assert found.value == 1e-3
+    assert (found.low, found.high) == (1e-4, 1e-2)
+    assert "too far apart" in found.basis
+
+
 def test_at_an_edge_nothing_is_said_of_what_lies_beyond():
     of = plan(3)
     found = answer(of, of.arms, ended(2.0, 2.2, 2.4))
