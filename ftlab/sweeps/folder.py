@@ -157,8 +157,8 @@ class Sweep(Run):
 
     def promote(self) -> Run:
         """A copy of the best arm as a run of its own among the runs, which can be tried, and
-        resumed where it is not at its end; at a service it is one already. Raises RunError while
-        that arm goes on."""
+        resumed where it is not at its end; at a service it is one already. Asked again, it is the
+        same copy. Raises RunError while that arm goes on."""
         found = self._answered
         arm, run = self.arms[found.best]
         if self.is_hosted:
@@ -168,7 +168,16 @@ class Sweep(Run):
                 f"The best arm of sweep {self.id}, {arm.name}, is {run.status}; only one that no "
                 "process trains is copied. Wait for its end, or pause the sweep."
             )
-        return promoted(run, self.path.parent, f"{arm.name}, best of {self.name or self.id}")
+        if (there := self._copy_of(run)) is not None:
+            return there
+        found = promoted(run, self.path.parent, f"{arm.name}, best of {self.name or self.id}")
+        found.tag(self.id)
+        return found
+
+    def _copy_of(self, run: Run) -> Run | None:
+        """The copy of an arm that is there already and is as far."""
+        copies = (copy for copy in Runs(self.path.parent).tagged(self.id) if copy.job == run.job)
+        return next((c for c in copies if c.history.last_step >= run.history.last_step), None)
 
     # --- being the process -------------------------------------------------------------------
 

@@ -118,6 +118,13 @@ def test_the_winner_becomes_a_run_of_its_own_that_can_go_on(finished, tmp_path):
     assert run.name == f"1e-3, best of {finished.id}"
 
 
+def test_the_winner_is_copied_once(finished, tmp_path):
+    run = finished.promote()
+    assert finished.promote().id == run.id
+    assert run.tags == (finished.id,)
+    assert len(list(Runs(tmp_path))) == 1
+
+
 def test_an_arm_that_goes_on_is_not_copied(finished):
     handle = finished.winner.lock()
     try:
