@@ -1,5 +1,6 @@
-"""What other tools call the fields of a spec: transformers, TRL and peft, Tinker, torchtune, NeMo,
-LLaMA-Factory, Axolotl. A person who pastes such a name is told ours."""
+"""What other tools call the fields of a spec, and the columns of a curve: transformers, TRL and
+peft, Tinker, torchtune, NeMo, LLaMA-Factory, Axolotl. A person who pastes such a name is told ours;
+curves are read under any of them."""
 
 from __future__ import annotations
 
@@ -64,3 +65,28 @@ OTHER_UNITS: dict[str, str] = {
     "ckpt_every_steps": "a count of checkpoints in the whole run",
 }
 """Names whose value is no value of ours as it stands, and what ours is."""
+
+STEP_NAMES = (
+    "train/global_step",
+    "global_step",
+    "step",
+    "_step",
+    "trainer/global_step",
+    "iteration",
+)
+"""Where the number of optimizer steps stands, the surest first: W&B's own _step counts its logs."""
+METRIC_NAMES: dict[str, tuple[str, ...]] = {
+    "train_loss": ("train_loss", "loss", "train/loss", "training_loss", "training/loss"),
+    "eval_loss": (
+        *("eval_loss", "eval/loss", "val_loss", "val/loss", "valid/loss", "validation_loss"),
+        *("validation/loss", "test/loss"),
+    ),
+    "learning_rate": ("learning_rate", "train/learning_rate", "lr", "train/lr"),
+    "grad_norm": ("grad_norm", "train/grad_norm", "gradient_norm"),
+    "epoch": ("epoch", "train/epoch"),
+    "tokens_per_second": ("tokens_per_second", "train/tokens_per_second", "tps"),
+    "loss_tokens": ("loss_tokens", "num_label_tokens", "train/num_label_tokens"),
+    "gpu_memory_gib": ("gpu_memory_gib", "mem"),
+}
+"""Our metric → what it is called elsewhere: by transformers and TRL, by their reports to W&B and
+TensorBoard, by NeMo, Lightning and torchtune."""

@@ -9,24 +9,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ftlab.comparison.track import Steps, Track, summed
+from ftlab.names import METRIC_NAMES, STEP_NAMES
 
-STEP = ("train/global_step", "global_step", "step", "_step", "trainer/global_step", "iteration")
-"""Where the number of optimizer steps stands, the surest first: W&B's own _step counts its logs."""
-NAMES = {
-    "train_loss": ("train_loss", "loss", "train/loss", "training_loss", "training/loss"),
-    "eval_loss": (
-        *("eval_loss", "eval/loss", "val_loss", "val/loss", "valid/loss", "validation_loss"),
-        *("validation/loss", "test/loss"),
-    ),
-    "learning_rate": ("learning_rate", "train/learning_rate", "lr", "train/lr"),
-    "grad_norm": ("grad_norm", "train/grad_norm", "gradient_norm"),
-    "epoch": ("epoch", "train/epoch"),
-    "tokens_per_second": ("tokens_per_second", "train/tokens_per_second", "tps"),
-    "loss_tokens": ("loss_tokens", "num_label_tokens", "train/num_label_tokens"),
-    "gpu_memory_gib": ("gpu_memory_gib", "mem"),
-}
-"""Our metric → what it is called elsewhere: by transformers and TRL, by their reports to W&B and
-TensorBoard, by NeMo, Lightning and torchtune."""
 TOKENS = (
     *("num_input_tokens_seen", "train/num_input_tokens_seen", "num_tokens", "train/num_tokens"),
     *("tokens", "tokens_seen"),
@@ -49,7 +33,7 @@ def track_of_rows(
     tokens, seconds, stamps = dict[int, float](), dict[int, float](), dict[int, float]()
     for place, row in enumerate((_plain(row) for row in rows), start=1):
         step = _step(row, place)
-        for metric, names in NAMES.items():
+        for metric, names in METRIC_NAMES.items():
             value = _first(row, names)
             if value is not None and not (metric == "train_loss" and _is_summary(row)):
                 series.setdefault(metric, {})[step] = value
@@ -67,7 +51,7 @@ def _plain(row: Row) -> dict[str, Any]:
 
 
 def _step(row: Row, place: int) -> int:
-    found = _first(row, STEP)
+    found = _first(row, STEP_NAMES)
     return place if found is None or not math.isfinite(found) else int(found)
 
 

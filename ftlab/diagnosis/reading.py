@@ -14,6 +14,7 @@ from ftlab.diagnosis.curve import Curve
 from ftlab.errors import FtlabError, UnreadableData
 from ftlab.html import visible
 from ftlab.models import read_info
+from ftlab.names import METRIC_NAMES, STEP_NAMES
 from ftlab.rates import NARROWEST, SWEEP_WIDTH
 from ftlab.spec import JobSpec
 
@@ -24,13 +25,14 @@ BY_STEP = (
     *("grad_norm", "learning_rate", "loss_tokens", "tokens_per_second", "memory_gib"),
     *("utilization", "seconds", "loader_seconds"),
 )
-OTHER_NAMES = {
-    **{"loss": "train_loss", "training_loss": "train_loss", "train/loss": "train_loss"},
-    **{"val_loss": "eval_loss", "validation_loss": "eval_loss", "eval/loss": "eval_loss"},
-    **{"lr": "learning_rate", "num_label_tokens": "loss_tokens", "tps": "tokens_per_second"},
-    **{"mem": "memory_gib", "global_step": "step"},
+COLUMNS = {
+    "step": STEP_NAMES,
+    **{name: (name,) for name in BY_STEP},
+    **METRIC_NAMES,
+    "memory_gib": ("memory_gib", *METRIC_NAMES["gpu_memory_gib"]),
 }
-"""What other trainers call our columns."""
+"""Our column → its names in a file, the surest first."""
+FOR_ALL = ("step", "train_loss", "eval_loss", "epoch")
 SUFFIXES = (".csv", ".json", ".jsonl")
 PAIRS_SPREAD = 10.0
 """For preferences the usual rate depends on nothing, and is off by more."""
@@ -127,14 +129,14 @@ def curve_of_file(file: Path | str, **known: Any) -> Curve:
 def curve_of_rows(rows: Sequence[Mapping[str, Any]], name: str, **known: Any) -> Curve:
     """The curve of rows with a value for each column; `name` is where they are from."""
     columns: dict[str, dict[int, float]] = {}
-    names = {OTHER_NAMES.get(key, key) for row in rows for key in row}
-    if not {"step", "train_loss"} <= names:
-        raise _no_curve(name, f"has the columns {', '.join(sorted(names)) or 'of nothing'}")
+    there = {key for row in rows for key in row}
+    if not all(there.intersection(COLUMNS[column]) for column in ("step", "train_loss")):
+        raise _no_curve(name, f"has the columns {', '.join(sorted(there)) or 'of nothing'}")
     for place, row in enumerate(rows, 1):
         values = {
-            OTHER_NAMES.get(key, key): _number(value, f"{name}, row {place}: {key}")
-            for key, value in row.items()
-            if OTHER_NAMES.get(key, key) in {"step", "train_loss", "eval_loss", "epoch", *BY_STEP}
+            column: _number(row[key], f"{name}, row {place}: {key}")
+            for column in (*FOR_ALL, *BY_STEP)
+            if (key := next((key for key in COLUMNS[column] if key in row), None)) is not None
         }
         step = values.pop("step", None)
         if step is None or not math.isfinite(step):
