@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 POLL = 0.1  # seconds
 LAST_WORDS = 400  # characters of the log that a dead run shows
-LEFT = "nobody follows it now; resume() with the key goes on"
+LEFT = "nobody follows it now; resume it, with the key, to follow it again"
 
 
 class RunState(NamedTuple):
@@ -63,11 +63,7 @@ class Run(RunFolder):
     def __init__(self, path: Path | str) -> None:
         super().__init__(Path(path))
         if not self._job_file.is_file():
-            what, file = type(self).__name__.lower(), self._job_file.name
-            raise RunError(
-                f"{self.path} is not a {what}; a {what} is a folder with a {file}. "
-                f"Give the folder of a {what}, or its id to ftlab.attach()."
-            )
+            raise RunError(self._what_else())
         self._unread = EventReader(self.event_file)
         self._reader = EventReader(self.event_file)
         self._history = History()
@@ -85,6 +81,20 @@ class Run(RunFolder):
             keep_adapter(source, path / ORIGIN)
         replace_file(path / "job.json", job.model_dump_json(indent=1).encode())
         return cls(path)
+
+    def _what_else(self) -> str:
+        """What this folder is, where it is none."""
+        if arms := sorted(self.path.glob("arms/*")):
+            return (
+                f"{self.path} is a sweep; this takes one run, and each of its {len(arms)} arms is "
+                f"one. Give the folder of an arm, as {arms[0]}; `ftlab attach {self.id}` shows "
+                "which is best."
+            )
+        what, file = type(self).__name__.lower(), self._job_file.name
+        return (
+            f"{self.path} is not a {what}; a {what} is a folder with a {file}. "
+            f"Give the folder of a {what}, or its id to ftlab.attach()."
+        )
 
     # --- reading -----------------------------------------------------------------------------
 
@@ -112,7 +122,8 @@ class Run(RunFolder):
         if last.status in ENDED or last.status == "paused" or alive:
             return RunState(last.status, last.detail)
         if self.is_hosted:
-            return RunState(last.status, f"{last.detail}; {LEFT}" if last.detail else LEFT)
+            known = last.detail not in ("", last.status)
+            return RunState(last.status, f"{last.detail}; {LEFT}" if known else LEFT)
         return RunState("failed", self._last_words())
 
     @property

@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as exc:
         say(f"{exc}. The path must be one that you can read and write; correct it.", to=sys.stderr)
     except KeyboardInterrupt:
-        goes_on = " A run that was started goes on: see `ftlab runs`."
+        goes_on = " What was started goes on: `ftlab runs` lists it, `ftlab attach` shows it."
         nothing = " Nothing was started." * (options.command is estimate)
         say(f"Interrupted.{nothing}" + goes_on * (options.command in FOLLOWING), to=sys.stderr)
     return 1

@@ -20,7 +20,7 @@ def submitted(options: argparse.Namespace) -> Run | None:
 
     Raises FtlabError with the price where nobody can be asked.
     """
-    from ftlab.providers import scan_data, submit
+    from ftlab.providers import prepare, scan_data, submit
     from ftlab.providers.together.account import require_key
     from ftlab.spec import parse
 
@@ -29,12 +29,13 @@ def submitted(options: argparse.Namespace) -> Run | None:
         return submit(values, **given)
     require_key()  # before anybody is asked to agree to a price
     scans = scan_data(parse(values)[0], engine="together")
+    report, validation = scans
+    prepare(values, options.on, report=report, validation=validation, **given)  # or it is refused
     if "pay_up_to" not in given:
         given["pay_up_to"] = _agreed(values, scans, given.get("base_url"))
     if given["pay_up_to"] is None:
         say("Nothing was started.")
         return None
-    report, validation = scans
     return submit(values, options.on, report=report, validation=validation, **given)
 
 

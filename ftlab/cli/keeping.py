@@ -13,31 +13,36 @@ MOVES = {"up": -1, "down": 1, "cancel": 0}
 
 
 def runs(options: argparse.Namespace) -> int:
-    """List the runs of this folder, the newest first."""
+    """List the runs of this folder, the newest first, and its sweeps."""
     from ftlab.overview import TITLES
     from ftlab.runs import Runs
+    from ftlab.sweeps.folder import Sweeps
 
     here = Runs()
     found = here.overviews(options.tag)
     if options.json:
         print_json([one._asdict() for one in found])
         return 0
-    if not found:
+    sweeps = [] if options.tag is not None else [*Sweeps(here.folder)]
+    if not found and not sweeps:
         which = "" if options.tag is None else f" with the tag {options.tag!r}"
         say_line(f"There is no run{which} in {here.folder}. `ftlab train SPEC` starts one.")
         return 0
     named = any(one.name or one.tags for one in found)
     titles = ("id", *TITLES[1:], *(("name", "tags") if named else ()))
     rows = [(one.id, *one.cells()[1:], one.name, ", ".join(one.tags)) for one in found]
-    print_columns(titles, (row[: len(titles)] for row in rows))
+    if rows:
+        print_columns(titles, (row[: len(titles)] for row in rows))
+    for sweep in sweeps:
+        say(f"{sweep.id}: {sweep.status}, {sweep.answer.headline if sweep.answer else 'a sweep'}")
     return 0
 
 
 def rename(options: argparse.Namespace) -> int:
     """Give a run a name, notes or tags; its id and its folder stay."""
-    from ftlab.runs import attach
+    from ftlab.sweeps.folder import find
 
-    run = attach(options.run)
+    run = find(options.run)
     if options.name is not None:
         run.rename(options.name)
     if options.notes is not None:
@@ -53,10 +58,10 @@ def rename(options: argparse.Namespace) -> int:
 
 def delete(options: argparse.Namespace) -> int:
     """Take a run away for good, after asking; never one that is live."""
-    from ftlab.runs import attach
+    from ftlab.sweeps.folder import find
     from ftlab.upkeep import why_not_delete
 
-    run = attach(options.run)
+    run = find(options.run)
     if problem := why_not_delete(run):
         raise RunError(problem)
     named = f" {run.name!r}" if run.name else ""
@@ -109,10 +114,10 @@ def queue(options: argparse.Namespace) -> int:
 
 def _cancel_waiting(run_id: str) -> None:
     from ftlab.queues import where
-    from ftlab.runs import attach
+    from ftlab.sweeps.folder import find
 
     where(run_id)
-    attach(run_id).cancel()
+    find(run_id).cancel()
     say_line(f"{run_id} was asked to leave the queue.")
 
 

@@ -32,7 +32,10 @@ def sweep(options: argparse.Namespace) -> int:
     best; winning_spec, the values with those of the best. What is unknown is null.
     """
     found = started(options)
-    return 1 if found is None else show(found, as_json=options.json)
+    if found is None:
+        return 1
+    say(f"Sweep {found.id} goes on by itself; Ctrl-C leaves it going.", _aside(options))
+    return show(found, as_json=options.json)
 
 
 def started(options: argparse.Namespace) -> Sweep | None:
@@ -42,7 +45,7 @@ def started(options: argparse.Namespace) -> Sweep | None:
     from ftlab.sweeps.start import prepare_sweep
     from ftlab.sweeps.start import started as start
 
-    to = sys.stderr if getattr(options, "json", False) else None
+    to = _aside(options)
     asked: dict[str, Any] = {
         "learning_rate": _numbers(options.rates),
         "n": options.n,
@@ -68,6 +71,11 @@ def started(options: argparse.Namespace) -> Sweep | None:
     return start(ready)
 
 
+def _aside(options: argparse.Namespace) -> Any:
+    """Where words go that are no result."""
+    return sys.stderr if getattr(options, "json", False) else None
+
+
 def _agreed(ready: ReadySweep) -> float | None:
     from ftlab.sweeps.ready import offer_of
 
@@ -91,6 +99,8 @@ def show(found: Sweep, *, as_json: bool = False) -> int:
     say(f"{found.id}: {state.status}" + (f", {state.detail}" if state.detail else ""))
     if state.status == "paused" or found.is_left:
         say(f"`ftlab resume {found.id}` goes on from there.")
+    elif (winner := found.winner) is not None and winner.adapter.exists():
+        say(f'Its best arm is in {winner.path}; `ftlab ask {winner.path} "a prompt"` tries it.')
     return 0 if state.status == "completed" else 1
 
 

@@ -29,6 +29,8 @@ from ftlab.sweeps.shown import sweep_html
 PLAN = "sweep.json"
 PROCESSES = {"local": "ftlab.train.sweep", "together": "ftlab.sweeps.hosted"}
 """Provider → the module whose process runs the arms of a sweep."""
+STAMP = len("20260102-030405")
+"""Characters of an id that say when it was made."""
 
 
 class Sweep(Run):
@@ -245,9 +247,11 @@ class Sweeps:
 
 def find(name: str | None = None, folder: Path | str | None = None) -> Run:
     """A run or a sweep by id or path, as `attach` finds runs; without a name the newest of those
-    that are alive, or the newest run."""
+    that are alive, or the newest of all."""
     if name is None:
-        live = [one for one in (*Sweeps(folder), *Runs(folder)) if one.is_alive]
-        return max(live, key=lambda one: one.id) if live else attach(None, folder)
+        known: list[Run] = [*Runs(folder), *Sweeps(folder)]
+        live = [one for one in known if one.is_alive]
+        newest = max(live or known, key=lambda one: one.id[:STAMP], default=None)
+        return newest or attach(None, folder)
     path = Path(name) if os.sep in name else Runs(folder).folder / name
     return Sweep(path) if (path / PLAN).is_file() else attach(name, folder)

@@ -10,10 +10,11 @@ from pydantic import SecretStr
 
 from ftlab.cost import estimate
 from ftlab.data.report import DataReport
-from ftlab.errors import FtlabError, InvalidSpec
+from ftlab.errors import FtlabError, InvalidSpec, ServiceError
 from ftlab.prices import Price, dollars
 from ftlab.providers import scan_data
 from ftlab.providers.together.price import ask_price
+from ftlab.providers.together.statuses import NO_ENTRY
 from ftlab.service_estimate import ServiceEstimate
 from ftlab.spec import JobSpec, parse
 
@@ -53,6 +54,8 @@ def offer(
     except InvalidSpec:
         raise
     except FtlabError as exc:
+        if isinstance(exc, ServiceError) and exc.status in NO_ENTRY:
+            raise  # whom it does not let in can start nothing there
         return Offer(table, f"{_in_rates(table)} {exc}")
     price = _counting(spec, found.price, table)
     return Offer(price, str(found) if price is found.price else f"{_in_rates(price)} {found}")
