@@ -20,6 +20,7 @@ from ftlab.cli import (
     say_of_service,
     submitted,
 )
+from ftlab.cli.options import add_provider_options
 from ftlab.cli.sweeps import add_sweep_arguments, started
 
 VERBS = (
@@ -74,12 +75,14 @@ def _parser() -> _Parser:
     estimate.set_defaults(show=_estimate)
     train = verbs.add_parser("train", add_help=False)
     add_train_arguments(train)
+    add_provider_options(train)
     train.set_defaults(show=_train)
     doctor = verbs.add_parser("doctor", add_help=False)
     add_doctor_arguments(doctor)
     doctor.set_defaults(show=_doctor)
     sweep = verbs.add_parser("sweep", add_help=False)
     add_train_arguments(sweep)
+    add_provider_options(sweep)
     add_sweep_arguments(sweep)
     sweep.set_defaults(show=started)
     verbs.add_parser("runs", add_help=False).set_defaults(show=_runs)

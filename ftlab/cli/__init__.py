@@ -43,7 +43,8 @@ __all__ = [
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status: 0 done, 1 refused or failed, 2 wrong usage."""
     _print_anything()
-    options = make_parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    options = make_parser(given).parse_args(given)
     try:
         return options.command(options)
     except InvalidSpec as exc:

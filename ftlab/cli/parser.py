@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import math
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -29,6 +29,8 @@ from ftlab.issues import shown
 
 Command = Callable[[argparse.Namespace], int]
 Add = Callable[[str, Command], argparse.ArgumentParser]
+WITH_OPTIONS = frozenset({"train", "sweep"})
+"""Verbs that start something, at a provider with options of its own."""
 SPEC_HELP = "a JSON or TOML file with the values of a spec"
 
 
@@ -54,8 +56,10 @@ class _Forms:
         return FORMS
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """Of the whole command line; the chosen verb is the `command` of what it parses."""
+def make_parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """Of the whole command line; the chosen verb is the `command` of what it parses. The options of
+    where a job runs are made from models, which are loaded for `arguments` that name such a verb
+    alone: the others do without."""
     whole = _Parser(prog="ftlab", description="A fine-tuning workbench.")
     whole.add_argument("--version", action="version", version=f"ftlab {ftlab.__version__}")
     verbs = whole.add_subparsers(metavar="COMMAND")
@@ -77,6 +81,8 @@ def make_parser() -> argparse.ArgumentParser:
     _add_form_verbs(add)
     _add_run_verbs(add)
     _add_account_verb(add)
+    for name in WITH_OPTIONS.intersection(arguments):
+        add_provider_options(verbs.choices[name])
     return whole
 
 
@@ -144,7 +150,7 @@ def _add_spec_verbs(add: Add) -> None:
 
 
 def add_train_arguments(verb: argparse.ArgumentParser) -> None:
-    """SPEC [--on local|together] and the options of both, as in the notebook too."""
+    """SPEC [--on local|together], as in the notebook too."""
     verb.add_argument("spec", type=Path, help=SPEC_HELP)
     verb.add_argument(
         "--on",
@@ -152,7 +158,6 @@ def add_train_arguments(verb: argparse.ArgumentParser) -> None:
         default="local",
         help="where: on this machine, or at the hosted service, which is paid for (%(default)s)",
     )
-    add_provider_options(verb)
 
 
 def _add_sweep_verb(verb: argparse.ArgumentParser) -> None:
