@@ -10,7 +10,8 @@ import time
 import pytest
 
 from ftlab.cli import main
-from ftlab.errors import FtlabError, InvalidSpec
+from ftlab.asking import ask
+from ftlab.errors import FtlabError, InvalidSpec, RunError
 from ftlab.providers.together import finishing, following
 from ftlab.providers.together.account import secret
 from ftlab.providers.together.piped import Secrets
@@ -169,6 +170,46 @@ def test_cancelling_the_sweep_cancels_its_jobs(world, job, monkeypatch):
     assert world.carry_out(found) == 0
     assert found.status == "cancelled"
     assert all(job["cancelled_at"] is not None for job in world.service.jobs.values())
+
+
+@pytest.fixture
+def killed(world, job, monkeypatch):
+    """A sweep whose process died when a decision was written, and nobody asked to end."""
+    found = sweep(job, "together", learning_rate=RATES, folder=world.folder, pay_up_to=3.0)
+    with monkeypatch.context() as patched, pytest.raises(SystemExit):
+        patched.setattr(Run, "stop", lambda *_, **__: (_ for _ in ()).throw(SystemExit))
+        world.carry_out(found)
+    return Sweep(found.path)
+
+
+def test_jobs_that_were_decided_against_are_ended_by_the_next_process(world, killed):
+    assert [*killed.decisions[0].stopped] == [0]
+    assert world.carry_out(killed) == 0
+    jobs = list(world.service.jobs.values())
+    assert [job["cancelled_at"] is None for job in jobs] == [False, True, False]
+
+
+def test_cancelling_reaches_jobs_that_were_decided_against(world, killed):
+    ask(killed.request_file, "cancel")
+    world.carry_out(killed)
+    assert killed.status == "cancelled"
+    assert all(job["cancelled_at"] is not None for job in world.service.jobs.values())
+
+
+def test_an_arm_that_can_not_be_asked_at_once_holds_nothing_up(world, job, monkeypatch):
+    found = sweep(job, "together", learning_rate=RATES, folder=world.folder, pay_up_to=3.0)
+    stop, calls = Run.stop, []
+
+    def once(run, key=None):
+        calls.append(run)
+        if len(calls) == 1:
+            raise RunError(f"Run {run.id} is completed already")
+        stop(run, key)
+
+    monkeypatch.setattr(Run, "stop", once)
+    assert world.carry_out(found) == 0
+    jobs = list(world.service.jobs.values())
+    assert [job["cancelled_at"] is None for job in jobs] == [False, True, False]
 
 
 def _cancelled(arms, found):
