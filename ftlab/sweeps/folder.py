@@ -73,7 +73,7 @@ class Sweep(Run):
     def plan(self) -> Plan:
         """What its arms share and when they are compared, by the steps that they really have where
         one has begun."""
-        known = (run.history.n_steps for _, run in self.arms)
+        known = (run.history.n_steps for run in self.runs.values())
         n_steps = next((n for n in known if n), self._planned.n_steps)
         return self._planned if n_steps == self._planned.n_steps else self._planned.over(n_steps)
 
@@ -94,24 +94,41 @@ class Sweep(Run):
         return [*self._planned.arms, *added]
 
     @property
+    def runs(self) -> dict[int, Run]:
+        """Arm → its run, of those that have one; an arm keeps its number when another goes."""
+        return {
+            number: self.run_of(number, arm)
+            for number, arm in enumerate(self.all_arms)
+            if RunFolder(self._arm_folder(number)).exists
+        }
+
+    @property
     def arms(self) -> list[tuple[Arm, Run]]:
-        """Each arm with its run."""
-        found: list[tuple[Arm, Run]] = []
-        for number, arm in enumerate(self.all_arms):
-            if number in self._runs or RunFolder(self._arm_folder(number)).exists:
-                found.append((arm, self.run_of(number, arm)))
-        return found
+        """Each arm that has a run, with it."""
+        arms = self.all_arms
+        return [(arms[number], run) for number, run in self.runs.items()]
+
+    @property
+    def deleted(self) -> set[int]:
+        """The arms whose runs were taken away."""
+        decided = {n for decision in self.decisions for n in (*decision.kept, *decision.stopped)}
+        begun = decided if self.is_hosted else decided | {*range(len(self._planned.arms))}
+        gone = (n for n in range(len(self.all_arms)) if not RunFolder(self._arm_folder(n)).exists)
+        return {n for n in gone if n in begun or self._is_left_behind(n)}
+
+    def _is_left_behind(self, number: int) -> bool:
+        """Whether the link of an arm leads nowhere any more."""
+        folder = self._arm_folder(number)
+        return folder.is_symlink() and not folder.exists()
 
     def curves(self) -> dict[int, Losses]:
         """Arm → its validation loss by step."""
-        return {
-            n: dict(run.history.series.get("eval_loss", {})) for n, (_, run) in enumerate(self.arms)
-        }
+        return {n: dict(run.history.series.get("eval_loss", {})) for n, run in self.runs.items()}
 
     @property
     def answer(self) -> Answer | None:
         """What its arms say until now; None before the first validation loss."""
-        steps = {n: run.history.last_step for n, (_, run) in enumerate(self.arms)}
+        steps = {n: run.history.last_step for n, run in self.runs.items()}
         steps[-1] = sum(decision.step for decision in self.decisions if decision.rung < 0)
         return answer(self.plan, self.all_arms, self.curves(), steps)
 
@@ -119,7 +136,7 @@ class Sweep(Run):
     def winner(self) -> Run | None:
         """The run of the best arm."""
         found = self.answer
-        return None if found is None else self.arms[found.best][1]
+        return None if found is None else self.runs[found.best]
 
     @property
     def winning_spec(self) -> JobSpec:
@@ -160,7 +177,7 @@ class Sweep(Run):
         resumed where it is not at its end; at a service it is one already. Asked again, it is the
         same copy. Raises RunError while that arm goes on."""
         found = self._answered
-        arm, run = self.arms[found.best]
+        arm, run = self.all_arms[found.best], self.runs[found.best]
         if self.is_hosted:
             return run
         if run.is_alive:
@@ -183,24 +200,32 @@ class Sweep(Run):
 
     def run_of(self, number: int, arm: Arm) -> Run:
         """The run of an arm; a new folder where there is none yet."""
+        folder = self._arm_folder(number)
+        if not RunFolder(folder).exists:
+            self._make(number, arm)
+            self._runs.pop(number, None)
         if number not in self._runs:
-            folder = self._arm_folder(number)
-            if not RunFolder(folder).exists:
-                self._make(folder, self._planned.job_of(arm))
             self._runs[number] = Run(folder.resolve())
         return self._runs[number]
 
-    def _make(self, folder: Path, job: Job) -> None:
+    def _make(self, number: int, arm: Arm) -> None:
         """The run of an arm. One at a service is a run like the others there, which the ledger
-        knows by its name: the sweep has a link to it."""
-        if self.is_hosted:
+        knows by its name: the sweep has a link to it, and has it first, so that no run is made
+        that it does not know."""
+        folder, job = self._arm_folder(number), self._planned.job_of(arm)
+        if self._is_left_behind(number):
+            raise RunError(
+                f"The run of arm {arm.name} of sweep {self.id} was deleted; an arm at a service "
+                "runs once. Start another sweep for it."
+            )
+        if not self.is_hosted:
+            shutil.rmtree(folder, ignore_errors=True)  # a process was killed here
+            folder.mkdir(mode=0o700, parents=True)
+        elif not folder.is_symlink():
             folder.parent.mkdir(mode=0o700, exist_ok=True)
-            run = Run.create(job, self.path.parent)
-            folder.symlink_to(Path("..", "..", run.id))
-            return
-        shutil.rmtree(folder, ignore_errors=True)  # a process was killed here
-        folder.mkdir(mode=0o700, parents=True)
-        Run.at(folder, job)
+            path = new_folder(self.path.parent, job.spec.suffix or "run", job.created_at)
+            folder.symlink_to(Path("..", "..", path.name))
+        Run.at(folder.resolve(), job)
 
     # --- being seen --------------------------------------------------------------------------
 

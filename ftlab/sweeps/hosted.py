@@ -35,6 +35,11 @@ LOOK_EVERY = 2.0  # seconds between two looks at the arms
 RESTARTS = 3
 """How often the process of an arm is started again where it dies."""
 
+DELETED = (
+    "The run of arm {} was deleted; the others go on without it. If its job was not ended before, "
+    "it goes on at the service: look at the account's list, and cancel it there."
+)
+
 
 def rest() -> None:
     """Until the next look."""
@@ -111,9 +116,13 @@ class _Arms:
     def _started(self) -> Iterator[Event]:
         """One after the other, so that the data is sent once, and no second job is asked for where
         the first is not to be had."""
+        deleted = self._sweep.deleted
         for number, arm in enumerate(self._sweep.all_arms):
-            if self._sweep.asked() in ("stop", "cancel"):
+            if self._request:
                 return
+            if number in deleted:
+                yield Log(level="warning", text=DELETED.format(arm.name))
+                continue
             run = self._sweep.run_of(number, arm)
             if run.history.status is None:
                 run.start(self._key)
@@ -133,7 +142,7 @@ class _Arms:
     def _live(self) -> dict[int, Run]:
         """The arms that no decision has ended."""
         behind = self._behind
-        return {n: run for n, (_, run) in enumerate(self._sweep.arms) if n not in behind}
+        return {n: run for n, run in self._sweep.runs.items() if n not in behind}
 
     @property
     def _request(self) -> Request | None:
@@ -145,7 +154,7 @@ class _Arms:
         """The arms that shall end are asked to, until they have ended: by what is written down, so
         that none goes on because a process died, or because one could not be asked at once."""
         behind, deaf = self._behind, ""
-        for number, (arm, run) in enumerate(self._sweep.arms):
+        for number, run in self._sweep.runs.items():
             wanted = self._request or ("stop" if number in behind else None)
             if wanted is None or _outcome(run) or run.asked() in (wanted, "cancel"):
                 continue
@@ -154,20 +163,20 @@ class _Arms:
             except RunError as exc:  # it may have ended meanwhile
                 self._refusals[number] += 1
                 if self._refusals[number] > RESTARTS:
-                    deaf = f"Arm {arm.name} could not be asked to {wanted}: {exc}"
+                    deaf = f"Run {run.id} could not be asked to {wanted}: {exc}"
         if deaf:
             raise FtlabError(f"{deaf} Its job may go on at the service. Resume the sweep.")
 
     def _see_to(self) -> None:
         """Arms that nobody follows are followed again."""
-        for number, (arm, run) in enumerate(self._sweep.arms):
+        for number, run in self._sweep.runs.items():
             if _outcome(run) or not run.is_left:
                 continue
             self._restarts[number] += 1
             if self._restarts[number] > RESTARTS:
                 raise FtlabError(
-                    f"The process of arm {arm.name} has died {RESTARTS} times: "
-                    f"{run.state.detail} Its job goes on at the service. Resume run {run.id}, and "
+                    f"The process of run {run.id} has died {RESTARTS} times: "
+                    f"{run.state.detail} Its job goes on at the service. Resume that run, and "
                     "then the sweep."
                 )
             run.resume(self._key)

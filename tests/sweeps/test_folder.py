@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 
 import pytest
 
@@ -10,6 +11,7 @@ from ftlab.errors import RunError
 from ftlab.events import Decision, Metrics, Status
 from ftlab.runs import Runs
 from ftlab.sweeps.folder import Sweep, Sweeps, find
+from ftlab.sweeps.shown import rows_of
 from tests.sweeps.worlds import plan, tell
 
 
@@ -90,6 +92,19 @@ def test_the_answer_counts_the_steps_of_a_range_test_too(finished):
     assert finished.answer.steps == 240 + 120 + 20 + 30
     assert finished.answer.best == 1
     assert finished.winner.path == finished.path / "arms" / "02"
+
+
+def test_an_arm_whose_folder_is_gone_does_not_move_the_others(finished):
+    before = finished.answer
+    shutil.rmtree(finished.path / "arms" / "01")
+    for one in (finished, Sweep(finished.path)):
+        assert one.answer.best == before.best == 1
+        assert one.winner.path.name == "02"
+        assert one.winning_spec.learning_rate == one.winner.job.spec.learning_rate
+        assert [*one.answer.regrets] == [1, 2]
+        assert [row[-1] for row in rows_of(one)] == [
+            *("its run was deleted", "paused", "ended: behind at step 20")
+        ]
 
 
 def test_the_winning_spec_is_what_the_person_gave_with_the_winning_rate(tmp_path):

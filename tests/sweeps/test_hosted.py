@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import threading
 import time
 
 import pytest
 
-from ftlab.cli import main
 from ftlab.asking import ask
+from ftlab.cli import main
 from ftlab.errors import FtlabError, InvalidSpec, RunError
 from ftlab.providers.together import finishing, following
 from ftlab.providers.together.account import secret
@@ -19,6 +20,7 @@ from ftlab.run import Run
 from ftlab.runs import Runs
 from ftlab.sweeps import hosted as process
 from ftlab.sweeps.folder import Sweep
+from ftlab.sweeps.shown import rows_of
 from ftlab.sweeps.start import prepare_sweep, sweep
 from tests.providers.hosted import KEY, hosted, in_background, spec
 from tests.small import chat_rows, write_rows
@@ -176,9 +178,10 @@ def test_cancelling_the_sweep_cancels_its_jobs(world, job, monkeypatch):
 def killed(world, job, monkeypatch):
     """A sweep whose process died when a decision was written, and nobody asked to end."""
     found = sweep(job, "together", learning_rate=RATES, folder=world.folder, pay_up_to=3.0)
-    with monkeypatch.context() as patched, pytest.raises(SystemExit):
+    with monkeypatch.context() as patched:
         patched.setattr(Run, "stop", lambda *_, **__: (_ for _ in ()).throw(SystemExit))
-        world.carry_out(found)
+        with pytest.raises(SystemExit):
+            world.carry_out(found)
     return Sweep(found.path)
 
 
@@ -210,6 +213,48 @@ def test_an_arm_that_can_not_be_asked_at_once_holds_nothing_up(world, job, monke
     assert world.carry_out(found) == 0
     jobs = list(world.service.jobs.values())
     assert [job["cancelled_at"] is None for job in jobs] == [False, True, False]
+
+
+@pytest.fixture
+def begun(world, job, monkeypatch):
+    """A sweep whose process died at the first rung, before anything was decided."""
+    found = sweep(job, "together", learning_rate=RATES, folder=world.folder, pay_up_to=3.0)
+    with monkeypatch.context() as patched:
+        patched.setattr(process, "decide", lambda *_: (_ for _ in ()).throw(SystemExit))
+        with pytest.raises(SystemExit):
+            world.carry_out(found)
+    return Sweep(found.path)
+
+
+def test_a_run_that_was_deleted_does_not_move_the_others(world, job):
+    found = sweep(job, "together", learning_rate=RATES, folder=world.folder, pay_up_to=3.0)
+    assert world.carry_out(found) == 0
+    world.end()
+    found.runs[0].delete()
+    after = Sweep(found.path)
+    assert after.winning_spec.learning_rate == RATES[1]
+    assert after.winner.id == found.winner.id
+    assert rows_of(after)[0][-1] == "its run was deleted"
+
+
+def test_a_sweep_goes_on_without_an_arm_that_was_deleted(world, begun):
+    shutil.rmtree(begun.runs[2].path)
+    again = Sweep(begun.path)
+    assert world.carry_out(again) == 0
+    assert len(world.service.bodies) == 3
+    assert [*again.runs] == [0, 1]
+    assert again.answer.best == 1
+    assert "was deleted" in again.history.logs[-1].text
+
+
+def test_a_run_that_the_sweep_knows_is_made_whole_by_the_next_process(world, job, monkeypatch):
+    found = sweep(job, "together", learning_rate=RATES, folder=world.folder, pay_up_to=3.0)
+    with monkeypatch.context() as patched:
+        patched.setattr(Run, "at", lambda *_: (_ for _ in ()).throw(SystemExit))
+        with pytest.raises(SystemExit):
+            world.carry_out(found)
+    assert world.carry_out(Sweep(found.path)) == 0
+    assert len(list(Runs(world.folder))) == 3
 
 
 def _cancelled(arms, found):
