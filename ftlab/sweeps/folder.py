@@ -6,7 +6,6 @@ import contextlib
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
@@ -24,6 +23,7 @@ from ftlab.spec import JobSpec
 from ftlab.sweeps.answer import Answer, answer
 from ftlab.sweeps.noise import Losses
 from ftlab.sweeps.plan import Arm, Plan
+from ftlab.sweeps.promoting import copy_of, has_failed, promoted, why_not
 from ftlab.sweeps.shown import sweep_html
 
 PLAN = "sweep.json"
@@ -130,7 +130,8 @@ class Sweep(Run):
         """What its arms say until now; None before the first validation loss."""
         steps = {n: run.history.last_step for n, run in self.runs.items()}
         steps[-1] = sum(decision.step for decision in self.decisions if decision.rung < 0)
-        return answer(self.plan, self.all_arms, self.curves(), steps)
+        failed = {n for n, run in self.runs.items() if has_failed(run)}
+        return answer(self.plan, self.all_arms, self.curves(), steps, failed)
 
     @property
     def winner(self) -> Run | None:
@@ -175,26 +176,15 @@ class Sweep(Run):
     def promote(self) -> Run:
         """A copy of the best arm as a run of its own among the runs, which can be tried, and
         resumed where it is not at its end; at a service it is one already. Asked again, it is the
-        same copy. Raises RunError while that arm goes on."""
+        same copy. Raises RunError while that arm goes on, and where it has left nothing."""
         found = self._answered
         arm, run = self.all_arms[found.best], self.runs[found.best]
+        if problem := why_not(run):
+            raise RunError(f"The best arm of sweep {self.id}, {arm.name}, {problem}")
         if self.is_hosted:
             return run
-        if run.is_alive:
-            raise RunError(
-                f"The best arm of sweep {self.id}, {arm.name}, is {run.status}; only one that no "
-                "process trains is copied. Wait for its end, or pause the sweep."
-            )
-        if (there := self._copy_of(run)) is not None:
-            return there
-        found = promoted(run, self.path.parent, f"{arm.name}, best of {self.name or self.id}")
-        found.tag(self.id)
-        return found
-
-    def _copy_of(self, run: Run) -> Run | None:
-        """The copy of an arm that is there already and is as far."""
-        copies = (copy for copy in Runs(self.path.parent).tagged(self.id) if copy.job == run.job)
-        return next((c for c in copies if c.history.last_step >= run.history.last_step), None)
+        name = f"{arm.name}, best of {self.name or self.id}"
+        return copy_of(run, self) or promoted(run, self.path.parent, name, self.id)
 
     # --- being the process -------------------------------------------------------------------
 
@@ -239,17 +229,6 @@ class Sweep(Run):
 
     def _arm_folder(self, number: int) -> Path:
         return self.path / "arms" / f"{number + 1:02}"
-
-
-def promoted(run: Run, among: Path, name: str) -> Run:
-    """A copy of a run that no process has, under the time of now; it is one once it is whole."""
-    path = new_folder(among, run.job.spec.suffix or "run", datetime.now(UTC))
-    leave = shutil.ignore_patterns("lock", "requests.jsonl", "job.json")
-    shutil.copytree(run.path, path, ignore=leave, dirs_exist_ok=True)
-    replace_file(path / "job.json", run.job.model_dump_json(indent=1).encode())
-    found = Run(path)
-    found.rename(name)
-    return found
 
 
 class Sweeps:
