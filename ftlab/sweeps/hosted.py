@@ -116,7 +116,7 @@ class _Arms:
     def _started(self) -> Iterator[Event]:
         """One after the other, so that the data is sent once, and no second job is asked for where
         the first is not to be had."""
-        deleted = self._sweep.deleted
+        deleted, first = self._sweep.deleted, None
         for number, arm in enumerate(self._sweep.all_arms):
             if self._request:
                 return
@@ -124,14 +124,18 @@ class _Arms:
                 yield Log(level="warning", text=DELETED.format(arm.name))
                 continue
             run = self._sweep.run_of(number, arm)
+            first = run if first is None else first
             if run.history.status is None:
                 run.start(self._key)
                 yield Log(text=f"Arm {arm.name} is run {run.id}.")
+            elif run is first and run.is_left and not run.job_id:
+                run.resume(self._key)
             while run.is_alive and not (run.job_id or run.state.ended):
                 rest()
-            if number == 0 and run.state.status == "failed" and not run.job_id:
+            if run is first and run.status in ("failed", "paused") and not run.job_id:
+                was = "was not started" if run.status == "failed" else "may not have been started"
                 raise FtlabError(
-                    f"The first arm was not started: {run.state.detail} No other arm was asked for."
+                    f"The first arm {was}: {run.state.detail} No other arm was asked for."
                 )
 
     @property
@@ -199,6 +203,8 @@ class _Arms:
     def _end(self) -> Status:
         if self._request == "cancel":
             return Status(status="cancelled", detail="cancelled with all its arms")
+        if self._request == "stop" and not self._sweep.arms:
+            return Status(status="cancelled", detail="stopped before an arm was started")
         if not any(_outcome(run) == "completed" for run in self._live().values()):
             why = "; ".join({run.state.detail for _, run in self._sweep.arms if run.state.detail})
             return Status(status="failed", detail=f"No arm has completed: {why}")

@@ -13,6 +13,7 @@ import pytest
 from ftlab.asking import ask
 from ftlab.cli import main
 from ftlab.errors import FtlabError, InvalidSpec, RunError
+from ftlab.events import Status
 from ftlab.providers.together import finishing, following
 from ftlab.providers.together.account import secret
 from ftlab.providers.together.piped import Secrets
@@ -24,6 +25,7 @@ from ftlab.sweeps.shown import rows_of
 from ftlab.sweeps.start import prepare_sweep, sweep
 from tests.providers.hosted import KEY, hosted, in_background, spec
 from tests.small import chat_rows, write_rows
+from tests.sweeps.worlds import tell
 
 N_STEPS, TICKS = 48, 8
 RATES = [1e-4, 3e-4, 1e-3]
@@ -255,6 +257,41 @@ def test_a_run_that_the_sweep_knows_is_made_whole_by_the_next_process(world, job
             world.carry_out(found)
     assert world.carry_out(Sweep(found.path)) == 0
     assert len(list(Runs(world.folder))) == 3
+
+
+def test_a_sweep_whose_jobs_go_on_is_not_deleted(world, begun):
+    with pytest.raises(RunError, match="costs what it costs"):
+        begun.delete()
+    assert world.carry_out(begun) == 0
+    world.end()
+    begun.delete()
+    assert not begun.path.exists()
+
+
+@pytest.mark.parametrize("request_", ["cancel", "stop"])
+def test_what_is_ended_before_anything_started_is_cancelled(world, job, request_):
+    found = sweep(job, "together", learning_rate=RATES, folder=world.folder, pay_up_to=3.0)
+    ask(found.request_file, request_)
+    assert world.carry_out(found) == 0
+    assert found.status == "cancelled"
+    assert world.service.bodies == []
+
+
+def test_after_a_first_job_of_unknown_outcome_no_other_is_asked_for(world, job, monkeypatch):
+    def unknown(run, key=None):
+        asked.append(run.id)
+        run.note_hosted(address="x", tag="ftl-0123456789")
+        tell(run, Status(status="paused", detail="It is not known whether there is a job."))
+
+    asked, resumed = [], []
+    monkeypatch.setattr(Run, "start", unknown)
+    monkeypatch.setattr(Run, "resume", lambda run, key=None: resumed.append(run.id))
+    found = sweep(job, "together", learning_rate=RATES, folder=world.folder, pay_up_to=3.0)
+    assert world.carry_out(found) == 1
+    assert "It is not known whether there is a job. No other arm" in found.state.detail
+    assert world.carry_out(Sweep(found.path)) == 1
+    assert asked == resumed
+    assert len(asked) == 1
 
 
 def _cancelled(arms, found):

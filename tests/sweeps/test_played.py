@@ -82,3 +82,14 @@ def test_without_halving_all_go_to_the_end():
 def test_the_same_losses_have_the_same_decisions():
     first, second = (played(plan(), ample(1)).decisions for _ in range(2))
     assert [d.kept for d in first] == [d.kept for d in second]
+
+
+def test_equal_losses_add_no_arms():
+    found = played(plan(7), lambda arm, step: 2.0)
+    assert not any(decision.added for decision in found.decisions)
+
+
+def test_regrets_are_never_negative():
+    for seed in range(10):
+        found = played(plan(7), lambda arm, step, seed=seed: valley(arm.rate, step, seed=seed))
+        assert min(found.answer.regrets.values()) >= 0
