@@ -94,7 +94,7 @@ def problems(asked: Asked, engine: Engine) -> list[Issue]:
     return found
 
 
-def wrong_rates(n: int | None, rates: Any, asked: Asked, engine: Engine) -> list[Issue]:
+def bad_rates(n: int | None, rates: Any, asked: Asked, engine: Engine) -> list[Issue]:
     """What is wrong with how many rates are asked for, or with none at all."""
     found: list[str] = []
     if n is not None and not 1 <= n <= MOST_ARMS:

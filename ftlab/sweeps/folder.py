@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +20,7 @@ from ftlab.run_folder import RunFolder, new_folder
 from ftlab.runs import Runs, attach
 from ftlab.spec import JobSpec
 from ftlab.sweeps.answer import Answer, answer
+from ftlab.sweeps.arm_folders import leads_nowhere, make
 from ftlab.sweeps.noise import Losses
 from ftlab.sweeps.plan import Arm, Plan
 from ftlab.sweeps.promoting import copy_of, has_failed, promoted, why_not
@@ -114,12 +114,7 @@ class Sweep(Run):
         decided = {n for decision in self.decisions for n in (*decision.kept, *decision.stopped)}
         begun = decided if self.is_hosted else decided | {*range(len(self._planned.arms))}
         gone = (n for n in range(len(self.all_arms)) if not RunFolder(self._arm_folder(n)).exists)
-        return {n for n in gone if n in begun or self._is_left_behind(n)}
-
-    def _is_left_behind(self, number: int) -> bool:
-        """Whether the link of an arm leads nowhere any more."""
-        folder = self._arm_folder(number)
-        return folder.is_symlink() and not folder.exists()
+        return {n for n in gone if n in begun or leads_nowhere(self._arm_folder(n))}
 
     def curves(self) -> dict[int, Losses]:
         """Arm → its validation loss by step."""
@@ -189,33 +184,15 @@ class Sweep(Run):
     # --- being the process -------------------------------------------------------------------
 
     def run_of(self, number: int, arm: Arm) -> Run:
-        """The run of an arm; a new folder where there is none yet."""
+        """The run of an arm; a new folder where there is none yet. Raises RunError where its run at
+        a service was deleted."""
         folder = self._arm_folder(number)
         if not RunFolder(folder).exists:
-            self._make(number, arm)
             self._runs.pop(number, None)
+            make(folder, self._planned.job_of(arm), self.path.parent if self.is_hosted else None)
         if number not in self._runs:
             self._runs[number] = Run(folder.resolve())
         return self._runs[number]
-
-    def _make(self, number: int, arm: Arm) -> None:
-        """The run of an arm. One at a service is a run like the others there, which the ledger
-        knows by its name: the sweep has a link to it, and has it first, so that no run is made
-        that it does not know."""
-        folder, job = self._arm_folder(number), self._planned.job_of(arm)
-        if self._is_left_behind(number):
-            raise RunError(
-                f"The run of arm {arm.name} of sweep {self.id} was deleted; an arm at a service "
-                "runs once. Start another sweep for it."
-            )
-        if not self.is_hosted:
-            shutil.rmtree(folder, ignore_errors=True)  # a process was killed here
-            folder.mkdir(mode=0o700, parents=True)
-        elif not folder.is_symlink():
-            folder.parent.mkdir(mode=0o700, exist_ok=True)
-            path = new_folder(self.path.parent, job.spec.suffix or "run", job.created_at)
-            folder.symlink_to(Path("..", "..", path.name))
-        Run.at(folder.resolve(), job)
 
     # --- being seen --------------------------------------------------------------------------
 

@@ -34,9 +34,9 @@ from ftlab.sweeps.asked import (
     Asked,
     arm_values,
     as_read,
+    bad_rates,
     problems,
     sorted_out,
-    wrong_rates,
 )
 from ftlab.sweeps.folder import Sweep
 from ftlab.sweeps.plan import MOST_ADDED, RATE, Bounds, grid, planned
@@ -129,7 +129,7 @@ def prepare_sweep(
     asked = sorted_out(
         {**given, **own}, fields_and_options, learning_rate, varies_rate=n is not None
     )
-    wrong += wrong_rates(n, learning_rate, asked, where.engine)
+    wrong += bad_rates(n, learning_rate, asked, where.engine)
     asked, reasons = _with_validation(asked, where.engine)
     scans = scan_data(parse(asked.values)[0], report, validation, where.engine)
     asked, recommended, bounds = _with_rates(asked, where, scans[0], n)
