@@ -76,9 +76,15 @@ def why_not_delete(run: Run) -> str:
 
 
 def _may_cost(run: Run) -> str:
-    """What a job at a service may cost yet, if it is not known to have ended."""
+    """What jobs at a service may cost yet, if they are not known to have ended: that of a run, or
+    those of a sweep's arms, which nobody would end without it."""
     if not run.is_hosted:
         return ""
+    arms: dict[int, Run] = getattr(run, "runs", {})
+    return next((why for one in (run, *arms.values()) if (why := _one_may_cost(one))), "")
+
+
+def _one_may_cost(run: Run) -> str:
     try:
         hosted = run.hosted
     except RunError as exc:
@@ -88,8 +94,9 @@ def _may_cost(run: Run) -> str:
     job = f"The job {hosted.job_id}" if hosted.job_id else f"A job with the suffix {hosted.tag}"
     goes_on = "goes on" if hosted.job_id else "may go on"
     return (
-        f"{job} of run {run.id} {goes_on} at {run.job.provider} and costs what it costs, and "
-        "nobody follows it; only a run whose job has ended is deleted. Resume it, or cancel it. "
+        f"{job} of run {run.id} {goes_on} at {run.job.provider} and costs what it costs"
+        f"{'' if run.is_alive else ', and nobody follows it'}; only what has no such job is "
+        "deleted. Resume it, or cancel it. "
         "Where the account's list has no such job, remove the folder by hand."
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from statistics import fmean
 from typing import NamedTuple
 
@@ -58,13 +58,15 @@ def answer(
     arms: Sequence[Arm],
     curves: Mapping[int, Losses],
     steps: Mapping[int, int] | None = None,
+    failed: Collection[int] = (),
 ) -> Answer | None:
     """The answer that the validation losses give; None before the first. `steps` are those that
-    each arm, or a range test (-1), has taken; otherwise up to their last evaluation."""
+    each arm, or a range test (-1), has taken; otherwise up to their last evaluation. Arms that have
+    `failed` are best only where all have."""
     known = {n: losses for n, losses in curves.items() if best_loss(losses) is not None}
     if not known:
         return None
-    best = ranked(arms, known)[0]
+    best = min(ranked(arms, known), key=lambda n: n in failed)  # the first of those that are left
     regrets = {n: _regret(losses, known[best]) for n, losses in known.items()}
     recommended = _recommended(plan, arms, best, known)
     around = _around(arms, best, known)
@@ -162,14 +164,15 @@ def _by_rate(arms: Sequence[Arm], best: int) -> dict[float, list[int]]:
 
 
 def _regret(losses: Losses, best: Losses) -> float:
-    """In %, at the last step that both reached."""
+    """In %, at the last step that both reached; 0 where it is ahead, within noise or before it
+    failed."""
     step = min(max(losses), max(best))
     own, lowest = best_loss(losses, step), best_loss(best, step)
     if own is None or lowest is None:
         own, lowest = best_loss(losses), best_loss(best)
     assert own is not None
     assert lowest is not None
-    return 100 * (own - lowest) / abs(lowest) if lowest else 0.0
+    return 100 * max(own - lowest, 0.0) / abs(lowest) if lowest else 0.0
 
 
 def _recommended(

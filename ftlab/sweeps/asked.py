@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from ftlab.html import counted
 from ftlab.issues import Issue
 from ftlab.spec import FIELDS, KNOBS, LORA, OPTIMISER, Engine, JobSpec, parse
-from ftlab.sweeps.plan import RATE
+from ftlab.sweeps.plan import RATE, SEED
 
 MOST_ARMS = 64
 NOT_SWEPT = {
@@ -45,6 +45,8 @@ def sorted_out(
     varied = {name: _listed(value) for name, value in fields.items() if _is_list(value)}
     if RATE not in fields and (varies_rate or not varied):
         varied = {RATE: [], **varied}
+    elif not varied:  # one arm, which is called by its rate
+        varied = {RATE: [fields[RATE]]}
     fixed = {name: value for name, value in fields.items() if name not in varied}
     return Asked({**values, **fixed}, varied, options)
 
@@ -76,6 +78,9 @@ def problems(asked: Asked, engine: Engine) -> list[Issue]:
                 f"at least one, or leave {name} out.", engine))  # fmt: skip
         for value in values:
             found += [issue for issue in parse({name: value})[1] if issue not in found]
+    if SEED in asked.varied and asked.values.get("max_train_rows") is not None:
+        why = f"can't be varied beside max_train_rows: it draws the rows, and {OTHER_DATA}"
+        found.append(_issue(SEED, f"{SEED} {why}. Leave one of the two out.", engine))
     n_arms = len(arm_values(asked))
     if n_arms > MOST_ARMS:
         found.append(
@@ -87,6 +92,24 @@ def problems(asked: Asked, engine: Engine) -> list[Issue]:
             )
         )
     return found
+
+
+def bad_rates(n: int | None, rates: Any, asked: Asked, engine: Engine) -> list[Issue]:
+    """What is wrong with how many rates are asked for, or with none at all."""
+    found: list[str] = []
+    if n is not None and not 1 <= n <= MOST_ARMS:
+        found.append(f"n is {n}; a sweep has 1 to {MOST_ARMS} arms. Give for example n=7.")
+    if n is not None and rates is not None:
+        found.append(
+            f"n ({n}) is given beside the learning rates themselves; a sweep takes one of the two. "
+            f"Leave n or {RATE} out."
+        )
+    if rates is not None and asked.varied.get(RATE) == []:
+        found.append(
+            f"{RATE} has no values; a sweep varies it over some. Give at least one, or leave "
+            f"{RATE} out for those around the recommended one."
+        )
+    return [_issue(RATE, message, engine) for message in found]
 
 
 def _not_swept(name: str, engine: Engine) -> Issue | None:

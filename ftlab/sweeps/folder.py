@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
@@ -22,8 +20,10 @@ from ftlab.run_folder import RunFolder, new_folder
 from ftlab.runs import Runs, attach
 from ftlab.spec import JobSpec
 from ftlab.sweeps.answer import Answer, answer
+from ftlab.sweeps.arm_folders import leads_nowhere, make
 from ftlab.sweeps.noise import Losses
 from ftlab.sweeps.plan import Arm, Plan
+from ftlab.sweeps.promoting import copy_of, has_failed, promoted, why_not
 from ftlab.sweeps.shown import sweep_html
 
 PLAN = "sweep.json"
@@ -75,7 +75,7 @@ class Sweep(Run):
     def plan(self) -> Plan:
         """What its arms share and when they are compared, by the steps that they really have where
         one has begun."""
-        known = (run.history.n_steps for _, run in self.arms)
+        known = (run.history.n_steps for run in self.runs.values())
         n_steps = next((n for n in known if n), self._planned.n_steps)
         return self._planned if n_steps == self._planned.n_steps else self._planned.over(n_steps)
 
@@ -96,32 +96,45 @@ class Sweep(Run):
         return [*self._planned.arms, *added]
 
     @property
+    def runs(self) -> dict[int, Run]:
+        """Arm → its run, of those that have one; an arm keeps its number when another goes."""
+        return {
+            number: self.run_of(number, arm)
+            for number, arm in enumerate(self.all_arms)
+            if RunFolder(self._arm_folder(number)).exists
+        }
+
+    @property
     def arms(self) -> list[tuple[Arm, Run]]:
-        """Each arm with its run."""
-        found: list[tuple[Arm, Run]] = []
-        for number, arm in enumerate(self.all_arms):
-            if number in self._runs or RunFolder(self._arm_folder(number)).exists:
-                found.append((arm, self.run_of(number, arm)))
-        return found
+        """Each arm that has a run, with it."""
+        arms = self.all_arms
+        return [(arms[number], run) for number, run in self.runs.items()]
+
+    @property
+    def deleted(self) -> set[int]:
+        """The arms whose runs were taken away."""
+        decided = {n for decision in self.decisions for n in (*decision.kept, *decision.stopped)}
+        begun = decided if self.is_hosted else decided | {*range(len(self._planned.arms))}
+        gone = (n for n in range(len(self.all_arms)) if not RunFolder(self._arm_folder(n)).exists)
+        return {n for n in gone if n in begun or leads_nowhere(self._arm_folder(n))}
 
     def curves(self) -> dict[int, Losses]:
         """Arm → its validation loss by step."""
-        return {
-            n: dict(run.history.series.get("eval_loss", {})) for n, (_, run) in enumerate(self.arms)
-        }
+        return {n: dict(run.history.series.get("eval_loss", {})) for n, run in self.runs.items()}
 
     @property
     def answer(self) -> Answer | None:
         """What its arms say until now; None before the first validation loss."""
-        steps = {n: run.history.last_step for n, (_, run) in enumerate(self.arms)}
+        steps = {n: run.history.last_step for n, run in self.runs.items()}
         steps[-1] = sum(decision.step for decision in self.decisions if decision.rung < 0)
-        return answer(self.plan, self.all_arms, self.curves(), steps)
+        failed = {n for n, run in self.runs.items() if has_failed(run)}
+        return answer(self.plan, self.all_arms, self.curves(), steps, failed)
 
     @property
     def winner(self) -> Run | None:
         """The run of the best arm."""
         found = self.answer
-        return None if found is None else self.arms[found.best][1]
+        return None if found is None else self.runs[found.best]
 
     @property
     def winning_spec(self) -> JobSpec:
@@ -160,49 +173,28 @@ class Sweep(Run):
     def promote(self) -> Run:
         """A copy of the best arm as a run of its own among the runs, which can be tried, and
         resumed where it is not at its end; at a service it is one already. Asked again, it is the
-        same copy. Raises RunError while that arm goes on."""
+        same copy. Raises RunError while that arm goes on, and where it has left nothing."""
         found = self._answered
-        arm, run = self.arms[found.best]
+        arm, run = self.all_arms[found.best], self.runs[found.best]
+        if problem := why_not(run):
+            raise RunError(f"The best arm of sweep {self.id}, {arm.name}, {problem}")
         if self.is_hosted:
             return run
-        if run.is_alive:
-            raise RunError(
-                f"The best arm of sweep {self.id}, {arm.name}, is {run.status}; only one that no "
-                "process trains is copied. Wait for its end, or pause the sweep."
-            )
-        if (there := self._copy_of(run)) is not None:
-            return there
-        found = promoted(run, self.path.parent, f"{arm.name}, best of {self.name or self.id}")
-        found.tag(self.id)
-        return found
-
-    def _copy_of(self, run: Run) -> Run | None:
-        """The copy of an arm that is there already and is as far."""
-        copies = (copy for copy in Runs(self.path.parent).tagged(self.id) if copy.job == run.job)
-        return next((c for c in copies if c.history.last_step >= run.history.last_step), None)
+        name = f"{arm.name}, best of {self.name or self.id}"
+        return copy_of(run, self) or promoted(run, self.path.parent, name, self.id)
 
     # --- being the process -------------------------------------------------------------------
 
     def run_of(self, number: int, arm: Arm) -> Run:
-        """The run of an arm; a new folder where there is none yet."""
+        """The run of an arm; a new folder where there is none yet. Raises RunError where its run at
+        a service was deleted."""
+        folder = self._arm_folder(number)
+        if not RunFolder(folder).exists:
+            self._runs.pop(number, None)
+            make(folder, self._planned.job_of(arm), self.path.parent if self.is_hosted else None)
         if number not in self._runs:
-            folder = self._arm_folder(number)
-            if not RunFolder(folder).exists:
-                self._make(folder, self._planned.job_of(arm))
             self._runs[number] = Run(folder.resolve())
         return self._runs[number]
-
-    def _make(self, folder: Path, job: Job) -> None:
-        """The run of an arm. One at a service is a run like the others there, which the ledger
-        knows by its name: the sweep has a link to it."""
-        if self.is_hosted:
-            folder.parent.mkdir(mode=0o700, exist_ok=True)
-            run = Run.create(job, self.path.parent)
-            folder.symlink_to(Path("..", "..", run.id))
-            return
-        shutil.rmtree(folder, ignore_errors=True)  # a process was killed here
-        folder.mkdir(mode=0o700, parents=True)
-        Run.at(folder, job)
 
     # --- being seen --------------------------------------------------------------------------
 
@@ -216,17 +208,6 @@ class Sweep(Run):
 
     def _arm_folder(self, number: int) -> Path:
         return self.path / "arms" / f"{number + 1:02}"
-
-
-def promoted(run: Run, among: Path, name: str) -> Run:
-    """A copy of a run that no process has, under the time of now; it is one once it is whole."""
-    path = new_folder(among, run.job.spec.suffix or "run", datetime.now(UTC))
-    leave = shutil.ignore_patterns("lock", "requests.jsonl", "job.json")
-    shutil.copytree(run.path, path, ignore=leave, dirs_exist_ok=True)
-    replace_file(path / "job.json", run.job.model_dump_json(indent=1).encode())
-    found = Run(path)
-    found.rename(name)
-    return found
 
 
 class Sweeps:

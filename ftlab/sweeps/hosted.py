@@ -22,7 +22,7 @@ from pydantic import SecretStr
 
 from ftlab.asking import Request
 from ftlab.endings import note_birth
-from ftlab.errors import FtlabError
+from ftlab.errors import FtlabError, RunError
 from ftlab.events import Decision, Event, Log, Status
 from ftlab.processes import HUB_KEY, WANDB_KEY
 from ftlab.providers.together.piped import Secrets, received
@@ -34,6 +34,11 @@ from ftlab.sweeps.rungs import Standing, decide
 LOOK_EVERY = 2.0  # seconds between two looks at the arms
 RESTARTS = 3
 """How often the process of an arm is started again where it dies."""
+
+DELETED = (
+    "The run of arm {} was deleted; the others go on without it. If its job was not ended before, "
+    "it goes on at the service: look at the account's list, and cancel it there."
+)
 
 
 def rest() -> None:
@@ -93,16 +98,16 @@ class _Arms:
 
     def __init__(self, sweep: Sweep, key: SecretStr | None) -> None:
         self._sweep, self._key = sweep, key
-        self._heard: Request | None = None
         self._restarts: Counter[int] = Counter()
+        self._refusals: Counter[int] = Counter()
 
     def events(self) -> Iterator[Event]:
         """All that happens until every arm has ended."""
         yield Status(status="running", n_steps=self._sweep.plan.n_steps)
         yield from self._started()
-        while not all(_outcome(run) for run in self._live().values()):
-            self._listen()
+        while not all(_outcome(run) for _, run in self._sweep.arms):
             yield from self._decided()
+            self._end_some()
             self._see_to()
             rest()
         yield from self._decided()
@@ -111,52 +116,78 @@ class _Arms:
     def _started(self) -> Iterator[Event]:
         """One after the other, so that the data is sent once, and no second job is asked for where
         the first is not to be had."""
+        deleted, first = self._sweep.deleted, None
         for number, arm in enumerate(self._sweep.all_arms):
-            if self._sweep.asked() in ("stop", "cancel"):
+            if self._request:
                 return
+            if number in deleted:
+                yield Log(level="warning", text=DELETED.format(arm.name))
+                continue
             run = self._sweep.run_of(number, arm)
+            first = run if first is None else first
             if run.history.status is None:
                 run.start(self._key)
                 yield Log(text=f"Arm {arm.name} is run {run.id}.")
+            elif run is first and run.is_left and not run.job_id:
+                run.resume(self._key)
             while run.is_alive and not (run.job_id or run.state.ended):
                 rest()
-            if number == 0 and run.state.status == "failed" and not run.job_id:
+            if run is first and run.status in ("failed", "paused") and not run.job_id:
+                was = "was not started" if run.status == "failed" else "may not have been started"
                 raise FtlabError(
-                    f"The first arm was not started: {run.state.detail} No other arm was asked for."
+                    f"The first arm {was}: {run.state.detail} No other arm was asked for."
                 )
 
-    def _live(self) -> dict[int, Run]:
-        """Those that no decision has ended."""
-        ended = {n for decision in self._sweep.decisions for n in decision.stopped}
-        return {n: run for n, (_, run) in enumerate(self._sweep.arms) if n not in ended}
+    @property
+    def _behind(self) -> set[int]:
+        """The arms that it was decided against."""
+        return {number for decision in self._sweep.decisions for number in decision.stopped}
 
-    def _listen(self) -> None:
-        """What is asked of the sweep is asked of its arms."""
+    def _live(self) -> dict[int, Run]:
+        """The arms that no decision has ended."""
+        behind = self._behind
+        return {n: run for n, run in self._sweep.runs.items() if n not in behind}
+
+    @property
+    def _request(self) -> Request | None:
+        """What is asked of the sweep, and so of each arm."""
         request = self._sweep.asked()
-        if request == self._heard or request not in ("stop", "cancel"):
-            return
-        self._heard = request
-        for run in self._live().values():
-            if not _outcome(run):
-                run.cancel(self._key) if request == "cancel" else run.stop(self._key)
+        return request if request in ("stop", "cancel") else None
+
+    def _end_some(self) -> None:
+        """The arms that shall end are asked to, until they have ended: by what is written down, so
+        that none goes on because a process died, or because one could not be asked at once."""
+        behind, deaf = self._behind, ""
+        for number, run in self._sweep.runs.items():
+            wanted = self._request or ("stop" if number in behind else None)
+            if wanted is None or _outcome(run) or run.asked() in (wanted, "cancel"):
+                continue
+            try:
+                run.cancel(self._key) if wanted == "cancel" else run.stop(self._key)
+            except RunError as exc:  # it may have ended meanwhile
+                self._refusals[number] += 1
+                if self._refusals[number] > RESTARTS:
+                    deaf = f"Run {run.id} could not be asked to {wanted}: {exc}"
+        if deaf:
+            raise FtlabError(f"{deaf} Its job may go on at the service. Resume the sweep.")
 
     def _see_to(self) -> None:
         """Arms that nobody follows are followed again."""
-        for number, (arm, run) in enumerate(self._sweep.arms):
+        for number, run in self._sweep.runs.items():
             if _outcome(run) or not run.is_left:
                 continue
             self._restarts[number] += 1
             if self._restarts[number] > RESTARTS:
                 raise FtlabError(
-                    f"The process of arm {arm.name} has died {RESTARTS} times: "
-                    f"{run.state.detail} Its job goes on at the service. Resume run {run.id}, and "
+                    f"The process of run {run.id} has died {RESTARTS} times: "
+                    f"{run.state.detail} Its job goes on at the service. Resume that run, and "
                     "then the sweep."
                 )
             run.resume(self._key)
 
     def _decided(self) -> Iterator[Decision]:
         """The next rung, once all arms have been measured as often; nothing where that is not yet
-        so. Those that fell behind are ended."""
+        so."""
         plan = self._sweep.plan
         rung = sum(decision.rung >= 0 for decision in self._sweep.decisions)
         if rung >= len(plan.rungs) - 1:
@@ -167,20 +198,17 @@ class _Arms:
         known = [standing for standing in standings if standing is not None]
         if len(known) < len(standings) or not known:
             return
-        decision = decide(plan, self._sweep.all_arms, rung, known)
-        yield decision
-        for number in decision.stopped:
-            run = self._sweep.arms[number][1]
-            if not _outcome(run):
-                run.stop(self._key)
+        yield decide(plan, self._sweep.all_arms, rung, known)
 
     def _end(self) -> Status:
-        if self._heard == "cancel":
+        if self._request == "cancel":
             return Status(status="cancelled", detail="cancelled with all its arms")
+        if self._request == "stop" and not self._sweep.arms:
+            return Status(status="cancelled", detail="stopped before an arm was started")
         if not any(_outcome(run) == "completed" for run in self._live().values()):
             why = "; ".join({run.state.detail for _, run in self._sweep.arms if run.state.detail})
             return Status(status="failed", detail=f"No arm has completed: {why}")
-        return Status(status="completed", detail="stopped" if self._heard == "stop" else "")
+        return Status(status="completed", detail="stopped" if self._request == "stop" else "")
 
 
 def _outcome(run: Run) -> str:

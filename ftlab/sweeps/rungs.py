@@ -53,7 +53,8 @@ def decide(
     if is_last or not plan.halving or not live:
         return decision
     order = ranked(arms, live)
-    if _may_add(plan, arms, rung) and (new := beyond(plan, arms, order[0], bounds or plan.bounds)):
+    may_add = _may_add(plan, arms, rung) and _is_clearly_best(arms, order[0], live)
+    if may_add and (new := beyond(plan, arms, order[0], bounds or plan.bounds)):
         return decision.model_copy(update={"added": (new.model_dump(),)})
     kept = _kept(plan, arms, rung, order, live)
     behind = {n: _behind(live[n], live[order[0]], step) for n in live if n not in kept}
@@ -132,6 +133,14 @@ def _may_add(plan: Plan, arms: Sequence[Arm], rung: int) -> bool:
     """An arm that is added late would cost more than it finds."""
     is_early = rung == 0 or rung < len(plan.rungs) - 2
     return is_early and len(arms) - len(plan.arms) < plan.most_added
+
+
+def _is_clearly_best(arms: Sequence[Arm], best: int, live: Mapping[int, Losses]) -> bool:
+    """Whether those beside the best are worse by more than noise, or have ended: a tie says nothing
+    of what lies beyond."""
+    own, noise = best_loss(live[best]), noise_among(arms, live).value
+    beside = (best_loss(live.get(n, {})) for n in neighbours(arms, best, range(len(arms))))
+    return own is not None and all(loss is None or loss > own + noise for loss in beside)
 
 
 def _kept(

@@ -12,23 +12,32 @@ if TYPE_CHECKING:
     from ftlab.sweeps.folder import Sweep
 
 TITLES = ("arm", "best loss", "regret", "steps", "state")
+DELETED = "its run was deleted"
 
 
 def arms_as_dicts(sweep: Sweep) -> list[dict[str, Any]]:
-    """Each arm as plain data: name, changes, best_loss, regret in %, steps and state."""
-    found, losses = sweep.answer, sweep.curves()
+    """Each arm that has begun as plain data: name, changes, best_loss, regret in %, steps and
+    state."""
+    return [*_by_number(sweep).values()]
+
+
+def _by_number(sweep: Sweep) -> dict[int, dict[str, Any]]:
+    found, runs, deleted, losses = sweep.answer, sweep.runs, sweep.deleted, sweep.curves()
     ends = {n: why for decision in sweep.decisions for n, why in decision.stopped.items()}
-    return [
-        {
+    said = {n: f"ended: {ends[n]}" if n in ends else run.status for n, run in runs.items()}
+    said |= dict.fromkeys(deleted, DELETED)
+    return {
+        n: {
             "name": arm.name,
             "changes": arm.changes,
-            "best_loss": best_loss(losses[n]),
+            "best_loss": best_loss(losses.get(n, {})),
             "regret": found.regrets.get(n) if found else None,
-            "steps": run.history.last_step,
-            "state": f"ended: {ends[n]}" if n in ends else run.state.status,
+            "steps": runs[n].history.last_step if n in runs else 0,
+            "state": said[n],
         }
-        for n, (arm, run) in enumerate(sweep.arms)
-    ]
+        for n, arm in enumerate(sweep.all_arms)
+        if n in said
+    }
 
 
 def rows_of(sweep: Sweep) -> list[tuple[str, ...]]:
@@ -42,7 +51,7 @@ def rows_of(sweep: Sweep) -> list[tuple[str, ...]]:
             f"{arm['steps']:,} of {n_steps:,}",
             arm["state"],
         )
-        for n, arm in enumerate(arms_as_dicts(sweep))
+        for n, arm in _by_number(sweep).items()
     ]
 
 
@@ -55,8 +64,8 @@ def sweep_html(sweep: Sweep) -> str:
     state, found = sweep.state, sweep.answer
     detail = f": {state.detail}" if state.detail else ""
     says = escaped(found.headline) if found else "no validation loss yet"
-    named = zip((arm.name for arm, _ in sweep.arms), sweep.curves().values(), strict=False)
-    drawn = {name: list(losses.items()) for name, losses in named if losses}
+    arms = sweep.all_arms
+    drawn = {arms[n].name: list(losses.items()) for n, losses in sweep.curves().items() if losses}
     return (
         f"<div><b>{says}</b></div><div>{escaped(sweep.id)}: {escaped(state.status + detail)}</div>"
         f"{table(TITLES, ((escaped(cell) for cell in row) for row in rows))}{curves(drawn)}"

@@ -29,7 +29,15 @@ from ftlab.providers import (
 from ftlab.rates import CONSTANT
 from ftlab.runs import Runs
 from ftlab.spec import Engine, JobSpec, parse
-from ftlab.sweeps.asked import Asked, arm_values, as_read, problems, sorted_out
+from ftlab.sweeps.asked import (
+    MOST_ARMS,
+    Asked,
+    arm_values,
+    as_read,
+    bad_rates,
+    problems,
+    sorted_out,
+)
 from ftlab.sweeps.folder import Sweep
 from ftlab.sweeps.plan import MOST_ADDED, RATE, Bounds, grid, planned
 from ftlab.sweeps.ready import ReadySweep, agree
@@ -121,11 +129,12 @@ def prepare_sweep(
     asked = sorted_out(
         {**given, **own}, fields_and_options, learning_rate, varies_rate=n is not None
     )
+    wrong += bad_rates(n, learning_rate, asked, where.engine)
     asked, reasons = _with_validation(asked, where.engine)
     scans = scan_data(parse(asked.values)[0], report, validation, where.engine)
     asked, recommended, bounds = _with_rates(asked, where, scans[0], n)
     asked = _sharing(asked, pay_up_to)
-    if refused := [*wrong, *_too_few(n, where.engine), *_refused(asked, where, scans)]:
+    if refused := [*wrong, *_refused(asked, where, scans)]:
         raise InvalidSpec(by_gravity(refused))
     asked = as_read(asked)
     ready = _middle(asked, provider, scans, recommended)
@@ -173,7 +182,7 @@ def _with_rates(
     limits = where.limits(info)
     bounds = Bounds(limits.min_learning_rate or 0.0, limits.max_learning_rate or 1.0)
     if asked.varied.get(RATE) == []:
-        count = ARMS[where.engine] if n is None else max(n, 1)
+        count = ARMS[where.engine] if n is None else min(max(n, 1), MOST_ARMS)
         rates = [*grid(recommended, count, bounds)]
         asked = asked._replace(varied={**asked.varied, RATE: rates})
     return asked, recommended, bounds
@@ -202,13 +211,6 @@ def _refused(
     if not (asked.values.get("validation_file") or asked.values.get("validation_split")):
         found.append(_no_validation(where.engine))
     return list({issue.message: issue for issue in errors_for(found, where.engine)}.values())
-
-
-def _too_few(n: int | None, engine: Engine) -> list[Issue]:
-    if n is None or n >= 1:
-        return []
-    message = f"n is {n}; a sweep has at least one arm. Give for example n={ARMS[engine]}."
-    return [Issue("error", message, "sweep_is_possible", RATE, blocks=(engine,))]
 
 
 def _no_validation(engine: Engine) -> Issue:

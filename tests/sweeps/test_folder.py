@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 
 import pytest
 
 from ftlab.errors import RunError
 from ftlab.events import Decision, Metrics, Status
+from ftlab.manifest import MANIFEST, manifest_of
 from ftlab.runs import Runs
 from ftlab.sweeps.folder import Sweep, Sweeps, find
+from ftlab.sweeps.shown import rows_of
 from tests.sweeps.worlds import plan, tell
 
 
@@ -92,6 +96,19 @@ def test_the_answer_counts_the_steps_of_a_range_test_too(finished):
     assert finished.winner.path == finished.path / "arms" / "02"
 
 
+def test_an_arm_whose_folder_is_gone_does_not_move_the_others(finished):
+    before = finished.answer
+    shutil.rmtree(finished.path / "arms" / "01")
+    for one in (finished, Sweep(finished.path)):
+        assert one.answer.best == before.best == 1
+        assert one.winner.path.name == "02"
+        assert one.winning_spec.learning_rate == one.winner.job.spec.learning_rate
+        assert [*one.answer.regrets] == [1, 2]
+        assert [row[-1] for row in rows_of(one)] == [
+            *("its run was deleted", "paused", "ended: behind at step 20")
+        ]
+
+
 def test_the_winning_spec_is_what_the_person_gave_with_the_winning_rate(tmp_path):
     given = {"model": "demo", "training_file": "train.jsonl", "n_epochs": 2}
     of = Sweep.of(plan(3, given=given), tmp_path)
@@ -132,6 +149,81 @@ def test_an_arm_that_goes_on_is_not_copied(finished):
             finished.promote()
     finally:
         os.close(handle)
+
+
+def whole_checkpoint(run, step):
+    """A checkpoint that is as it was written."""
+    folder = run.checkpoint(step)
+    folder.mkdir(parents=True)
+    (folder / "state.safetensors").write_bytes(b"its state")
+    (folder / MANIFEST).write_text(manifest_of(folder))
+
+
+@pytest.fixture
+def overtaken(sweep):
+    """The winner was ended at a rung, because another one was as good there."""
+    first, second, third = sweep.runs.values()
+    end(first, "completed", (20, 2.9), (120, 2.1), (240, 2.2))
+    end(second, "completed", (20, 2.5), (120, 2.0))
+    end(third, "completed", (20, 3.1))
+    tell(sweep, Status(status="completed"))
+    return sweep
+
+
+def test_a_winner_that_was_ended_at_a_rung_goes_on_from_there(overtaken):
+    whole_checkpoint(overtaken.winner, 120)
+    run = overtaken.promote()
+    assert (run.status, run.why_not_resume) == ("paused", "")
+    assert run.resumes_from == "from step 120"
+    assert run.history.series == overtaken.winner.history.series
+    assert overtaken.winner.status == "completed"
+
+
+def test_without_a_checkpoint_its_model_is_copied_and_it_says_how_to_train_it(overtaken):
+    overtaken.winner.adapter.mkdir()
+    run = overtaken.promote()
+    assert run.status == "completed"
+    assert run.adapter.exists()
+    assert "submit the sweep's winning_spec" in run.history.logs[-1].text
+
+
+def test_a_winner_of_which_nothing_is_left_is_told_of(overtaken):
+    with pytest.raises(RunError, match="neither its model nor a checkpoint is there any more"):
+        overtaken.promote()
+
+
+def test_a_winner_that_was_cancelled_is_told_of(sweep, tmp_path):
+    for number, run in sweep.runs.items():
+        end(run, "cancelled", (20, 2.0 + number))
+    with pytest.raises(RunError, match=r"has kept nothing; .* Train the sweep's winning_spec"):
+        sweep.promote()
+    assert list(Runs(tmp_path)) == []
+
+
+def test_an_arm_that_failed_is_best_only_where_all_have(sweep):
+    first, second, third = sweep.runs.values()
+    end(first, "completed", (20, 2.5), (240, 2.2))
+    end(second, "completed", (20, 2.5), (240, 2.1))
+    end(third, "failed", (20, 1.5))
+    assert sweep.winner.path == second.path
+    assert sweep.answer.headline.startswith("1e-3")
+    assert min(sweep.answer.regrets.values()) == 0
+    assert sweep.promote().job.spec.learning_rate == 1e-3
+    for run in (first, second):
+        tell(run, Status(status="failed", detail="The loss became nan at step 61."))
+    with pytest.raises(RunError, match="has failed, as all others"):
+        sweep.promote()
+
+
+def test_a_copy_for_which_there_is_no_room_leaves_nothing(finished, tmp_path, monkeypatch):
+    def full(_, to, **__):
+        (to / "half.safetensors").write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("shutil.copytree", full)
+    with pytest.raises(OSError, match="No space left"):
+        finished.promote()
+    assert [path for path in tmp_path.iterdir() if path != finished.path] == []
 
 
 def test_cancelling_a_sweep_that_is_paused_cancels_its_arms(finished):

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
+from ftlab.asking import ask
 from ftlab.cli import main
-from ftlab.errors import FtlabError, InvalidSpec
+from ftlab.errors import FtlabError, InvalidSpec, RunError
+from ftlab.events import Status
 from ftlab.providers.together import finishing, following
 from ftlab.providers.together.account import secret
 from ftlab.providers.together.piped import Secrets
@@ -18,9 +22,11 @@ from ftlab.run import Run
 from ftlab.runs import Runs
 from ftlab.sweeps import hosted as process
 from ftlab.sweeps.folder import Sweep
+from ftlab.sweeps.shown import rows_of
 from ftlab.sweeps.start import prepare_sweep, sweep
 from tests.providers.hosted import KEY, hosted, in_background, spec
 from tests.small import chat_rows, write_rows
+from tests.sweeps.worlds import tell
 
 N_STEPS, TICKS = 48, 8
 RATES = [1e-4, 3e-4, 1e-3]
@@ -169,6 +175,125 @@ def test_cancelling_the_sweep_cancels_its_jobs(world, job, monkeypatch):
     assert world.carry_out(found) == 0
     assert found.status == "cancelled"
     assert all(job["cancelled_at"] is not None for job in world.service.jobs.values())
+
+
+@pytest.fixture
+def killed(world, job, monkeypatch):
+    """A sweep whose process died when a decision was written, and nobody asked to end."""
+    found = sweep(job, "together", learning_rate=RATES, folder=world.folder, pay_up_to=3.0)
+    with monkeypatch.context() as patched:
+        patched.setattr(Run, "stop", lambda *_, **__: (_ for _ in ()).throw(SystemExit))
+        with pytest.raises(SystemExit):
+            world.carry_out(found)
+    return Sweep(found.path)
+
+
+def test_jobs_that_were_decided_against_are_ended_by_the_next_process(world, killed):
+    assert [*killed.decisions[0].stopped] == [0]
+    assert world.carry_out(killed) == 0
+    jobs = list(world.service.jobs.values())
+    assert [job["cancelled_at"] is None for job in jobs] == [False, True, False]
+
+
+def test_cancelling_reaches_jobs_that_were_decided_against(world, killed):
+    ask(killed.request_file, "cancel")
+    world.carry_out(killed)
+    assert killed.status == "cancelled"
+    assert all(job["cancelled_at"] is not None for job in world.service.jobs.values())
+
+
+def test_an_arm_that_can_not_be_asked_at_once_holds_nothing_up(world, job, monkeypatch):
+    found = sweep(job, "together", learning_rate=RATES, folder=world.folder, pay_up_to=3.0)
+    stop, calls = Run.stop, []
+
+    def once(run, key=None):
+        calls.append(run)
+        if len(calls) == 1:
+            raise RunError(f"Run {run.id} is completed already")
+        stop(run, key)
+
+    monkeypatch.setattr(Run, "stop", once)
+    assert world.carry_out(found) == 0
+    jobs = list(world.service.jobs.values())
+    assert [job["cancelled_at"] is None for job in jobs] == [False, True, False]
+
+
+@pytest.fixture
+def begun(world, job, monkeypatch):
+    """A sweep whose process died at the first rung, before anything was decided."""
+    found = sweep(job, "together", learning_rate=RATES, folder=world.folder, pay_up_to=3.0)
+    with monkeypatch.context() as patched:
+        patched.setattr(process, "decide", lambda *_: (_ for _ in ()).throw(SystemExit))
+        with pytest.raises(SystemExit):
+            world.carry_out(found)
+    return Sweep(found.path)
+
+
+def test_a_run_that_was_deleted_does_not_move_the_others(world, job):
+    found = sweep(job, "together", learning_rate=RATES, folder=world.folder, pay_up_to=3.0)
+    assert world.carry_out(found) == 0
+    world.end()
+    found.runs[0].delete()
+    after = Sweep(found.path)
+    assert after.winning_spec.learning_rate == RATES[1]
+    assert after.winner.id == found.winner.id
+    assert rows_of(after)[0][-1] == "its run was deleted"
+
+
+def test_a_sweep_goes_on_without_an_arm_that_was_deleted(world, begun):
+    shutil.rmtree(begun.runs[2].path)
+    again = Sweep(begun.path)
+    assert world.carry_out(again) == 0
+    assert len(world.service.bodies) == 3
+    assert [*again.runs] == [0, 1]
+    assert again.answer.best == 1
+    assert "was deleted" in again.history.logs[-1].text
+
+
+@pytest.mark.parametrize("where", [(Run, "at"), (Path, "symlink_to")])
+def test_no_run_is_made_that_the_sweep_does_not_know(world, job, monkeypatch, where):
+    found = sweep(job, "together", learning_rate=RATES, folder=world.folder, pay_up_to=3.0)
+    with monkeypatch.context() as patched:
+        patched.setattr(*where, lambda *_: (_ for _ in ()).throw(SystemExit))
+        with pytest.raises(SystemExit):
+            world.carry_out(found)
+    assert world.carry_out(Sweep(found.path)) == 0
+    assert len(list(Runs(world.folder))) == 3
+
+
+def test_a_sweep_whose_jobs_go_on_is_not_deleted(world, begun):
+    with pytest.raises(RunError, match="costs what it costs"):
+        begun.delete()
+    assert world.carry_out(begun) == 0
+    world.end()
+    begun.delete()
+    assert not begun.path.exists()
+
+
+@pytest.mark.parametrize("request_", ["cancel", "stop"])
+def test_what_is_ended_before_anything_started_is_cancelled(world, job, request_):
+    found = sweep(job, "together", learning_rate=RATES, folder=world.folder, pay_up_to=3.0)
+    ask(found.request_file, request_)
+    assert world.carry_out(found) == 0
+    assert found.status == "cancelled"
+    assert world.service.bodies == []
+
+
+def test_after_a_first_job_of_unknown_outcome_no_other_is_asked_for(world, job, monkeypatch):
+    def unknown(run, key=None):
+        asked.append(run.id)
+        run.note_hosted(address="x", tag="ftl-0123456789")
+        tell(run, Status(status="paused", detail="It is not known whether there is a job."))
+
+    asked, resumed = [], []
+    monkeypatch.setattr(Run, "start", unknown)
+    monkeypatch.setattr(Run, "resume", lambda run, key=None: resumed.append(run.id))
+    found = sweep(job, "together", learning_rate=RATES, folder=world.folder, pay_up_to=3.0)
+    assert world.carry_out(found) == 1
+    assert "It is not known whether there is a job. No other arm" in found.state.detail
+    assert world.carry_out(Sweep(found.path)) == 1
+    assert asked == resumed
+    assert len(asked) == 1
 
 
 def _cancelled(arms, found):

@@ -82,3 +82,15 @@ def test_without_halving_all_go_to_the_end():
 def test_the_same_losses_have_the_same_decisions():
     first, second = (played(plan(), ample(1)).decisions for _ in range(2))
     assert [d.kept for d in first] == [d.kept for d in second]
+
+
+def test_equal_losses_add_no_arms():
+    found = played(plan(7), lambda arm, step: 2.0)
+    assert not any(decision.added for decision in found.decisions)
+
+
+def test_regrets_are_never_negative():
+    low = {1e-3: 2.0, 3.2e-3: 3.0}  # the lowest rate has 2.001, a tie that it wins
+    found = played(plan(3), lambda arm, step: low.get(arm.rate, 2.001)).answer
+    assert found.best == 0
+    assert found.regrets[1] == 0

@@ -137,3 +137,26 @@ def test_it_starts_a_process_of_its_own(monkeypatch, tmp_path):
     assert "Resume it" in found.state.detail  # the process that was none has died
     found.resume()
     assert len(started) == 2
+
+
+def test_a_list_of_no_rates_is_refused():
+    assert "learning_rate has no values" in refused(learning_rate=[])[0]
+
+
+def test_rates_and_their_number_are_not_given_together():
+    assert "n (5) is given beside" in refused(learning_rate=[1e-4, 1e-3], n=5)[0]
+
+
+@pytest.mark.parametrize("n", [0, 65, 2000])
+def test_a_sweep_has_no_other_number_of_arms(n):
+    assert f"n is {n}; a sweep has 1 to 64 arms." in refused(n=n)[0]
+
+
+def test_one_rate_alone_has_a_name():
+    (arm,) = prepare_sweep(JOB, learning_rate=1e-4).plan.arms
+    assert (arm.name, arm.changes) == ("1e-4", {"learning_rate": 1e-4})
+
+
+def test_seeds_do_not_choose_other_rows():
+    found = refused(n=2, random_seed=[1, 2], max_train_rows=100)
+    assert "random_seed can't be varied beside max_train_rows" in found[0]
