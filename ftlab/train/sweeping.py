@@ -119,7 +119,8 @@ class Sweeping:
         """What follows from the losses along rising rates."""
         from ftlab.train.ramp import beyond, highest_rate, in_words
 
-        plan, highest = self.sweep.plan, highest_rate(rates, losses)
+        plan = self.sweep.plan
+        highest = highest_rate(rates, losses, plan.recommended or 0.0)
         self._bounds = plan.bounds._replace(highest=min(highest, plan.bounds.highest))
         if self._logged and self._logged[0].rung < 0:
             self._follow(self._logged.popleft())
