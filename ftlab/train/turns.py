@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import traceback
 from collections.abc import Callable, Sequence
 
 from ftlab.devices import detect
@@ -43,8 +42,9 @@ class Turns:
                 if place >= (self.room or 1):
                     break
                 self._turn(contender, step)
-                if contender.run.asked() and not contender.has_ended:
-                    contender.end()
+                request = contender.run.asked()
+                if request and not contender.has_ended:
+                    contender.end(request=request)
 
     def like(self, run: Run) -> Prepared:
         """What trains as an arm does, and is none."""
@@ -59,12 +59,15 @@ class Turns:
             if not contender.is_here:
                 self._make_room(contender)
                 contender.come(self._shared.prepared, self._job_of(contender.run))
-            contender.train(step)
+            if not contender.hopeless:
+                contender.train(step)
             if contender.step:
                 self.room = self.room or self._room_for(contender)
-        except OSError:  # the disk is that of all arms
-            raise
+            if why := contender.hopeless:
+                contender.end(why)
         except Exception as exc:
+            if not _is_its_own(exc):
+                raise
             self._went_wrong(contender, exc)
 
     def _make_room(self, contender: Contender) -> None:
@@ -89,9 +92,12 @@ class Turns:
         if is_out_of_memory(problem) and self._here:
             self.room = len(self._here)
             return
-        is_known = isinstance(problem, FtlabError)
-        if not is_known:
-            traceback.print_exception(problem)
-        text = str(problem) if is_known else in_words(problem)
+        text = str(problem) if isinstance(problem, FtlabError) else in_words(problem)
         contender.fail(text)
         self.failed[contender.number] = text
+
+
+def _is_its_own(problem: Exception) -> bool:
+    """Whether it is the arm's alone: the disk, the device and what nobody foresaw are of all."""
+    is_known = isinstance(problem, FtlabError)
+    return is_known or (is_out_of_memory(problem) and not isinstance(problem, OSError))
