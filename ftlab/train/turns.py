@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from ftlab.devices import detect
 from ftlab.errors import FtlabError
+from ftlab.files import replace_file
 from ftlab.job import Job
 from ftlab.run import Run
 from ftlab.train.__main__ import in_words
@@ -23,7 +26,12 @@ SHARE = 0.8
 class Turns:
     """Who is in memory, and whose turn it is."""
 
-    def __init__(self, shared: Shared, job_of: Callable[[Run], Job], asked: Asked) -> None:
+    def __init__(
+        self, shared: Shared, job_of: Callable[[Run], Job], asked: Asked, crowd: Path | None = None
+    ) -> None:
+        """`crowd` is a file that tells how many were in memory where a process was killed."""
+        self._crowd = crowd
+        self._most = _half_of(crowd)
         self._shared, self._job_of, self._asked = shared, job_of, asked
         self._here = list[Contender]()
         """Those in memory."""
@@ -62,7 +70,7 @@ class Turns:
             if not contender.hopeless:
                 contender.train(step)
             if contender.step:
-                self.room = self.room or self._room_for(contender)
+                self.room = self.room or min(self._room_for(contender), self._most)
             if why := contender.hopeless:
                 contender.end(why)
         except Exception as exc:
@@ -77,6 +85,8 @@ class Turns:
             self._here.pop(0).rest()
             gc.collect()  # modules know themselves
         self._here.append(contender)
+        if self._crowd and len(self._here) > 1:
+            replace_file(self._crowd, str(len(self._here)).encode())
 
     def _room_for(self, contender: Contender) -> int:
         """How many like this one the memory has room for."""
@@ -95,6 +105,14 @@ class Turns:
         text = str(problem) if isinstance(problem, FtlabError) else in_words(problem)
         contender.fail(text)
         self.failed[contender.number] = text
+
+
+def _half_of(crowd: Path | None) -> int:
+    """How many may be in memory after a process was killed with so many there, most likely for
+    want of it; endless where none was."""
+    if crowd is None or not crowd.is_file():
+        return sys.maxsize
+    return max(int(crowd.read_bytes()) // 2, 1)
 
 
 def _is_its_own(problem: Exception) -> bool:

@@ -14,6 +14,7 @@ from ftlab.run import Run
 from ftlab.sweeps.folder import Sweep
 from ftlab.sweeps.plan import planned
 from ftlab.train.shared import Shared
+from ftlab.train.sweep import CROWD
 from ftlab.train.sweeping import Sweeping
 from tests.small import chat_rows, preference_rows, save_architecture, save_model, write_rows
 from tests.sweeps.worlds import tell
@@ -239,11 +240,12 @@ def test_all_arms_end_as_the_sweep_does_whatever_is_asked_meanwhile(plan, tmp_pa
 
 def test_a_range_test_spares_the_arms_whose_rates_are_too_high(warm, plan, tmp_path):
     rates = {"learning_rate": [1e-3, 1e-2, 0.1, 1.0]}
-    sweep = Sweep.of(plan(rates, range_test=True, lora=False, lora_dropout=0.0), tmp_path)
+    values = {"lora": False, "lora_dropout": 0.0, "n_epochs": 8, "batch_size": 2}
+    sweep = Sweep.of(plan(rates, range_test=True, **values), tmp_path)
     assert warm.carry_out(sweep, kill={"at": "turn", "n": 2}) == KILLED
     assert warm.carry_out(sweep) == 0, sweep.log_file.read_text()
     first, last = sweep.decisions
-    assert (first.rung, first.step) == (-1, 14)
+    assert (first.rung, first.step) == (-1, 20)
     assert 3 in first.stopped
     assert sweep.arms[3][1].state == ("cancelled", first.stopped[3])
     assert {*last.kept} == {*range(4)} - first.stopped.keys()
@@ -277,6 +279,7 @@ def test_a_sweep_killed_anywhere_ends_as_if_it_had_not_been(
     assert sweep.status == "failed"
     assert warm.carry_out(sweep) == 0, sweep.log_file.read_text()
     assert comes_to(sweep) == undisturbed
+    assert not (sweep.path / CROWD).exists()
 
 
 def test_kills_at_random_times(warm, halved, undisturbed, tmp_path):
