@@ -17,12 +17,18 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import NamedTuple
 
 from ftlab import tickets
 from ftlab.errors import RunError
 from ftlab.processes import is_locked, try_lock
 
 CONTROL_GROUPS = Path("/sys/fs/cgroup")
+CONTROLS = (
+    ("memory.max", "memory.current", "inactive_file"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "total_inactive_file"),
+)
+"""Versions 2 and 1: its limit, what it uses, and what it could drop of that."""
 POLL = 0.2  # seconds between two looks at the queue
 
 
@@ -58,8 +64,8 @@ def _cpu() -> Device:
     import psutil
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    memory, limit = psutil.virtual_memory(), _container_limit()
-    total, free = min(memory.total, limit), min(memory.available, limit)
+    memory, container = psutil.virtual_memory(), _container()
+    total, free = min(memory.total, container.limit), min(memory.available, container.free)
     return Device("cpu", "CPU", total, cores or 1, free)
 
 
@@ -74,14 +80,30 @@ def processor() -> str:
     return next(names, platform.processor())
 
 
-def _container_limit() -> int:
-    """Bytes that this process's control group may use; endless when nothing limits it."""
-    for place in ("memory.max", "memory/memory.limit_in_bytes"):  # versions 2 and 1
-        try:
-            return int((CONTROL_GROUPS / place).read_text())
-        except (OSError, ValueError):  # no such file, or the word "max"
-            continue
-    return sys.maxsize
+class _Container(NamedTuple):
+    """Bytes that this process's control group may use, and that nobody in it does."""
+
+    limit: int = sys.maxsize
+    free: int = sys.maxsize
+
+
+def _container() -> _Container:
+    """Endless when nothing limits it. What it keeps of files nobody reads is free: it is let go."""
+    for limit, used, dropped in CONTROLS:
+        most = _control(limit)
+        if most.isdecimal():  # otherwise no such file, or the word "max"
+            stat = _control(str(Path(used).with_name("memory.stat"))).splitlines()
+            idle = sum(int(line.split()[1]) for line in stat if line.startswith(f"{dropped} "))
+            return _Container(int(most), int(most) - max(int(_control(used) or 0) - idle, 0))
+    return _Container()
+
+
+def _control(name: str) -> str:
+    """What a file of the control group says; nothing where there is none."""
+    try:
+        return (CONTROL_GROUPS / name).read_text().strip()
+    except OSError:
+        return ""
 
 
 def _gpus() -> list[Device]:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -47,6 +48,53 @@ def test_a_cpu_is_always_there():
     (cpu,) = [device for device in devices.detect() if device.name == "cpu"]
     assert cpu.n_cores >= 1
     assert cpu.memory_bytes > 2**28
+
+
+GIB = 2**30
+LIMITED = {
+    "version 2": {
+        "memory.max": str(GIB),
+        "memory.current": str(GIB // 2),
+        "memory.stat": f"anon 7\ninactive_file {GIB // 4}\nactive_file 9\n",
+    },
+    "version 1": {
+        "memory/memory.limit_in_bytes": str(GIB),
+        "memory/memory.usage_in_bytes": str(GIB // 2),
+        "memory/memory.stat": f"inactive_file 5\ntotal_inactive_file {GIB // 4}\n",
+    },
+}
+
+
+def test_a_limit_holds_also_where_nothing_says_what_is_used(monkeypatch, tmp_path):
+    (tmp_path / "memory.max").write_text(str(GIB))
+    monkeypatch.setattr(devices, "CONTROL_GROUPS", tmp_path)
+    room = SimpleNamespace(total=64 * GIB, available=32 * GIB)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: room)
+    (cpu,) = [device for device in devices.detect() if device.name == "cpu"]
+    assert (cpu.memory_bytes, cpu.free_bytes) == (GIB, GIB)
+
+
+@pytest.mark.parametrize("version", LIMITED)
+def test_what_a_container_uses_already_is_not_free(monkeypatch, tmp_path, version):
+    for name, text in LIMITED[version].items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(devices, "CONTROL_GROUPS", tmp_path)
+    room = SimpleNamespace(total=64 * GIB, available=32 * GIB)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: room)
+    (cpu,) = [device for device in devices.detect() if device.name == "cpu"]
+    assert (cpu.memory_bytes, cpu.free_bytes) == (GIB, GIB * 3 // 4)
+
+
+@pytest.mark.parametrize("files", [{}, {"memory.max": "max", "memory.current": "5"}])
+def test_without_a_limit_the_whole_machine_is_there(monkeypatch, tmp_path, files):
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(devices, "CONTROL_GROUPS", tmp_path)
+    room = SimpleNamespace(total=64 * GIB, available=32 * GIB)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: room)
+    (cpu,) = [device for device in devices.detect() if device.name == "cpu"]
+    assert (cpu.memory_bytes, cpu.free_bytes) == (64 * GIB, 32 * GIB)
 
 
 def machine(monkeypatch, *names):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ftlab.endings import note_birth
@@ -12,6 +12,7 @@ from ftlab.eventlog import SYNC_SECONDS, EventWriter
 from ftlab.events import Event, Log, RowLosses, Status
 from ftlab.job import Job
 from ftlab.run import Run
+from ftlab.sweeps.rungs import ending
 from ftlab.train.device import random_state, set_random_state
 from ftlab.train.resting import ended_resting
 from ftlab.train.saving import Pace, Saving
@@ -49,12 +50,13 @@ class Contender:
         self._saving = Saving(run.checkpoints, pace or Pace(n_arms), told)
         self._training: Training | None = None
         self._random = list[Any]()
+        self._request: str | None = None
         self.step = self._last = 0
-        self._has_come = self._is_settled = self.has_ended = False
+        self._has_come = self._is_settled = self._ends = self.has_ended = False
 
     def asked(self) -> str | None:
-        """What is asked of all arms, or of this one alone."""
-        return self._of_all() or self.run.asked()
+        """What is asked of all arms, or of this one alone; of one that ends, as whom."""
+        return self._request if self._ends else self._of_all() or self.run.asked()
 
     @property
     def is_here(self) -> bool:
@@ -69,6 +71,12 @@ class Contender:
         model = self._training.trainer.model if self._training else None
         n = sum(p.numel() for p in trainable(model)) if model else 0
         return PER_PARAMETER * n
+
+    @property
+    def hopeless(self) -> str:
+        """Why it ends at once; empty where it does not."""
+        losses = self.run.history.series.get("eval_loss", {})
+        return ending({step: loss for step, loss in losses.items() if step <= self.step})
 
     def has_reached(self, step: int | None) -> bool:
         """Whether it is done with a step, or with its last one."""
@@ -90,10 +98,11 @@ class Contender:
         self._note(training)
 
     def train(self, until: int | None) -> None:
-        """A few steps, at most until that one."""
-        few = self.step + STEPS_OF_TURN
+        """A few steps, at most until that one or the next that is evaluated."""
         with self._turn() as training:
-            self.tell(training.steps(few if until is None else min(few, until)))
+            due = (step for step in training.evaluations if step > self.step)
+            few = min(self.step + STEPS_OF_TURN, *due, *([] if until is None else [until]))
+            self.tell(training.steps(few))
             self._note(training)
             if self.step and self.step == until:
                 self.tell(training.saved_if_possible())
@@ -109,10 +118,12 @@ class Contender:
         """Out of memory as it is: what it did since its newest checkpoint is to be done again."""
         self._training, self._random = None, []
 
-    def end(self, why: str = "") -> None:
-        """End it as is asked of it, or because of `why`, and keep what it has learned."""
+    def end(self, why: str = "", request: str | None = None) -> None:
+        """End it as is asked of it, or because of `why`, and keep what it has learned. What is
+        asked of it after that was read is of no matter: all arms end alike."""
+        self._ends, self._request = True, request
         if self._training is None:
-            self.tell(ended_resting(self.run, self.asked(), why))
+            self.tell(ended_resting(self.run, request, why))
         else:
             with self._turn() as training:
                 self.tell(training.ended(self.run.adapter, why))
@@ -121,6 +132,12 @@ class Contender:
     def fail(self, text: str) -> None:
         """End it with nothing but what its checkpoints have."""
         self.tell([Status(status="failed", detail=text)])
+        self.close()
+
+    def put_off(self) -> None:
+        """Let it go for now: it can go on from its newest checkpoint."""
+        with contextlib.suppress(OSError):  # the disk may be full; it is seen to be left, then
+            self.tell([Status(status="paused", detail="its sweep has failed, and can go on")])
         self.close()
 
     def close(self) -> None:
@@ -138,7 +155,7 @@ class Contender:
         for event in events:
             (self._rows if isinstance(event, RowLosses) else self._writer).append(event)
 
-    @contextmanager
+    @contextlib.contextmanager
     def _turn(self) -> Iterator[Training]:
         assert self._training is not None, "it has come"
         device = self._training.trainer.device

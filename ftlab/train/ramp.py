@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import islice
+from itertools import islice, pairwise, takewhile
 from statistics import median
 
 from ftlab.sweeps.plan import Arm, Plan
@@ -19,9 +19,11 @@ from ftlab.train.training import Asked
 
 MOST_STEPS, FEWEST_STEPS, SHARE_OF_RUN = 100, 20, 0.25
 BELOW, ABOVE = 10, 30  # times the lowest and the highest rate of the arms
-FLAT = 0.1  # share of the steps at the beginning in which the rate is too low to change anything
-WINDOW = 0.05  # share of the steps that the running mean is over, and two at least
-DIVERGED = 1.1  # times the loss of the beginning
+WINDOW = 0.1  # share of the steps that the running median is over, and five at least
+RISEN = 0.1  # share of the loss of the beginning that it rises by at least
+NOISES = 4  # standard deviations of single steps; the median of pure noise stays within three
+EXPLODED = 2.0  # times the loss of the beginning
+ROUNDED = 1.05  # arms have two digits of the rate that is recommended
 MARGIN = 3
 """A few steps stand a higher rate than a training does: a third to a tenth is usual."""
 ALWAYS = 2  # arms with the lowest rates that begin in any case
@@ -46,15 +48,43 @@ def losses_along(ready: Prepared, rates: Sequence[float], asked: Asked) -> list[
     return found
 
 
-def highest_rate(rates: Sequence[float], losses: Sequence[float]) -> float:
-    """The highest learning rate that an arm may have; inf where all went well."""
-    before = median(losses[: max(round(FLAT * len(rates)), 3)])
-    mean, new = before, 1 / max(WINDOW * len(rates), 2)
-    for rate, loss in zip(rates, losses, strict=False):
-        mean += new * (loss - mean)
-        if not mean <= DIVERGED * before:  # a loss that is no number is no less either
-            return rate / MARGIN
-    return math.inf
+def highest_rate(
+    rates: Sequence[float], losses: Sequence[float], recommended: float = 0.0
+) -> float:
+    """The highest learning rate that an arm may have; inf where all went well. It is below the
+    recommended one only where the loss was no number or twice that of the beginning until there."""
+    window = max(round(WINDOW * len(rates)), 5)
+    finite = [*takewhile(math.isfinite, losses)]
+    smooth = [median(finite[max(i + 1 - window, 0) : i + 1]) for i in range(len(finite))]
+    smooth += [math.inf] * (len(losses) - len(finite))
+    start = median(finite[:window] or [0.0])
+    risen = _risen(finite, smooth, window, start)
+    if risen is None:
+        return math.inf
+    highest, least = rates[risen] / MARGIN, recommended * ROUNDED
+    until = [loss for rate, loss in zip(rates, smooth, strict=False) if rate <= least]
+    exploded = max(until, default=0.0) > EXPLODED * start
+    return highest if exploded else max(highest, least)
+
+
+def _risen(
+    finite: Sequence[float], smooth: Sequence[float], window: int, start: float
+) -> int | None:
+    """The first step at which the smoothed loss is above its lowest by more than noise explains,
+    and from which on it stays so; None where there is none."""
+    for i in range(window, len(finite)):
+        lowest, scatter = min(smooth[window - 1 : i]), _noise(finite[:i])
+        limit = lowest + max(NOISES * scatter, RISEN * start)
+        if min(smooth[i : i + window]) > limit:
+            return i
+    return len(finite) if len(finite) < len(smooth) else None
+
+
+def _noise(losses: Sequence[float]) -> float:
+    """The standard deviation of single steps by their differences, which a slow change and a few
+    outliers do not matter to."""
+    differences = [abs(b - a) for a, b in pairwise(losses)]
+    return 1.4826 / math.sqrt(2) * median(differences)  # of a normal distribution
 
 
 def beyond(arms: Sequence[Arm], highest: float) -> dict[int, str]:

@@ -76,7 +76,15 @@ def _on(
         yield Log(level="warning", text=problem)
     if options.n_gpus > 1:
         yield Log(level="warning", text=ONE_DEVICE.format(options.n_gpus, device))
-    yield from sweeping.events(Turns(Shared(device), partial(_job_of, sweep), asked))
+    crowd = sweep.path / CROWD
+    try:
+        yield from sweeping.events(Turns(Shared(device), partial(_job_of, sweep), asked, crowd))
+    finally:  # whoever is killed leaves it
+        crowd.unlink(missing_ok=True)
+
+
+CROWD = "in_memory.txt"
+"""How many arms are in memory at once, in the folder of the sweep while its process lives."""
 
 
 ONE_DEVICE = (

@@ -17,7 +17,7 @@ from ftlab.files import replace_file
 from ftlab.run import Run
 from ftlab.sweeps.folder import Sweep
 from ftlab.sweeps.plan import RATE, Arm
-from ftlab.sweeps.rungs import Standing, decide
+from ftlab.sweeps.rungs import Standing, decide, ending
 from ftlab.train.contenders import Contender
 from ftlab.train.saving import Pace
 
@@ -45,10 +45,9 @@ class Sweeping:
         stopped = {number for decision in self._logged for number in decision.stopped}
         for number, arm in enumerate(arms):
             last = sweep.run_of(number, arm).history.status
-            if last is None or last.status not in ENDED:
+            can_try_again = last is not None and last.status == "failed" and number not in stopped
+            if last is None or last.status not in ENDED or can_try_again:
                 self._join(number, arm)
-            elif last.status == "failed" and number not in stopped:
-                self._failed[number] = last.detail
 
     def _join(self, number: int, arm: Arm) -> None:
         run, n_arms = self.sweep.run_of(number, arm), len(self.sweep.plan.arms)
@@ -65,24 +64,29 @@ class Sweeping:
         """How the sweep ends, after all of its arms."""
         request, unfinished = self.asked(), self._live
         for contender in unfinished:
-            contender.end()
+            contender.end(request=request)
         if unfinished and request in ("pause", "cancel"):
             return Status(status="paused" if request == "pause" else "cancelled")
-        states = [run.state for _, run in self.sweep.arms]
-        if all(state.status == "failed" for state in states):
+        if self._has_failed:
+            states = [run.state for _, run in self.sweep.arms]
             raise FtlabError(f"All {len(states)} arms failed. The first: {states[0].detail}")
         found = self.sweep.answer
         words = ("stopped" if unfinished else "", found.headline if found else "")
         return Status(status="completed", detail="; ".join(word for word in words if word))
 
     def close(self) -> None:
-        """Let go of the arms."""
+        """Let go of the arms that have not ended."""
         for contender in self._live:
-            contender.close()
+            contender.put_off()
 
     @property
     def _live(self) -> list[Contender]:
         return [contender for contender in self.contenders if not contender.has_ended]
+
+    @property
+    def _has_failed(self) -> bool:
+        """Whether all arms have."""
+        return all(run.status == "failed" for _, run in self.sweep.arms)
 
     def _rungs(self, turns: Turns) -> Iterator[Event]:
         """All arms to each rung, and what becomes of them there."""
@@ -94,6 +98,8 @@ class Sweeping:
             turns.all_to(self._live, step)
             if not all(contender.has_reached(step) for contender in self._live):
                 return  # something was asked
+            if self._has_failed:  # nothing is decided: it can be tried again
+                return
             decision = yield from self._decided(rung)
             self._follow(decision)
             rung += not decision.added
@@ -119,7 +125,8 @@ class Sweeping:
         """What follows from the losses along rising rates."""
         from ftlab.train.ramp import beyond, highest_rate, in_words
 
-        plan, highest = self.sweep.plan, highest_rate(rates, losses)
+        plan = self.sweep.plan
+        highest = highest_rate(rates, losses, plan.recommended or 0.0)
         self._bounds = plan.bounds._replace(highest=min(highest, plan.bounds.highest))
         if self._logged and self._logged[0].rung < 0:
             self._follow(self._logged.popleft())
@@ -149,9 +156,19 @@ class Sweeping:
             return self._logged.popleft()
         standings = [Standing(c.number, c.step, _losses(c.run)) for c in self._live]
         standings += [Standing(number, 0, {}, why) for number, why in self._failed.items()]
+        standings += self._ended_between()
         decision = decide(self.sweep.plan, self.sweep.all_arms, rung, standings, self._bounds)
         yield decision
         return decision
+
+    def _ended_between(self) -> Iterator[Standing]:
+        """Arms that ended at once because of their losses, of which no decision says so yet."""
+        over = {c.number for c in self._live} | {*self._failed}
+        over |= {number for decision in self.sweep.decisions for number in decision.stopped}
+        for number, (_, run) in enumerate(self.sweep.arms):
+            losses = _losses(run)
+            if number not in over and ending(losses):
+                yield Standing(number, max(losses), losses)
 
     def _follow(self, decision: Decision) -> None:
         """End the arms that were stopped, and begin those that were added."""

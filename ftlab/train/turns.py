@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gc
-import traceback
+import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from ftlab.devices import detect
 from ftlab.errors import FtlabError
+from ftlab.files import replace_file
 from ftlab.job import Job
 from ftlab.run import Run
 from ftlab.train.__main__ import in_words
@@ -24,7 +26,12 @@ SHARE = 0.8
 class Turns:
     """Who is in memory, and whose turn it is."""
 
-    def __init__(self, shared: Shared, job_of: Callable[[Run], Job], asked: Asked) -> None:
+    def __init__(
+        self, shared: Shared, job_of: Callable[[Run], Job], asked: Asked, crowd: Path | None = None
+    ) -> None:
+        """`crowd` is a file that tells how many were in memory where a process was killed."""
+        self._crowd = crowd
+        self._most = _half_of(crowd)
         self._shared, self._job_of, self._asked = shared, job_of, asked
         self._here = list[Contender]()
         """Those in memory."""
@@ -43,8 +50,9 @@ class Turns:
                 if place >= (self.room or 1):
                     break
                 self._turn(contender, step)
-                if contender.run.asked() and not contender.has_ended:
-                    contender.end()
+                request = contender.run.asked()
+                if request and not contender.has_ended:
+                    contender.end(request=request)
 
     def like(self, run: Run) -> Prepared:
         """What trains as an arm does, and is none."""
@@ -59,12 +67,15 @@ class Turns:
             if not contender.is_here:
                 self._make_room(contender)
                 contender.come(self._shared.prepared, self._job_of(contender.run))
-            contender.train(step)
+            if not contender.hopeless:
+                contender.train(step)
             if contender.step:
-                self.room = self.room or self._room_for(contender)
-        except OSError:  # the disk is that of all arms
-            raise
+                self.room = self.room or min(self._room_for(contender), self._most)
+            if why := contender.hopeless:
+                contender.end(why)
         except Exception as exc:
+            if not _is_its_own(exc):
+                raise
             self._went_wrong(contender, exc)
 
     def _make_room(self, contender: Contender) -> None:
@@ -74,6 +85,8 @@ class Turns:
             self._here.pop(0).rest()
             gc.collect()  # modules know themselves
         self._here.append(contender)
+        if self._crowd and len(self._here) > 1:
+            replace_file(self._crowd, str(len(self._here)).encode())
 
     def _room_for(self, contender: Contender) -> int:
         """How many like this one the memory has room for."""
@@ -89,9 +102,20 @@ class Turns:
         if is_out_of_memory(problem) and self._here:
             self.room = len(self._here)
             return
-        is_known = isinstance(problem, FtlabError)
-        if not is_known:
-            traceback.print_exception(problem)
-        text = str(problem) if is_known else in_words(problem)
+        text = str(problem) if isinstance(problem, FtlabError) else in_words(problem)
         contender.fail(text)
         self.failed[contender.number] = text
+
+
+def _half_of(crowd: Path | None) -> int:
+    """How many may be in memory after a process was killed with so many there, most likely for
+    want of it; endless where none was."""
+    if crowd is None or not crowd.is_file():
+        return sys.maxsize
+    return max(int(crowd.read_bytes()) // 2, 1)
+
+
+def _is_its_own(problem: Exception) -> bool:
+    """Whether it is the arm's alone: the disk, the device and what nobody foresaw are of all."""
+    is_known = isinstance(problem, FtlabError)
+    return is_known or (is_out_of_memory(problem) and not isinstance(problem, OSError))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import chain, repeat
 
 import pytest
 
@@ -13,7 +14,10 @@ from ftlab.run import Run
 from ftlab.sweeps.folder import Sweep
 from ftlab.sweeps.plan import planned
 from ftlab.train.shared import Shared
+from ftlab.train.sweep import CROWD
+from ftlab.train.sweeping import Sweeping
 from tests.small import chat_rows, preference_rows, save_architecture, save_model, write_rows
+from tests.sweeps.worlds import tell
 from tests.train.warm import KILLED, new_run, outcome
 
 pytestmark = [
@@ -42,6 +46,7 @@ KINDS = {
     ),
 }
 HALVED = {"learning_rate": [3e-4, 1e-3, 3e-3, 1e-2]}
+EXPLODING = {"lora": False, "lora_dropout": 0.0, "n_evals": 7}
 LONG = {"batch_size": 1, "n_epochs": 2}
 
 
@@ -184,13 +189,63 @@ def test_a_sweep_whose_arms_all_fail_has_failed(warm, plan, tmp_path):
     assert sweep.state.detail.startswith("All 2 arms failed.")
 
 
+def test_an_arm_whose_loss_explodes_ends_at_once(warm, plan, tmp_path):
+    sweep = Sweep.of(plan({"learning_rate": [1e-3, 1e-2, 1.0]}, **EXPLODING), tmp_path)
+    assert warm.carry_out(sweep) == 0, sweep.log_file.read_text()
+    exploded = sweep.arms[2][1]
+    assert exploded.history.last_step == 2
+    assert exploded.state.status == "completed"
+    (decision,) = sweep.decisions
+    assert decision.kept == (0, 1)
+    assert decision.stopped[2] in exploded.state.detail
+    assert "the validation loss rose to" in decision.stopped[2]
+
+
+@pytest.mark.parametrize("kill", [{"at": "ending", "n": 1}, {"at": "turn", "n": 12}])
+def test_a_killed_sweep_knows_why_an_arm_ended_at_once(warm, plan, tmp_path, kill):
+    made = plan({"learning_rate": [1e-3, 1e-2, 1.0]}, **EXPLODING)
+    whole, broken = Sweep.of(made, tmp_path / "whole"), Sweep.of(made, tmp_path / "broken")
+    assert warm.carry_out(whole) == 0, whole.log_file.read_text()
+    assert warm.carry_out(broken, every=1, kill=kill) == KILLED
+    assert warm.carry_out(broken) == 0, broken.log_file.read_text()
+    assert comes_to(broken) == comes_to(whole)
+
+
+def test_a_broken_device_fails_the_sweep_and_none_of_its_arms(warm, halved, undisturbed, tmp_path):
+    sweep = Sweep.of(halved, tmp_path)
+    assert warm.carry_out(sweep, every=3, broken=12) == 1
+    assert sweep.status == "failed"
+    assert "illegal memory access" in sweep.state.detail
+    assert {run.status for _, run in sweep.arms} == {"paused"}
+    assert warm.carry_out(sweep) == 0, sweep.log_file.read_text()
+    assert comes_to(sweep) == undisturbed
+
+
+def test_arms_that_failed_and_were_not_judged_try_again(plan, tmp_path):
+    sweep = Sweep.of(plan(RATES), tmp_path)
+    for _, run in sweep.arms:
+        tell(run, Status(status="running"), Status(status="failed", detail="no memory"))
+    sweeping = Sweeping(sweep, lambda: None, None)
+    assert [contender.number for contender in sweeping.contenders] == [0, 1, 2]
+    sweeping.close()
+    assert {run.status for _, run in sweep.arms} == {"paused"}
+
+
+def test_all_arms_end_as_the_sweep_does_whatever_is_asked_meanwhile(plan, tmp_path):
+    sweep = Sweep.of(plan(RATES), tmp_path)
+    asked = chain(["pause"], repeat("cancel"))
+    assert Sweeping(sweep, lambda: next(asked), None).ended().status == "paused"
+    assert {run.status for _, run in sweep.arms} == {"paused"}
+
+
 def test_a_range_test_spares_the_arms_whose_rates_are_too_high(warm, plan, tmp_path):
     rates = {"learning_rate": [1e-3, 1e-2, 0.1, 1.0]}
-    sweep = Sweep.of(plan(rates, range_test=True, lora=False, lora_dropout=0.0), tmp_path)
+    values = {"lora": False, "lora_dropout": 0.0, "n_epochs": 8, "batch_size": 2}
+    sweep = Sweep.of(plan(rates, range_test=True, **values), tmp_path)
     assert warm.carry_out(sweep, kill={"at": "turn", "n": 2}) == KILLED
     assert warm.carry_out(sweep) == 0, sweep.log_file.read_text()
     first, last = sweep.decisions
-    assert (first.rung, first.step) == (-1, 14)
+    assert (first.rung, first.step) == (-1, 20)
     assert 3 in first.stopped
     assert sweep.arms[3][1].state == ("cancelled", first.stopped[3])
     assert {*last.kept} == {*range(4)} - first.stopped.keys()
@@ -224,6 +279,7 @@ def test_a_sweep_killed_anywhere_ends_as_if_it_had_not_been(
     assert sweep.status == "failed"
     assert warm.carry_out(sweep) == 0, sweep.log_file.read_text()
     assert comes_to(sweep) == undisturbed
+    assert not (sweep.path / CROWD).exists()
 
 
 def test_kills_at_random_times(warm, halved, undisturbed, tmp_path):

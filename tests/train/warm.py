@@ -61,7 +61,7 @@ class Warm:
         every: save a state after so many steps; pause, stop, cancel: ask for it in that step of the
         process;
         at_once: arms of a sweep that the memory has room for; full: in that turn it does not
-        suffice;
+        suffice; broken: in that turn the device is;
         kill: {"after": seconds}, or {"at": one of POINTS, "n": which time}; room: bytes that a file
         may have; clock: seconds that it jumps by with every look; ask: what is asked of it at once.
         """
@@ -283,6 +283,8 @@ def _prepare(run: Run, plan: dict) -> None:
         _limit_arms(plan["at_once"])
     if "full" in plan:
         _watch("turn", plan["full"], _no_memory)
+    if "broken" in plan:
+        _watch("turn", plan["broken"], _fail)
     if "remove" in plan:
         _watch("step", plan["remove"], lambda: _remove_all(run.path))
     if "room" in plan:
