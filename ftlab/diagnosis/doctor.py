@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ftlab.diagnosis import capacity as capacity  # these register their detectors
 from ftlab.diagnosis import machine as machine
+from ftlab.diagnosis import numbers as numbers
 from ftlab.diagnosis import observations as observations
 from ftlab.diagnosis import verdicts as verdicts
 from ftlab.diagnosis.curve import Curve
@@ -68,8 +69,12 @@ def _needs(curve: Curve) -> str:
     """How much is missing before the course of a run says anything."""
     if curve.failure:
         return ""
-    least = LEAST_STEPS
+    missing = curve.stride * (LEAST_STEPS - curve.n)
     if not curve.is_over:
-        least = max(least, round(LEAST_SHARE * (curve.n_steps or 0)), 2 * curve.warmup)
-    missing = least - curve.n
+        done = curve.steps[-1] if curve.steps else 0
+        of_the_run = round(LEAST_SHARE * (curve.n_steps or 0)) - done
+        missing = max(missing, of_the_run, curve.stride * (2 * curve.warmup - curve.n))
+    elif missing > 0 and curve.stride > 1:
+        often = max(curve.steps[-1] // LEAST_STEPS, 1)
+        return f"{LEAST_STEPS} losses, and has {curve.n}: log one every {often:,} steps or fewer"
     return f"{missing:,} more step{'' if missing == 1 else 's'}" if missing > 0 else ""

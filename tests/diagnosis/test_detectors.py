@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -72,3 +73,41 @@ def test_steps_at_the_ends_of_epochs_leave_no_word_on_the_rate():
     assert not {one.label for one in found.secondary} & {"lr_too_low", "lr_slightly_low"}
     assert found.next_experiment is not None
     assert found.next_experiment.changes == {"n_epochs": 1}
+
+
+def test_a_single_step_without_a_number_is_told_besides():
+    found = diagnose(shapes.scaled(shapes.falling(), (200, 201, math.nan)))
+    assert found.label == "good"
+    (besides,) = found.secondary
+    assert besides.label == "steps_without_a_number"
+    assert besides.evidence == {"steps": 1, "first_step": 201}
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        ((396, 397, math.nan),),
+        ((200, 400, math.inf),),
+        ((200, 201, math.nan), (201, 400, 1.5)),
+        ((100, 200, math.nan),),
+    ],
+)
+def test_losses_that_stay_no_numbers_or_come_back_higher_have_diverged(pieces):
+    found = diagnose(shapes.scaled(shapes.falling(), *pieces))
+    assert found.label == "diverged"
+    assert found.confidence > 0.9
+
+
+def test_validation_losses_that_are_no_numbers_are_told():
+    found = diagnose(shapes.evaluated(shapes.falling(), *[math.nan] * 8))
+    (besides,) = found.secondary
+    assert besides.evidence == {"evaluations": 8, "of": 8, "step": 50}
+
+
+def test_steps_that_are_missing_are_counted_as_steps():
+    sparse = replace(shapes.falling(40), steps=[100 * step for step in range(1, 41)])
+    assert diagnose(sparse).needs == "50 losses, and has 40: log one every 80 steps or fewer"
+    on_its_way = replace(sparse, is_over=False, n_steps=8000)
+    assert diagnose(on_its_way).needs == "1,000 more steps"
+    assert diagnose(replace(on_its_way, n_steps=20_000)).needs == "2,000 more steps"
+    assert diagnose(shapes.falling(40)).needs == "10 more steps"
