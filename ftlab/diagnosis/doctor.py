@@ -7,6 +7,7 @@ from ftlab.diagnosis import machine as machine
 from ftlab.diagnosis import numbers as numbers
 from ftlab.diagnosis import observations as observations
 from ftlab.diagnosis import verdicts as verdicts
+from ftlab.diagnosis.beliefs import missing_to_be_flat
 from ftlab.diagnosis.curve import Curve
 from ftlab.diagnosis.findings import GOOD, Diagnosis, Finding
 from ftlab.diagnosis.following import next_experiment
@@ -41,6 +42,8 @@ def diagnose(curve: Curve) -> Diagnosis:
     if not hits:
         return Diagnosis(secondary=_ordered(seen), needs="steps with a training loss")
     first = _verdict(hits)
+    if first.label == "lr_too_low" and (needs := _to_be_sure(facts)):
+        return Diagnosis(secondary=_ordered(seen), needs=needs)
     least = OF_A_GOOD_RUN if first.label == GOOD else WORTH_SAYING
     others = [hit for hit in hits if hit is not first and hit.confidence >= least]
     left_out = (GOOD, *RATES) if first.label in NO_COURSE else (GOOD,)
@@ -63,6 +66,13 @@ def _verdict(hits: list[Finding]) -> Finding:
 
 def _ordered(found: list[Finding]) -> tuple[Finding, ...]:
     return tuple(sorted(found, key=lambda one: -one.confidence))
+
+
+def _to_be_sure(facts: Statistics) -> str:
+    """What is missing to say that a loss does not fall."""
+    missing = missing_to_be_flat(facts) * facts.curve.stride
+    why = f"a fall of {max(facts.drop, 0):.0%} can't be told from its scatter"
+    return f"about {missing:,} more steps, as {why}" if missing else ""
 
 
 def _needs(curve: Curve) -> str:
