@@ -41,7 +41,7 @@ NARROW_SPREAD = 6.0
 """For models narrower than those of the sweeps; the law says nothing of those below 128."""
 TAKEN = (
     "a curve is CSV, JSON or JSONL with the columns step and train_loss, and if there are any "
-    f"eval_loss, {', '.join(BY_STEP[:3])}"
+    f"eval_loss, {', '.join(BY_STEP[:3])}, or a trainer_state.json of transformers"
 )
 Point = tuple[int, dict[str, float]]
 """A step, and what a row tells of it."""
