@@ -15,13 +15,14 @@ def doctor(options: argparse.Namespace) -> int:
     """Say what the loss curve of a run means, or that in a CSV or JSON file, and what to do.
 
     A file has the columns step and train_loss, and may have eval_loss, grad_norm, learning_rate
-    and loss_tokens. With --json an object: label, one of mask_bug, diverged, dead_adapter,
-    epoch_steps, lr_too_high, overfitting, noisy_batch, smooth_slow, lr_too_low, plateau_early,
-    lr_slightly_low and good, or undecided while there is too little; confidence, 0 to 1; evidence,
-    name to number or text; advice, a list of {text, source, changes (field of the spec to value),
-    cost}; secondary, what else may be, the likelier first, each with label, confidence, evidence,
-    meaning and advice; meaning; needs, what a verdict waits for; next_experiment, an advice or
-    null.
+    and loss_tokens; a trainer_state.json of transformers will do.
+
+    With --json an object: label, one of mask_bug, diverged, dead_adapter, epoch_steps, lr_too_high,
+    overfitting, noisy_batch, smooth_slow, lr_too_low, plateau_early, lr_slightly_low and good, or
+    undecided while there is too little; confidence, 0 to 1; evidence, name to number or text;
+    advice, a list of {text, source, changes (field of the spec to value), cost}; secondary, what
+    else may be, the likelier first, each with label, confidence, evidence, meaning and advice;
+    meaning; needs, what a verdict waits for; next_experiment, an advice or null.
     """
     found = diagnosis_of(options)
     if options.json:

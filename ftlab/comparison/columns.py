@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ftlab.comparison.track import Steps, Track, summed
+from ftlab.diagnosis.tables import Row, is_summary, plain
 from ftlab.names import METRIC_NAMES, STEP_NAMES
 
 TOKENS = (
@@ -19,9 +20,6 @@ TOKENS = (
 SECONDS = ("_runtime", "relative time (process)", "seconds")
 STAMPS = ("_timestamp", "wall_time", "timestamp", "time")
 """When it was logged: seconds since the epoch, or a date."""
-MEANS = ("train_runtime", "train/train_runtime")
-"""In the last row of transformers, where train_loss is the mean of the whole run and no point."""
-Row = Mapping[str, Any]
 
 
 def track_of_rows(
@@ -31,11 +29,11 @@ def track_of_rows(
     step the later one counts."""
     series: dict[str, dict[int, float]] = {}
     tokens, seconds, stamps = dict[int, float](), dict[int, float](), dict[int, float]()
-    for place, row in enumerate((_plain(row) for row in rows), start=1):
+    for place, row in enumerate((plain(row) for row in rows), start=1):
         step = _step(row, place)
         for metric, names in METRIC_NAMES.items():
             value = _first(row, names)
-            if value is not None and not (metric == "train_loss" and _is_summary(row)):
+            if value is not None and not (metric == "train_loss" and is_summary(row)):
                 series.setdefault(metric, {})[step] = value
         for known, names in ((tokens, TOKENS), (seconds, SECONDS), (stamps, STAMPS)):
             if (value := _first(row, names)) is not None and math.isfinite(value):
@@ -46,17 +44,9 @@ def track_of_rows(
     return Track(name, source, ordered, told, passed, settings or {})
 
 
-def _plain(row: Row) -> dict[str, Any]:
-    return {str(name).strip().lower(): value for name, value in row.items()}
-
-
 def _step(row: Row, place: int) -> int:
     found = _first(row, STEP_NAMES)
     return place if found is None or not math.isfinite(found) else int(found)
-
-
-def _is_summary(row: Row) -> bool:
-    return any(_number(row.get(name)) is not None for name in MEANS)
 
 
 def _first(row: Row, names: Iterable[str]) -> float | None:

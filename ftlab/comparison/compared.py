@@ -6,10 +6,11 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ftlab.comparison.differences import Difference, cautions, differences
+from ftlab.comparison.differences import Difference, can_be_ranked, cautions, differences
 from ftlab.comparison.imported import TRAINER_STATE, read_tracks
 from ftlab.comparison.track import Track, track_of
 from ftlab.errors import RunError
@@ -58,14 +59,15 @@ class Comparison:
     def cautions(self) -> tuple[str, ...]:
         """Why these losses can't simply be held against each other."""
         broken = [_broken(track) for track in self.tracks if track.broken()]
-        return (*cautions(self.differences), *broken)
+        return (*cautions(self.differences, self.tracks), *broken)
 
     @property
     def headline(self) -> str:
-        """Which run is best, and by how much; empty where nobody measured."""
+        """Which run is best, and by how much; empty where nobody measured, or not the same."""
         known = [(r.best_eval_loss, place) for place, r in enumerate(self.reached)]
         ranked = sorted((loss, place) for loss, place in known if loss is not None)
-        if len(ranked) < 2:
+        measured = [self.tracks[place] for _, place in ranked]
+        if len(ranked) < 2 or not all(can_be_ranked(*pair) for pair in combinations(measured, 2)):
             return ""
         (best, first), (second, other) = ranked[:2]
         name, step = self.tracks[first].name, self.reached[first].best_step

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ftlab.comparison.track import Track
@@ -47,7 +47,7 @@ def _told(settings: Mapping[str, Any], field: str) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-CAUTIONS = {
+APART = {
     "rows of validation": "Their validation losses are of different rows, and say little about "
     "each other. Give the runs one validation file to compare them.",
     "model": "They train different models; a loss per token can only be compared where the "
@@ -56,11 +56,41 @@ CAUTIONS = {
     "Compare their answers in the Try tab instead.",
     "train_on_inputs": "They count other tokens (train_on_inputs differs), so that their losses "
     "are means over different things. Compare runs that count the same.",
+    "max_seq_length": "Their rows are cut at other lengths (max_seq_length differs), so that their "
+    "losses are means over other tokens. Compare runs that cut at the same one.",
 }
 """Fields that decide what a loss is a mean of."""
+OBJECTIVES = ("dpo_beta", "simpo_gamma", "rpo_alpha", "dpo_reference_free")
+"""Fields that decide what a loss of pairs is."""
+OTHER_OBJECTIVE = (
+    "Their losses are other functions of the same answers ({} differs). Compare their rewards, or "
+    "their answers in the Try tab."
+)
+UNTOLD = (
+    "What {} trained, and on which rows, is not told; losses can only be compared where model and "
+    "validation rows are the same. See that they are."
+)
 
 
-def cautions(found: Sequence[Difference]) -> Iterator[str]:
-    """Why these losses can't simply be held against each other."""
+def cautions(found: Sequence[Difference], tracks: Sequence[Track]) -> list[str]:
+    """Why the losses of runs can't simply be held against each other."""
     differing = {difference.field for difference in found}
-    yield from (text for field, text in CAUTIONS.items() if field in differing)
+    said = [text for field, text in APART.items() if field in differing]
+    if fields := [field for field in OBJECTIVES if field in differing]:
+        said.append(OTHER_OBJECTIVE.format(", ".join(fields)))
+    untold = [track.name for track in tracks if "model" not in track.settings]
+    if untold and len(tracks) > len(untold):
+        said.append(UNTOLD.format(", ".join(untold)))
+    return said
+
+
+def can_be_ranked(one: Track, other: Track) -> bool:
+    """Whether a lower loss of one says that it is better: the same is measured on the same rows.
+
+    Runs that other tools told of are ranked among themselves, as whoever gives them knows them.
+    """
+    if ("model" in one.settings) != ("model" in other.settings):
+        return False
+    fields = {*APART, *OBJECTIVES}
+    told = fields & one.settings.keys() & other.settings.keys()
+    return all(one.settings[field] == other.settings[field] for field in told)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,9 +9,9 @@ from typing import Any
 from ftlab.comparison.columns import track_of_rows
 from ftlab.comparison.event_files import EVENT_FILES, tracks_of_events
 from ftlab.comparison.track import Track
+from ftlab.diagnosis.tables import read_csv, read_json
 from ftlab.errors import UnreadableData
 
-LARGEST = 500_000_000  # bytes; a history of a million steps has fewer
 TAKES = (
     "what can be compared is a trainer_state.json of transformers, a CSV of W&B's charts or of its "
     "run.history(), a folder with TensorBoard's event files, and a CSV, JSON or JSONL with columns "
@@ -26,10 +24,7 @@ OF_SETTINGS = {"num_train_epochs": "n_epochs", "train_batch_size": "rows per dev
 def read_tracks(path: str | Path) -> list[Track]:
     """The runs in a file or folder of another tool. Raises UnreadableData when it holds none."""
     path = Path(path).expanduser()
-    try:
-        found = _read_folder(path) if path.is_dir() else _read_file(path)
-    except (OSError, UnicodeDecodeError, csv.Error, json.JSONDecodeError) as exc:
-        raise UnreadableData(f"{path} can't be read ({exc}); {TAKES}. Name one of these.") from exc
+    found = _read_folder(path) if path.is_dir() else _read_file(path)
     found = [track for track in found if track.series]
     if not found:
         raise UnreadableData(f"{path} holds no curve; {TAKES}. Name one of these.")
@@ -45,16 +40,11 @@ def _read_folder(folder: Path) -> list[Track]:
 
 
 def _steps_in(state: Path) -> int:
-    steps = _object(_json(state)).get("global_step")
+    steps = _object(read_json(state, TAKES)).get("global_step")
     return steps if isinstance(steps, int) else 0
 
 
 def _read_file(file: Path) -> list[Track]:
-    if file.is_file() and file.stat().st_size > LARGEST:
-        raise UnreadableData(
-            f"{file} has {file.stat().st_size:,} bytes; up to {LARGEST:,} are read. "
-            "Export fewer columns, or fewer steps."
-        )
     if file.suffix == ".wandb":
         raise UnreadableData(
             f"{file} is W&B's own log, which no other tool reads; its history can be read. Write "
@@ -64,17 +54,7 @@ def _read_file(file: Path) -> list[Track]:
         return tracks_of_events(file)
     if file.suffix == ".csv":
         return list(_of_csv(file))
-    whole = _jsonl(file) if file.suffix == ".jsonl" else _json(file)
-    return [_of_json(whole, file)]
-
-
-def _json(file: Path) -> Any:
-    return json.loads(file.read_text(encoding="utf-8-sig"))
-
-
-def _jsonl(file: Path) -> list[Any]:
-    lines = file.read_text(encoding="utf-8-sig").splitlines()
-    return [json.loads(line) for line in lines if line.strip()]
+    return [_of_json(read_json(file, TAKES), file)]
 
 
 def _of_json(whole: Any, file: Path) -> Track:
@@ -113,8 +93,7 @@ def _named(file: Path) -> str:
 
 
 def _of_csv(file: Path) -> Iterator[Track]:
-    with file.open(encoding="utf-8-sig", newline="") as lines:
-        rows = list(csv.DictReader(lines))
+    rows = read_csv(file, TAKES)
     columns = list(rows[0]) if rows else []
     runs = _runs_of_chart(columns)
     if not runs:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from ftlab.diagnosis.findings import Diagnosis as Diagnosis
 from ftlab.diagnosis.findings import Finding as Finding
 from ftlab.diagnosis.reading import SUFFIXES, curve_of_file, curve_of_run
 from ftlab.diagnosis.watch import Watch as Watch
+from ftlab.errors import RunError, UnreadableData
 
 if TYPE_CHECKING:
     from ftlab.run import Run
@@ -32,9 +34,11 @@ def doctor(
     """What the curve of a run means, or that in a CSV or JSON file; without one, of the newest run.
 
     A file has the columns step and train_loss, and may have eval_loss, grad_norm, learning_rate,
-    loss_tokens, tokens_per_second, memory_gib, utilization (percent), seconds and loader_seconds.
+    loss_tokens, tokens_per_second, memory_gib, utilization (percent), seconds and loader_seconds,
+    under these names or those of transformers, W&B, NeMo and torchtune; or it is a
+    trainer_state.json. A row without a loss is no step.
     The keywords are what such a file can't say. Raises UnreadableData for another file, and
-    RunError where there is no such run.
+    RunError where there is no such run, or where it is a sweep.
     """
     known = {
         **{"vocab_size": vocab_size, "steps_per_epoch": steps_per_epoch},
@@ -48,7 +52,28 @@ def curve_of(run: Run | Path | str | None, known: dict) -> Curve:
     from ftlab.run import Run
     from ftlab.runs import attach
 
+    for name, value in known.items():
+        if value is not None:
+            _check(name, value)
     if isinstance(run, (str, Path)) and Path(run).suffix.lower() in SUFFIXES:
         return curve_of_file(run, **known)
+    _refuse_sweep(run.path if isinstance(run, Run) else run)
     found = run if isinstance(run, Run) else attach(run)
     return replace(curve_of_run(found), **{k: v for k, v in known.items() if v is not None})
+
+
+def _check(name: str, value: float) -> None:
+    least = 2 if name == "vocab_size" else 1 if name == "batch_size" else 0
+    if not math.isfinite(value) or value < least or value == 0:
+        allowed = f"a number from {least} on" if least else "a number above 0"
+        raise UnreadableData(
+            f"{name} is {value}; it must be {allowed}. Correct it, or leave it out."
+        )
+
+
+def _refuse_sweep(path: Path | str | None) -> None:
+    if path is not None and (Path(path) / "sweep.json").is_file():
+        raise RunError(
+            f"{path} is a sweep, which has no curve of its own; the doctor takes one run. Give it "
+            "one of the sweep's arms, such as sweep.winner or a folder below its arms/."
+        )

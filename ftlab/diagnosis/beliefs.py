@@ -30,6 +30,10 @@ JUMPING = {"lr_too_low": 0.05, "lr_slightly_low": 0.05, "good": 0.07, "lr_too_hi
 SMALL = {"lr_too_low": 0.35, "lr_slightly_low": 0.06, "good": 0.12, "lr_too_high": 0.12}
 """How often a rate of each band looks like that."""
 FLAT_DROP, CERTAIN, SMALL_DROP = 0.025, 3.0, 0.13
+HIDDEN = 0.08
+"""A fall as large as a good rate's, which a flat curve must be able to rule out."""
+FAR_BELOW = 0.2
+"""Times the recommended rate: below it, a flat curve is no surprise."""
 SURGE, LEAP, JUMP, SCATTER = 2.3, 1.3, 0.06, 0.12
 
 
@@ -69,6 +73,18 @@ def _signs(facts: Statistics) -> Iterator[tuple[dict[str, float], bool]]:
 def is_flat(facts: Statistics) -> bool:
     """Whether it has not fallen, as far as its scatter lets one see."""
     return facts.drop < FLAT_DROP or facts.certainty < CERTAIN
+
+
+def missing_to_be_flat(facts: Statistics) -> int:
+    """How many more losses it takes to tell a flat curve from a fall that scatter hides; 0 where
+    they are enough. Standard errors fall with the root of their number."""
+    if facts.start <= 0 or not is_flat(facts) or (facts.curve.ratio or 1) < FAR_BELOW:
+        return 0
+    error, drop = facts.scatter / facts.start, max(facts.drop, 0.0)
+    if drop + 2 * error <= HIDDEN:
+        return 0
+    enough = max(drop / CERTAIN, (HIDDEN - drop) / 2)
+    return max(math.ceil(facts.n * ((error / enough) ** 2 - 1) / 10) * 10, 10)
 
 
 def is_rough(facts: Statistics) -> bool:

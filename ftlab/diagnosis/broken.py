@@ -6,6 +6,7 @@ import math
 import re
 
 from ftlab.diagnosis import advising, shapes
+from ftlab.diagnosis.numbers import went_on
 from ftlab.diagnosis.registry import VERDICTS, Hit, detector, sure
 from ftlab.diagnosis.statistics import Statistics
 
@@ -54,7 +55,7 @@ def mask_bug(facts: Statistics) -> Hit | None:
     least_steps=1,
 )
 def diverged(facts: Statistics) -> Hit | None:
-    if facts.not_finite:
+    if facts.not_finite and not went_on(facts):
         return Hit(0.99, {"losses_that_are_no_numbers": float(facts.not_finite)})
     if NO_NUMBER.search(facts.curve.failure):
         return Hit(0.97, {"said": facts.curve.failure[:120]})

@@ -15,6 +15,8 @@ from ftlab.spec import JobSpec
 SOME, MANY = 50, 100
 """Steps before which a detector says nothing."""
 FLAT = 0.01
+HIGH = 0.4
+"""Share of the loss of a guess: models of language begin below it, 4 nats of 10."""
 
 
 def _spec(**values: Any) -> JobSpec:
@@ -55,15 +57,19 @@ def converged_high(facts: Statistics) -> Hit | None:
         else Advice("First the learning rate, then the data.", NEMO, {}, a_try(facts)),
     ),
     example=lambda: shapes.evaluated(
-        shapes.falling(start=2.6, floor=2.2, pace=8.0), 2.5, 2.3, 2.25, 2.24, 2.24
+        shapes.falling(start=6.0, floor=5.2, pace=8.0), 5.6, 5.3, 5.25, 5.24, 5.24
     ),
     least_steps=MANY,
 )
 def both_high(facts: Statistics) -> Hit | None:
-    points = facts.evaluations.losses
-    if len(points) < 3 or not _rests_high(facts) or points[-1] < 0.97 * facts.end:
+    """High is near a guess, not near its start: most tuning takes a quarter of the loss."""
+    points, guess = facts.evaluations.losses, facts.curve.uniform
+    if guess is None or facts.end < HIGH * guess or len(points) < 3:
         return None
-    return Hit(0.45, {"train_loss": facts.end, "eval_loss": points[-1], "drop": facts.drop})
+    if not _rests_high(facts) or points[-1] < 0.97 * facts.end:
+        return None
+    evidence = {"train_loss": facts.end, "eval_loss": points[-1], "guess": guess}
+    return Hit(0.45, {**evidence, "drop": facts.drop})
 
 
 @detector(

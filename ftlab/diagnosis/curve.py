@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 
 from ftlab.spec import JobSpec
 
@@ -59,6 +60,12 @@ class Curve:
     def n(self) -> int:
         """Steps with a loss."""
         return len(self.steps)
+
+    @cached_property
+    def stride(self) -> int:
+        """Steps from one loss to the next, as a rule."""
+        apart = sorted(b - a for a, b in pairwise(self.steps))
+        return max(apart[len(apart) // 2], 1) if apart else 1
 
     @cached_property
     def evaluations(self) -> list[tuple[int, float]]:

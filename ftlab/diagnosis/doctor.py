@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from ftlab.diagnosis import capacity as capacity  # these register their detectors
 from ftlab.diagnosis import machine as machine
+from ftlab.diagnosis import numbers as numbers
 from ftlab.diagnosis import observations as observations
 from ftlab.diagnosis import verdicts as verdicts
+from ftlab.diagnosis.beliefs import missing_to_be_flat
 from ftlab.diagnosis.curve import Curve
 from ftlab.diagnosis.findings import GOOD, Diagnosis, Finding
 from ftlab.diagnosis.following import next_experiment
@@ -40,6 +42,8 @@ def diagnose(curve: Curve) -> Diagnosis:
     if not hits:
         return Diagnosis(secondary=_ordered(seen), needs="steps with a training loss")
     first = _verdict(hits)
+    if first.label == "lr_too_low" and (needs := _to_be_sure(facts)):
+        return Diagnosis(secondary=_ordered(seen), needs=needs)
     least = OF_A_GOOD_RUN if first.label == GOOD else WORTH_SAYING
     others = [hit for hit in hits if hit is not first and hit.confidence >= least]
     left_out = (GOOD, *RATES) if first.label in NO_COURSE else (GOOD,)
@@ -64,12 +68,23 @@ def _ordered(found: list[Finding]) -> tuple[Finding, ...]:
     return tuple(sorted(found, key=lambda one: -one.confidence))
 
 
+def _to_be_sure(facts: Statistics) -> str:
+    """What is missing to say that a loss does not fall."""
+    missing = missing_to_be_flat(facts) * facts.curve.stride
+    why = f"a fall of {max(facts.drop, 0):.0%} can't be told from its scatter"
+    return f"about {missing:,} more steps, as {why}" if missing else ""
+
+
 def _needs(curve: Curve) -> str:
     """How much is missing before the course of a run says anything."""
     if curve.failure:
         return ""
-    least = LEAST_STEPS
+    missing = curve.stride * (LEAST_STEPS - curve.n)
     if not curve.is_over:
-        least = max(least, round(LEAST_SHARE * (curve.n_steps or 0)), 2 * curve.warmup)
-    missing = least - curve.n
+        done = curve.steps[-1] if curve.steps else 0
+        of_the_run = round(LEAST_SHARE * (curve.n_steps or 0)) - done
+        missing = max(missing, of_the_run, curve.stride * (2 * curve.warmup - curve.n))
+    elif missing > 0 and curve.stride > 1:
+        often = max(curve.steps[-1] // LEAST_STEPS, 1)
+        return f"{LEAST_STEPS} losses, and has {curve.n}: log one every {often:,} steps or fewer"
     return f"{missing:,} more step{'' if missing == 1 else 's'}" if missing > 0 else ""

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ftlab.advice import recommend
 from ftlab.diagnosis.curve import Curve
+from ftlab.diagnosis.tables import is_summary, plain, read_csv, read_json
 from ftlab.errors import FtlabError, UnreadableData
 from ftlab.html import visible
 from ftlab.models import read_info
@@ -33,6 +32,8 @@ COLUMNS = {
 }
 """Our column → its names in a file, the surest first."""
 FOR_ALL = ("step", "train_loss", "eval_loss", "epoch")
+LOSSES = {"train_loss", "eval_loss"}
+MOST_STEPS = 2**53  # beyond, floats count no longer
 SUFFIXES = (".csv", ".json", ".jsonl")
 PAIRS_SPREAD = 10.0
 """For preferences the usual rate depends on nothing, and is off by more."""
@@ -40,8 +41,10 @@ NARROW_SPREAD = 6.0
 """For models narrower than those of the sweeps; the law says nothing of those below 128."""
 TAKEN = (
     "a curve is CSV, JSON or JSONL with the columns step and train_loss, and if there are any "
-    f"eval_loss, {', '.join(BY_STEP[:3])}"
+    f"eval_loss, {', '.join(BY_STEP[:3])}, or a trainer_state.json of transformers"
 )
+Point = tuple[int, dict[str, float]]
+"""A step, and what a row tells of it."""
 
 
 # --- runs ------------------------------------------------------------------------------------
@@ -127,26 +130,18 @@ def curve_of_file(file: Path | str, **known: Any) -> Curve:
 
 
 def curve_of_rows(rows: Sequence[Mapping[str, Any]], name: str, **known: Any) -> Curve:
-    """The curve of rows with a value for each column; `name` is where they are from."""
-    columns: dict[str, dict[int, float]] = {}
-    there = {key for row in rows for key in row}
+    """The curve of rows with a value for each column; `name` is where they are from. A row without
+    a loss is no step, but may tell more of one."""
+    table = [plain(row) for row in rows]
+    there = {key for row in table for key in row}
     if not all(there.intersection(COLUMNS[column]) for column in ("step", "train_loss")):
         raise _no_curve(name, f"has the columns {', '.join(sorted(there)) or 'of nothing'}")
-    for place, row in enumerate(rows, 1):
-        values = {
-            column: _number(row[key], f"{name}, row {place}: {key}")
-            for column in (*FOR_ALL, *BY_STEP)
-            if (key := next((key for key in COLUMNS[column] if key in row), None)) is not None
-        }
-        step = values.pop("step", None)
-        if step is None or not math.isfinite(step):
-            raise _no_curve(name, f"has no step in row {place}")
-        if values.get("train_loss") is None and values.get("eval_loss") is None:
-            values["train_loss"] = math.nan  # pandas writes what is no number as nothing
+    columns: dict[str, dict[int, float]] = {}
+    read = list(_points(table, name))
+    for step, values in read:
         for column, value in values.items():
-            if value is not None:
-                columns.setdefault(column, {})[int(step)] = value
-    losses = columns.pop("train_loss", {})
+            columns.setdefault(column, {})[step] = value
+    losses = columns.pop("train_loss", {}) | dict.fromkeys(lost(read), math.nan)
     steps = sorted(losses)
     epochs = _steps_per_epoch(columns.pop("epoch", {}))
     given = {key: value for key, value in known.items() if value is not None}
@@ -159,28 +154,63 @@ def curve_of_rows(rows: Sequence[Mapping[str, Any]], name: str, **known: Any) ->
     )
 
 
+def _points(table: list[dict[str, Any]], name: str) -> Iterator[Point]:
+    """What each row tells of its step."""
+    for place, row in enumerate(table, 1):
+        if is_summary(row):
+            continue
+        values = _values(row, f"{name}, row {place}")
+        step = values.pop("step", math.nan)
+        if abs(step) < MOST_STEPS:
+            yield int(step), values
+        elif "train_loss" in values or "eval_loss" in values:
+            raise _no_curve(name, f"has no step in row {place}")
+
+
+def _values(row: Mapping[str, Any], where: str) -> dict[str, float]:
+    """Our column → the first of its names' cells in which something stands."""
+    return {
+        column: _number(row[key], f"{where}: {key}")
+        for column in (*FOR_ALL, *BY_STEP)
+        if (key := next((k for k in COLUMNS[column] if row.get(k) not in (None, "")), None))
+    }
+
+
+def lost(read: Sequence[Point]) -> list[int]:
+    """The steps at the end whose loss was no number, which pandas writes as nothing.
+
+    They look like those with a loss, as no row before them does; since a last row may also be
+    something else, there are two of them, or the gradient is no number either.
+    """
+    trained = [place for place, (_, values) in enumerate(read) if "train_loss" in values]
+    if not trained:
+        return []
+    last, usual = read[trained[-1]][0], {*read[trained[-1]][1]} - {*LOSSES, "grad_norm"}
+    without = [
+        (step, values.get("grad_norm"))
+        for step, values in read
+        if not values.keys() & LOSSES and usual <= values.keys()
+    ]
+    after = [step for step, norm in without if step > last and not math.isfinite(norm or math.nan)]
+    is_sure = len(after) > 1 or any(norm is not None and math.isnan(norm) for _, norm in without)
+    return after if is_sure and len(after) == len(without) else []
+
+
 def _rows(path: Path) -> list[dict[str, Any]]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as exc:
-        raise UnreadableData(
-            f"{visible(str(path))} can't be read ({exc}); {TAKEN}. Give the path of one, or the "
-            "id of a run."
-        ) from exc
     if path.suffix.lower() == ".csv":
-        return list(csv.DictReader(text.splitlines()))
+        return read_csv(path, TAKEN)
     try:
-        return _of_json(text)
+        return _of_json(read_json(path, TAKEN))
     except ValueError as exc:
-        raise _no_curve(path.name, f"is no JSON ({exc})") from exc
+        if isinstance(exc, UnreadableData):
+            raise
+        raise _no_curve(path.name, f"is no JSON of a curve ({exc})") from exc
 
 
-def _of_json(text: str) -> list[dict[str, Any]]:
-    """A list of rows, columns of equal length, or a row on each line."""
-    try:
-        found = json.loads(text)
-    except ValueError:
-        found = [json.loads(line) for line in text.splitlines() if line.strip()]
+def _of_json(found: Any) -> list[dict[str, Any]]:
+    """A list of rows, columns of equal length, or what transformers keeps of a run."""
+    if isinstance(found, Mapping):
+        found = found.get("log_history", found)
     if isinstance(found, Mapping):
         if not all(isinstance(column, list) for column in found.values()):
             return [dict(found)]
@@ -190,13 +220,11 @@ def _of_json(text: str) -> list[dict[str, Any]]:
     return found
 
 
-def _number(value: Any, where: str) -> float | None:
-    """None where nothing stands; nan and inf are numbers that a trainer may write."""
-    if value is None or value == "":
-        return None
+def _number(value: Any, where: str) -> float:
+    """Also nan and inf, which a trainer may write."""
     try:
         return float(value)
-    except (TypeError, ValueError) as exc:
+    except (TypeError, ValueError, OverflowError) as exc:
         raise UnreadableData(
             f"{visible(where)} is {visible(repr(value))[:80]}; it must be a number, nan, inf or "
             "empty. Correct it in the file."

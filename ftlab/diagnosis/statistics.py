@@ -188,11 +188,15 @@ class Statistics:
         return pace(self.curve, self.losses)
 
     @cached_property
-    def certainty(self) -> float:
-        """The fall in standard deviations of its scatter: below 3 there may be none."""
+    def scatter(self) -> float:
+        """Standard error of the fall."""
         ends = 1 / max(9, self.n // 20) + 1 / max(3, self.n // 10)
-        scatter = self.noise * self.median * math.sqrt(ends)
-        return abs(self.start - self.end) / scatter if scatter > 0 else math.inf
+        return self.noise * self.median * math.sqrt(ends)
+
+    @cached_property
+    def certainty(self) -> float:
+        """The fall in standard errors: below 3 there may be none."""
+        return abs(self.start - self.end) / self.scatter if self.scatter > 0 else math.inf
 
     @cached_property
     def slope(self) -> float:

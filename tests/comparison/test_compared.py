@@ -69,13 +69,34 @@ def test_the_best_by_how_much():
         ("rows of validation", ("x", "y"), "different rows"),
         ("model", ("m", "n"), "different models"),
         ("training_method", ("sft", "dpo"), "different losses"),
+        ("train_on_inputs", (True, False), "other tokens"),
+        ("max_seq_length", (64, 2048), "cut at other lengths"),
+        ("dpo_beta", (0.1, 0.5), "other functions of the same answers (dpo_beta differs)"),
+        ("simpo_gamma", (None, 1.0), "simpo_gamma differs"),
+        ("rpo_alpha", (0.0, 1.0), "rpo_alpha differs"),
+        ("dpo_reference_free", (False, True), "dpo_reference_free differs"),
     ],
 )
 def test_losses_that_say_little_about_each_other_are_told(field, values, said):
-    both = tuple(track(name, settings={field: v}) for name, v in zip("ab", values, strict=True))
+    both = tuple(
+        track(name, series={"eval_loss": {1: 2.0}}, settings={"model": "m", field: v})
+        for name, v in zip("ab", values, strict=True)
+    )
     (caution,) = Comparison(both).cautions
     assert said in caution
     assert said in Comparison(both)._repr_html_()
+    assert Comparison(both).headline == ""
+    assert "a has the lowest" in Comparison((both[0], both[0])).headline
+
+
+def test_a_run_of_an_unknown_model_is_ranked_among_its_like_alone():
+    measured = {"series": {"eval_loss": {1: 2.0}}}
+    ours, theirs = track("a", **measured, settings={"model": "m"}), track("b", **measured)
+    (caution,) = Comparison((ours, theirs)).cautions
+    assert caution.startswith("What b trained, and on which rows, is not told;")
+    assert Comparison((ours, theirs)).headline == ""
+    among = Comparison((theirs, theirs))
+    assert (among.cautions, bool(among.headline)) == ((), True)
 
 
 def test_validation_rows_of_two_runs_are_told_apart(tmp_path):

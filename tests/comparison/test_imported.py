@@ -124,7 +124,9 @@ def test_columns_of_json_without_a_step(tmp_path):
     [
         ("empty.csv", "", "holds no curve"),
         ("other.csv", "a,b\n1,2\n", "holds no curve"),
-        ("broken.json", "{", "can't be read"),
+        ("broken.json", "{", "is no JSON"),
+        ("deep.json", "[" * 100_000, "is no JSON"),
+        ("text.csv", "step,loss,text\n1,2," + "x" * 200_000, "a cell has up to"),
         ("number.json", "3", "holds no curve"),
         ("run.wandb", "x", "history\\(\\).to_csv"),
     ],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import replace
 
 import pytest
@@ -72,3 +74,75 @@ def test_steps_at_the_ends_of_epochs_leave_no_word_on_the_rate():
     assert not {one.label for one in found.secondary} & {"lr_too_low", "lr_slightly_low"}
     assert found.next_experiment is not None
     assert found.next_experiment.changes == {"n_epochs": 1}
+
+
+def test_a_single_step_without_a_number_is_told_besides():
+    found = diagnose(shapes.scaled(shapes.falling(), (200, 201, math.nan)))
+    assert found.label == "good"
+    (besides,) = found.secondary
+    assert besides.label == "steps_without_a_number"
+    assert besides.evidence == {"steps": 1, "first_step": 201}
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        ((396, 397, math.nan),),
+        ((200, 400, math.inf),),
+        ((200, 201, math.nan), (201, 400, 1.5)),
+        ((100, 200, math.nan),),
+    ],
+)
+def test_losses_that_stay_no_numbers_or_come_back_higher_have_diverged(pieces):
+    found = diagnose(shapes.scaled(shapes.falling(), *pieces))
+    assert found.label == "diverged"
+    assert found.confidence > 0.9
+
+
+def test_validation_losses_that_are_no_numbers_are_told():
+    found = diagnose(shapes.evaluated(shapes.falling(), *[math.nan] * 8))
+    (besides,) = found.secondary
+    assert besides.evidence == {"evaluations": 8, "of": 8, "step": 50}
+
+
+def test_steps_that_are_missing_are_counted_as_steps():
+    sparse = replace(shapes.falling(40), steps=[100 * step for step in range(1, 41)])
+    assert diagnose(sparse).needs == "50 losses, and has 40: log one every 80 steps or fewer"
+    on_its_way = replace(sparse, is_over=False, n_steps=8000)
+    assert diagnose(on_its_way).needs == "1,000 more steps"
+    assert diagnose(replace(on_its_way, n_steps=20_000)).needs == "2,000 more steps"
+    assert diagnose(shapes.falling(40)).needs == "10 more steps"
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_quarter_of_the_loss_is_a_good_run_and_nothing_besides(seed):
+    curve = shapes.falling(start=2.0, floor=1.5, noise=0.04, seed=seed)
+    found = diagnose(shapes.evaluated(curve, 1.75, 1.6, 1.55, 1.53, 1.52, 1.52))
+    assert "both_high" not in {one.label for one in found.secondary}
+
+
+def test_a_fall_that_scatter_hides_is_no_verdict_on_the_rate():
+    curves = [
+        shapes.falling(120, start=1.3, floor=1.15, noise=0.08, seed=seed) for seed in range(60)
+    ]
+    found = [diagnose(curve) for curve in curves]
+    assert sum(one.label == "lr_too_low" for one in found) <= 3
+    undecided = [one for one in found if not one.is_decided]
+    assert len(undecided) > 20
+    for one in undecided:
+        assert re.fullmatch(
+            r"about \d+ more steps, as a fall of \d+% can't be told from its scatter", one.needs
+        )
+
+
+def test_a_flat_curve_is_a_verdict_once_it_is_long_enough():
+    flat = {"start": 1.3, "floor": 1.29, "noise": 0.08, "seed": 6}
+    assert not diagnose(shapes.falling(120, **flat)).is_decided
+    assert diagnose(shapes.falling(1200, **flat)).label == "lr_too_low"
+
+
+def test_a_flat_curve_far_below_the_recommended_rate_is_too_low_all_the_same():
+    flat = {"start": 1.3, "floor": 1.29, "noise": 0.08, "seed": 6}
+    curve = shapes.falling(120, **flat, learning_rate=[1e-6] * 120)
+    assert not diagnose(curve).is_decided
+    assert diagnose(replace(curve, recommended_lr=1e-4)).label == "lr_too_low"

@@ -11,11 +11,14 @@ import ftlab
 from ftlab import demo
 from ftlab.diagnosis import curve_of_file, curve_of_run
 from ftlab.diagnosis.reading import curve_of_rows
-from ftlab.errors import UnreadableData
+from ftlab.diagnosis.tables import LARGEST
+from ftlab.errors import RunError, UnreadableData
 from ftlab.events import Metrics, Sample, Status
 from ftlab.job import Job
 from ftlab.run import Run
 from ftlab.spec import JobSpec
+from ftlab.sweeps.folder import Sweep
+from tests.sweeps.worlds import plan
 
 ROWS = [
     {"step": 1, "train_loss": 2.5, "eval_loss": "", "grad_norm": 1.5},
@@ -64,11 +67,65 @@ def test_a_loss_that_pandas_left_out_is_no_number_but_an_evaluation_has_none():
     rows = [
         *({"step": 1, "train_loss": 2.0, "eval_loss": None}, {"step": 1, "eval_loss": 2.2}),
         {"step": 2, "train_loss": None, "eval_loss": None},
+        {"step": 3, "train_loss": "", "eval_loss": ""},
     ]
     curve = curve_of_rows(rows, "x")
-    assert curve.steps == [1, 2]
-    assert math.isnan(curve.train_loss[1])
+    assert curve.steps == [1, 2, 3]
+    assert all(map(math.isnan, curve.train_loss[1:]))
     assert curve.eval_loss == {1: 2.2}
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        {"step": 3, "samples_per_second": 55.0},
+        {"step": 3, "learning_rate": 1e-4},
+        {"step": 3, "train_runtime": 12.3, "train_loss": 1.9},
+        {"samples_per_second": 55.0},
+    ],
+)
+def test_a_row_without_a_loss_is_no_step(last):
+    rows = [{"step": i, "train_loss": 2.0, "learning_rate": 1e-4} for i in (1, 2)]
+    curve = curve_of_rows([*rows, last], "x")
+    assert (curve.steps, curve.train_loss) == ([1, 2], [2.0, 2.0])
+
+
+def test_one_last_row_is_a_step_where_its_gradient_is_no_number():
+    rows = [{"step": i, "train_loss": 2.0, "grad_norm": 1.0} for i in (1, 2)]
+    curve = curve_of_rows([*rows, {"step": 3, "train_loss": "", "grad_norm": "nan"}], "x")
+    assert math.isnan(curve.train_loss[2])
+
+
+def test_rows_of_a_learning_rate_alone_tell_more_of_their_steps():
+    losses = [{"step": i, "loss": 2.0} for i in range(1, 5)]
+    rates = [{"step": i, "loss": "", "lr": i * 1e-4} for i in range(1, 7)]
+    curve = curve_of_rows([*losses[:2], *rates, *losses[2:]], "x")
+    assert curve.steps == [1, 2, 3, 4]
+    assert curve.learning_rate == pytest.approx([1e-4, 2e-4, 3e-4, 4e-4])
+
+
+HISTORY = [
+    {"loss": 2.5, "grad_norm": 1.0, "epoch": 0.5, "step": 10},
+    {"eval_loss": 2.25, "epoch": 0.5, "step": 10},
+    {"loss": 2.0, "grad_norm": 1.0, "epoch": 1.0, "step": 20},
+    {"train_runtime": 61.5, "train_loss": 2.25, "epoch": 1.0, "step": 20},
+]
+
+
+def test_a_history_of_transformers_as_json_and_as_pandas_writes_it(tmp_path):
+    names = list(dict.fromkeys(name for row in HISTORY for name in row))
+    cells = [",".join(str(row.get(name, "")) for name in names) for row in HISTORY]
+    (tmp_path / "log.csv").write_text("\n".join([",".join(names), *cells]))
+    (tmp_path / "trainer_state.json").write_text(json.dumps({"log_history": HISTORY}))
+    for name in ("log.csv", "trainer_state.json"):
+        curve = curve_of_file(tmp_path / name)
+        assert (curve.steps, curve.train_loss) == ([10, 20], [2.5, 2.0])
+        assert curve.eval_loss == {10: 2.25}
+
+
+def test_columns_as_the_reports_to_wandb_name_them():
+    rows = [{"_step": 2 * i, "train/global_step": i, "Train/Loss": 2.0} for i in range(1, 4)]
+    assert curve_of_rows(rows, "x").steps == [1, 2, 3]
 
 
 @pytest.mark.parametrize(
@@ -79,6 +136,10 @@ def test_a_loss_that_pandas_left_out_is_no_number_but_an_evaluation_has_none():
         ("a.csv", "step,train_loss\n1,many\n", "a.csv, row 1: train_loss is 'many'; it must"),
         ("a.csv", "step,train_loss\n,2\n", "has no step in row 1"),
         ("a.csv", "step,train_loss\nnan,2\n", "has no step in row 1"),
+        ("a.csv", "step,train_loss\n1e300,2\n", "has no step in row 1"),
+        ("a.csv", "a,b\n1,2,3\n", "has the columns a, b"),
+        ("a.csv", "step,train_loss,text\n1,2," + "x" * 200_000, "a cell has up to"),
+        ("a.json", "[" * 100_000, "is no JSON"),
         ("a.json", "{", "is no JSON"),
         ("a.json", "3", "is no JSON"),
         ("a.json", '{"step": [1], "train_loss": [2, 3]}', "is no JSON"),
@@ -90,6 +151,37 @@ def test_what_is_no_curve_says_what_is(name, text, said, tmp_path):
         ftlab.doctor(tmp_path / name)
     assert said in str(raised.value)
     assert str(raised.value).endswith((".", "id of a run."))
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        *({"recommended_lr": -1e-4}, {"recommended_lr": math.nan}, {"vocab_size": -5}),
+        *({"vocab_size": 1}, {"steps_per_epoch": 0}, {"batch_size": 0}),
+    ],
+)
+def test_what_is_known_besides_must_be_possible(known, tmp_path):
+    (tmp_path / "a.csv").write_text("step,train_loss\n1,2\n")
+    (name,) = known
+    with pytest.raises(UnreadableData, match=f"{name} is .*; it must be a number .*Correct"):
+        ftlab.doctor(tmp_path / "a.csv", **known)
+
+
+def test_a_file_that_is_too_large(tmp_path):
+    file = tmp_path / "a.csv"
+    with file.open("wb") as out:
+        out.truncate(LARGEST + 1)
+    with pytest.raises(
+        UnreadableData, match=r"64,000,001 bytes; up to 64,000,000 are read. Export"
+    ):
+        ftlab.doctor(file)
+
+
+def test_a_sweep_has_no_curve_of_its_own(tmp_path):
+    sweep = Sweep.of(plan(2), tmp_path)
+    for given in (sweep, sweep.path):
+        with pytest.raises(RunError, match=r"is a sweep.*; the doctor takes one run. Give"):
+            ftlab.doctor(given)
 
 
 def test_a_file_that_is_not_there(tmp_path):
