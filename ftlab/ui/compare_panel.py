@@ -16,6 +16,7 @@ from ftlab.sweeps.folder import Sweep, Sweeps
 from ftlab.ui.curves_box import CurvesBox
 from ftlab.ui.guard import guarded
 from ftlab.ui.news import news_of
+from ftlab.ui.pump import PUMP
 from ftlab.ui.shown import set_html, show
 from ftlab.ui.state import State
 from ftlab.ui.upload import Upload
@@ -36,6 +37,7 @@ class ComparePanel(widgets.VBox):
         self.state = state
         self._added: dict[str, list[Track]] = {}
         self._known: dict[str, Run] = {}
+        self._awaited: list[str] = []
         self._has_begun = self._is_filling = False
         self._shown: Any = None
         self.empty = widgets.HTML(f'<div class="ft-dim">{NOTHING}</div>')
@@ -43,8 +45,9 @@ class ComparePanel(widgets.VBox):
         self.choice.add_class("ft-runs-choice")
         self.file = widgets.Text(placeholder=TAKES, description="add")
         self.add = widgets.Button(description="Add", tooltip="Read a run of another tool or folder")
+        self.reading = widgets.HTML()
         self.upload = Upload(self._read, state.tell, "Upload a file")
-        adding = widgets.VBox([widgets.HBox([self.file, self.add]), self.upload])
+        adding = widgets.VBox([widgets.HBox([self.file, self.add]), self.reading, self.upload])
         choosing = widgets.HBox([self.choice, adding.add_class("ft-compare-add")])
         self.curves = CurvesBox(state)
         self.said = widgets.HTML()
@@ -62,12 +65,38 @@ class ComparePanel(widgets.VBox):
         self.state.observe(guarded(tell, lambda _: self.refresh()), watched)
 
     def _read(self, name: str | Path) -> None:
-        """Take in what lies there, and compare it too."""
-        if not (key := str(name)):
+        """Take in what lies there, off the kernel's thread: a file may be long."""
+        key, folder = str(name), self.state.folder.folder
+        if not key or key in self._awaited:
             return
-        self._added[key] = tracks_of(key, self.state.folder.folder)
-        self.file.value = ""
+        self._awaited.append(key)
+        self._say_awaited()
+        PUMP.work(
+            lambda: tracks_of(key, folder),
+            lambda tracks: self._take(key, tracks),
+            lambda level, text: self._not_read(key, level, text),
+        )
+
+    def _take(self, key: str, tracks: list[Track]) -> None:
+        """Compare it too."""
+        self._added[key] = tracks
+        if self.file.value.strip() == key:
+            self.file.value = ""
         self.state.compared = tuple(dict.fromkeys([*self.state.compared, key]))
+        self._end_waiting(key)
+
+    def _not_read(self, key: str, level: str, text: str) -> None:
+        self.state.tell(level, text)
+        self._end_waiting(key)
+
+    def _end_waiting(self, key: str) -> None:
+        self._awaited.remove(key)
+        self._say_awaited()
+
+    def _say_awaited(self) -> None:
+        names = ", ".join(Path(key).name for key in self._awaited)
+        said = f'<div class="ft-dim" role="status">Reading {escaped(names)} …</div>'
+        set_html(self.reading, said if names else "")
 
     def _chosen(self) -> None:
         if not self._is_filling:

@@ -87,12 +87,12 @@ class ConfirmBox(widgets.VBox):
         whose = "by Together's own estimate" if answer.price.low == low else "by the table of rates"
         is_known = high is not None
         costs = f"This job costs {price.in_words()}, {whose}." if is_known else UNKNOWN
-        bound = f"It starts only if that is at most {_amount(self._most)}. " if is_known else ""
+        bound = f"It starts only if that is at most {amount(self._most)}. " if is_known else ""
         text = f"{costs} {bound}It is billed to the account of the key; nothing is started yet."
         credit = answer.issue()
         wrong = "" if credit is None else f"<div>{issue_html(credit)}</div>"
         set_html(self.said, f'<div role="alert">{escaped(text)}</div>{wrong}')
-        self.pay.description = f"Pay up to {_amount(self._most)}" if is_known else "Pay any price"
+        self.pay.description = f"Pay up to {amount(self._most)}" if is_known else "Pay any price"
         self.pay.disabled = answer.allowed is False
 
     def _agree(self, agreed: Callable[[float], Any]) -> None:
@@ -105,6 +105,6 @@ class ConfirmBox(widgets.VBox):
         return question(parse(self.state.values)[0], self.state.reports)
 
 
-def _amount(dollars: float) -> str:
+def amount(dollars: float) -> str:
     """To the cent: it is what a person agrees to."""
     return f"${dollars:,.2f}"

@@ -40,6 +40,7 @@ class DoctorBox(widgets.VBox):
         super().__init__([head, self.verdict, self.findings])
         self.add_class("ft-box").add_class("ft-doctor")
         self._watch, self._run_id = Watch(), ""
+        self._read: Run | None = None
         self._seen: tuple[Any, ...] = ()
         self._shown: Diagnosis | None = None
         self._is_busy = False
@@ -54,11 +55,13 @@ class DoctorBox(widgets.VBox):
             return
         if run.id != self._run_id:
             self._watch, self._run_id, self._shown = Watch(), run.id, None
+            # An object of its own: the history of the other grows on the kernel's thread.
+            self._read = Run(run.path)
         seen = (run.id, run.history.last_step, run.state)
         if seen != self._seen:
             self._seen, self._is_busy = seen, True
-            watch = self._watch
-            PUMP.work(lambda: watch.add(curve_of_run(run)), self._found, self._failed)
+            watch, read = self._watch, self._read or run
+            PUMP.work(lambda: watch.add(curve_of_run(read)), self._found, self._failed)
 
     def _found(self, found: Diagnosis) -> None:
         try:

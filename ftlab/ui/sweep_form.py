@@ -15,12 +15,15 @@ from ftlab.sweeps.asked import NOT_SWEPT
 from ftlab.sweeps.folder import Sweep
 from ftlab.sweeps.plan import RATE
 from ftlab.sweeps.start import ARMS, ReadySweep, prepare_sweep, sweep
+from ftlab.ui.agree_box import AgreeBox
 from ftlab.ui.fold import Fold
 from ftlab.ui.guard import guarded
-from ftlab.ui.knobs import is_list, takes_numbers
+from ftlab.ui.key_box import KeyBox
+from ftlab.ui.knobs import is_list
 from ftlab.ui.pump import PUMP
 from ftlab.ui.shown import set_html, show
 from ftlab.ui.state import State
+from ftlab.ui.typed import rows_typed, values_typed
 
 AROUND, THESE, AS_TYPED = "around the recommended one", "these", "as in the form"
 FIELDS = tuple(
@@ -31,8 +34,7 @@ FIELDS = tuple(
 """What may be varied beside the learning rate."""
 NOTHING = "nothing else"
 PLANNING = "Working out what it takes."
-NO_KEY = "Together starts jobs only with the key of an account. Type it in the Job tab."
-AGREE = "The arms are paid for. Agree to the price of all of them above."
+NO_KEY = "Together starts jobs only with the key of an account. Type it above."
 TOOLTIPS = {
     "halving": "All arms begin; at each rung those that are behind end, and the best go on",
     "range_test": "One short run with a rising rate first; rates that are too high are left out",
@@ -47,20 +49,22 @@ class SweepForm(Fold):
 
     def __init__(self, state: State, started: Callable[[Sweep], Any]) -> None:
         self._started_with, self._ready = started, None
+        self._asked: dict[str, Any] = {}
         self._planned_for: Any = None
         self._is_planning = self._is_starting = False
         self._why_not = ""
         self._make_controls()
         self.plan = widgets.HTML().add_class("ft-sweep-plan")
-        self.agree = widgets.Checkbox(indent=False)
+        self.agree = AgreeBox(state, self._show_button)
+        self.key = KeyBox(state)
         self.start = widgets.Button(description="Start the sweep", button_style="primary")
         self.reason = widgets.HTML(layout={"align_self": "center"})
         buttons = widgets.HBox([self.start, self.reason]).add_class("ft-row")
         tooltip = "Train the job of the form in several variants, and find the best"
-        parts = [self.bar, self.plan, self.agree, buttons]
+        parts = [self.bar, self.plan, self.agree, self.key, buttons]
         super().__init__(state, "New sweep", tooltip, parts)
         self.start.on_click(guarded(state.tell, lambda _: self._start()))
-        self.agree.observe(guarded(state.tell, lambda _: self._show_button()), "value")
+        state.key.observe(guarded(state.tell, lambda _: self._show_button()), "news")
         for control in self.controls:
             control.observe(guarded(state.tell, lambda _: self.is_open and self.refresh()), "value")
         state.observe(guarded(state.tell, lambda _: self.is_open and self.refresh()), "scanning")
@@ -98,14 +102,14 @@ class SweepForm(Fold):
         found: dict[str, Any] = {
             "halving": self.halving.value,
             "range_test": self.range_test.value and self.rates.value != AS_TYPED,
-            "max_train_rows": _rows(self.rows.value),
+            "max_train_rows": rows_typed(self.rows.value),
         }
         if self.rates.value == AROUND:
             found["n"] = self.n.value
         if self.rates.value == THESE:
-            found[RATE] = _listed(RATE, self.values.value)
+            found[RATE] = values_typed(RATE, self.values.value)
         if self.field.value != NOTHING:
-            found[str(self.field.value)] = _listed(str(self.field.value), self.others.value)
+            found[str(self.field.value)] = values_typed(str(self.field.value), self.others.value)
         elif self.rates.value == AS_TYPED:
             raise FtlabError(
                 "Nothing is varied; a sweep has several values of at least one field. Choose "
@@ -127,13 +131,16 @@ class SweepForm(Fold):
         self._plan()
         self._show_button()
 
+    @property
+    def _is_paid(self) -> bool:
+        return self.state.where.engine == "together"
+
     def _plan(self) -> None:
         self._ready = None
-        asked: dict[str, Any] = {}
         try:
-            asked = self._arguments()
+            asked = self._asked = self._arguments()
         except FtlabError as exc:
-            self._why_not = self._why_not or str(exc)
+            asked, self._why_not = {}, self._why_not or str(exc)
         if self._why_not:
             set_html(self.plan, "")
             return
@@ -156,20 +163,19 @@ class SweepForm(Fold):
             self._why_not = found
         else:
             self._ready = found
+            self.agree.offer(found)
         set_html(self.plan, "" if isinstance(found, str) else plan_html(found))
         self.refresh()  # something may have changed meanwhile
         self._show_button()
 
     def _show_button(self) -> None:
         """What is beside the button says why it is off."""
-        ready, paid = self._ready, self.state.where.engine == "together"
-        price = ready.cost.price if ready is not None and paid else None
-        show(self.agree, visible=price is not None)
-        if price is not None:
-            self.agree.description = f"I agree to pay up to ${price[1]:,.2f} for all arms together"
+        ready, paid = self._ready, self._is_paid
+        show(self.agree, visible=paid and ready is not None)
+        self.key.offer(wanted=paid)
         reason = self._why_not or (PLANNING if self._is_planning else "")
         if paid and not reason:
-            reason = NO_KEY if not self.state.key.is_here else "" if self.agree.value else AGREE
+            reason = self.agree.why_not if self.state.key.is_here else NO_KEY
         self.start.disabled = bool(reason) or ready is None or self._is_starting
         self.start.description = "Starting" if self._is_starting else "Start the sweep"
         shown = f'<span class="ft-dim">{escaped(reason)}</span>' if reason else ""
@@ -178,12 +184,15 @@ class SweepForm(Fold):
     # --- starting ----------------------------------------------------------------------------
 
     def _start(self) -> None:
-        asked, state = self._arguments(), self.state
-        price = self._ready.cost.price if self._ready is not None else None
-        if state.where.engine == "together" and price is not None:
-            asked["pay_up_to"] = price[1]
+        """Start what is shown, at the price that is shown."""
+        if self.start.disabled:
+            return  # a second click, before the page has heard of the first
+        asked, state = dict(self._asked), self.state
+        if self._is_paid:
+            asked["pay_up_to"] = self.agree.most
         state.require_fresh_scans()
         self._is_starting = True
+        self.agree.take_back()
         self._show_button()
         folder, key = state.folder.folder, state.key.typed
         PUMP.work(lambda: sweep(**asked, folder=folder, key=key), self._started, self._failed)
@@ -232,35 +241,3 @@ def plan_html(ready: ReadySweep) -> str:
         f'<div class="ft-facts">{facts(shown)}</div>'
         f"<details><summary>where these figures come from</summary>{lines}</details>"
     )
-
-
-def _rows(text: str) -> int | None:
-    plain = text.replace(",", "").strip()
-    if not plain:
-        return None
-    if not plain.isdecimal() or not int(plain):
-        raise FtlabError(
-            f"{text.strip()!r} rows are asked for; it takes a whole number from 1, or nothing for "
-            "all rows. Type for example 500."
-        )
-    return int(plain)
-
-
-def _listed(name: str, text: str) -> list[Any]:
-    """The values between commas; numbers where the field takes them."""
-    parts = [part.strip() for part in text.split(",") if part.strip()]
-    if not parts:
-        raise FtlabError(f"{name} has no values; a sweep takes several of them. Type for example "
-            "1e-4, 3e-4.")  # fmt: skip
-    return [_value(name, part) for part in parts]
-
-
-def _value(name: str, text: str) -> Any:
-    if text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    if not takes_numbers(name):
-        return text
-    try:
-        return int(text) if text.lstrip("+-").isdecimal() else float(text)
-    except ValueError:
-        return text  # the spec says what is wrong with it

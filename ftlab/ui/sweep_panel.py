@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import time
-from itertools import count
 from typing import Any
 
 import ipywidgets as widgets
 
 from ftlab.comparison.compared import tracks_of
 from ftlab.errors import RunError
-from ftlab.events import Status
-from ftlab.html import counted, escaped, progress_bar, table
-from ftlab.overlays import look_of, marks_of
+from ftlab.html import escaped
+from ftlab.overlays import marks_of
 from ftlab.run import Run
+from ftlab.spec import JobSpec
 from ftlab.sweeps.folder import Sweep, Sweeps
-from ftlab.sweeps.shown import TITLES, rows_of
 from ftlab.ui.curves_box import CurvesBox
 from ftlab.ui.guard import guarded
 from ftlab.ui.hosted_box import HostedBox
 from ftlab.ui.news import news_of
 from ftlab.ui.pump import PUMP
-from ftlab.ui.run_buttons import LIVE, RunButtons
-from ftlab.ui.shown import MARKS, log_html, set_html, show
+from ftlab.ui.run_buttons import RunButtons
+from ftlab.ui.shown import log_html, set_html, show
 from ftlab.ui.state import State
 from ftlab.ui.sweep_form import SweepForm
+from ftlab.ui.sweep_shown import arms_html, head_html
 from ftlab.ui.valley_svg import valley_html
-from ftlab.units import duration
 
 NONE_YET = (
     "No sweep yet. It trains the job of the form with several learning rates, ends those that fall "
@@ -37,6 +34,10 @@ GOES_ON = "An arm that is being trained can't be taken out. Wait for the end, or
 NO_LOSS = "No arm has a validation loss yet."
 RESUMED = "The form has the settings of {}; its run goes on from where the sweep left it."
 DONE = "The form has the settings of {}; its run is complete, and the Try tab asks it."
+WITHOUT_ADAPTER = (
+    "The form has the settings of {}; its run is {} and has no adapter, so there is nothing to "
+    "try. {}Train starts it anew."
+)
 ALL_ROWS = (
     "The form has the settings of {}, which the sweep found on {:,} rows; Train starts the run on "
     "all of them. What the arm has learned is a run of its own in the Run tab."
@@ -167,12 +168,17 @@ class SweepPanel(widgets.VBox):
         sweep = self.sweep
         if sweep is None or self._is_using:
             return
-        self.state.replace(sweep.winning_spec)
         self._is_using = self.use.disabled = True
-        PUMP.work(sweep.promote, lambda run: self._used(sweep, run), self._not_used)
+        # A sweep of its own: what this one has read grows on the kernel's thread meanwhile.
+        PUMP.work(
+            lambda: _promoted(Sweep(sweep.path)),
+            lambda taken: self._used(sweep, *taken),
+            self._not_used,
+        )
 
-    def _used(self, sweep: Sweep, run: Run) -> None:
+    def _used(self, sweep: Sweep, run: Run, spec: JobSpec) -> None:
         try:
+            self.state.replace(spec)
             self._go_on(sweep, run)
         finally:
             self._is_using, self._shown = False, ()
@@ -188,11 +194,13 @@ class SweepPanel(widgets.VBox):
             state.tell("tip", ALL_ROWS.format(name, rows))
             return
         state.tab = "run"
-        if run.state.ended or run.why_not_resume:
+        if not (run.state.ended or run.why_not_resume):
+            run.resume()
+            state.tell("tip", RESUMED.format(name))
+        elif run.status == "completed" and run.adapter.exists():
             state.tell("tip", DONE.format(name))
-            return
-        run.resume()
-        state.tell("tip", RESUMED.format(name))
+        else:
+            state.tell("warning", _without_adapter(name, run))
 
     def _not_used(self, level: str, text: str) -> None:
         self._is_using, self._shown = False, ()
@@ -200,52 +208,12 @@ class SweepPanel(widgets.VBox):
         self.refresh()
 
 
-def head_html(sweep: Sweep) -> str:
-    """What is best, in words; then where the sweep stands and what it has cost."""
-    state, found, plan = sweep.state, sweep.answer, sweep.plan
-    level = {"failed": "error", "cancelled": "warning", "paused": "warning"}.get(
-        state.status, "tip"
-    )
-    runs = [run for _, run in sweep.arms]
-    steps, furthest = (how(run.history.last_step for run in runs) for how in (sum, _most))
-    grid = len(plan.arms) * plan.n_steps
-    parts = [
-        f'<b class="ft-{level}">{MARKS.get(state.status, "●")} {state.status}</b>',
-        counted(len(runs), "arm") if state.ended else _left(runs),
-        f"step {furthest:,} of {plan.n_steps:,}",
-        f"{counted(steps, 'step')} so far, of {grid:,} in a full grid",
-        f"{duration(seconds_of(sweep.history.statuses, time.time()))}",
-    ]
-    says = f"<div><b>{escaped(found.headline)}</b></div>" if found else ""
-    bar = progress_bar(furthest / plan.n_steps) if state.status in LIVE else ""
-    known = ("", state.status, found.headline if found else "")
-    detail = "" if state.detail in known else state.detail
-    basis = f'<div class="ft-dim">{escaped(found.basis)}</div>' if found else ""
-    return f"{says}{basis}<div>{' · '.join(parts)}</div>{bar}<div>{escaped(detail)}</div>"
+def _promoted(sweep: Sweep) -> tuple[Run, JobSpec]:
+    """The winner's run among the runs, and what the form is to hold of it."""
+    return sweep.promote(), sweep.winning_spec
 
 
-def _left(runs: list[Run]) -> str:
-    """How many arms have not ended."""
-    return f"{sum(not run.state.ended for run in runs)} of {counted(len(runs), 'arm')} left"
-
-
-def _most(steps: Any) -> int:
-    return max(steps, default=0)
-
-
-def seconds_of(statuses: list[Status], now: float) -> float:
-    """How long it has been running, without the time between two processes."""
-    passed, since = 0.0, None
-    for one in statuses:
-        if since is not None:
-            passed += one.time - since
-        since = one.time if one.status == "running" else None
-    return passed + (now - since if since is not None else 0.0)
-
-
-def arms_html(sweep: Sweep) -> str:
-    """A row for each arm, with the colour of its curve."""
-    rows = (map(escaped, row) for row in rows_of(sweep))
-    marks = (f'<span style="color:{look_of(place)[0]}">━</span>' for place in count())
-    marked = zip(marks, rows, strict=False)
-    return table(TITLES, ((f"{mark} {arm}", *rest) for mark, (arm, *rest) in marked))
+def _without_adapter(name: str, run: Run) -> str:
+    """How the winner has ended, and what can be done."""
+    goes_on = "" if run.why_not_resume else f"Resume in the Run tab goes on {run.resumes_from}; "
+    return WITHOUT_ADAPTER.format(name, run.status, goes_on)

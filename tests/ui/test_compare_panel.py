@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import pytest
 
+from ftlab.comparison.compared import tracks_of
 from ftlab.events import Metrics
 from ftlab.sweeps.folder import Sweep
 from ftlab.ui.compare_panel import HOW, NOTHING, ComparePanel
@@ -40,6 +44,17 @@ def drawn(panel):
     """Name → steps and values of what can be seen."""
     seen = [trace for trace in panel.curves._figure.data if trace.visible]
     return {(trace.name, trace.opacity): (list(trace.x), list(trace.y)) for trace in seen}
+
+
+def added(panel, file):
+    """The panel after it has read such a file."""
+    panel.file.value = str(file)
+    panel.add.click()
+    end = time.monotonic() + 60
+    while panel._awaited:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    return panel
 
 
 def test_nothing_is_read_and_no_figure_is_made_while_it_is_shut(state, panel, runs):
@@ -114,8 +129,7 @@ def test_a_file_of_another_tool_is_compared(state, panel, runs, tmp_path):
     file = tmp_path / "history.csv"
     file.write_text("_step,train/loss\n1,5\n2,4\n")
     opened(state)
-    panel.file.value = str(file)
-    panel.add.click()
+    added(panel, file)
     assert ("history", 1.0) in drawn(panel)
     assert panel.file.value == ""
     panel.curves.axis.value = "time"
@@ -124,11 +138,42 @@ def test_a_file_of_another_tool_is_compared(state, panel, runs, tmp_path):
 
 def test_a_file_that_holds_no_curve_says_what_would(state, panel, tmp_path):
     opened(state)
-    panel.file.value = str(tmp_path / "nothing.csv")
-    panel.add.click()
+    added(panel, tmp_path / "nothing.csv")
     assert state.message[0] == "error"
     assert "neither a run" in state.message[1]
     assert panel.file.value  # what was typed stays
+    assert panel.reading.value == ""
+
+
+def test_while_a_long_file_is_read_it_says_so_and_the_page_goes_on(
+    state, panel, runs, tmp_path, monkeypatch
+):
+    may_end, asked = threading.Event(), []
+
+    def slow(given, *folder):
+        if given != str(file):
+            return tracks_of(given, *folder)
+        asked.append(threading.current_thread())
+        may_end.wait(60)
+        return tracks_of(given, *folder)
+
+    file = tmp_path / "history.csv"
+    file.write_text("_step,train/loss\n1,5\n2,4\n")
+    opened(state)
+    monkeypatch.setattr("ftlab.ui.compare_panel.tracks_of", slow)
+    panel.file.value = str(file)
+    panel.add.click()
+    panel.add.click()  # once is enough
+    assert "Reading history.csv" in panel.reading.value
+    panel.file.value = "the next one"
+    may_end.set()
+    while panel._awaited:
+        time.sleep(0.01)
+    assert len(asked) == 1
+    assert threading.current_thread() not in asked
+    assert panel.reading.value == ""
+    assert panel.file.value == "the next one"
+    assert state.compared[-1] == str(file)
 
 
 def test_the_arms_of_a_sweep_are_compared(state, panel, tmp_path):

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from ftlab.diagnosis import curve_of_run
 from ftlab.events import Metrics, Status
 from ftlab.job import Job
 from ftlab.run import Run
@@ -85,6 +86,21 @@ def test_a_healthy_run_needs_nothing(state, made):
     box = DoctorBox(state)
     made(falling)
     assert FELL in looked(box).verdict.value
+
+
+def test_a_look_shares_nothing_that_grows_meanwhile(state, made, monkeypatch):
+    seen = []
+    look = lambda run: seen.append(run) or curve_of_run(run)  # noqa: E731
+    monkeypatch.setattr("ftlab.ui.doctor_box.curve_of_run", look)
+    box = DoctorBox(state)
+    run = made(falling, n=60, status="running")
+    looked(box)
+    tell(run, *points(falling, range(61, 120)))
+    looked(box)
+    assert len(seen) >= 2
+    assert {found.path for found in seen} == {run.path}
+    assert all(found.history is not state.run.history for found in seen)
+    assert seen[-1].history.last_step == 119
 
 
 def test_while_it_goes_on_it_is_falling(state, made):

@@ -8,10 +8,12 @@ import time
 
 import pytest
 
+from ftlab.errors import RunError
 from ftlab.events import Metrics, Status
 from ftlab.html import escaped
 from ftlab.sweeps.folder import Sweep
-from ftlab.ui.sweep_panel import GOES_ON, NONE_YET, SweepPanel, seconds_of
+from ftlab.ui.sweep_panel import GOES_ON, NONE_YET, SweepPanel
+from ftlab.ui.sweep_shown import seconds_of
 from ftlab.ui.valley_svg import points_of, valley_html
 from ftlab.ui.workbench import Workbench
 from tests.sweeps.worlds import N_STEPS, plan, played, tell
@@ -175,7 +177,8 @@ def used(panel):
 
 
 def test_the_winner_goes_into_the_form_and_its_run_is_shown(state, panel, folder):
-    written(folder)
+    best = next(run for arm, run in written(folder).arms if arm.name == BEST)
+    best.adapter.mkdir()
     state.tab = "sweep"
     used(panel)
     assert state.values["learning_rate"] == 1e-3
@@ -197,6 +200,36 @@ def test_a_winner_that_is_not_at_its_end_goes_on(state, panel, folder, monkeypat
     used(panel)
     assert started == [state.selected]
     assert "goes on from where the sweep left it" in state.message[1]
+
+
+@pytest.mark.parametrize("status", ["failed", "cancelled", "completed"])
+def test_a_winner_that_left_no_adapter_is_not_said_to_be_there_to_try(state, panel, folder, status):
+    sweep = written(folder)
+    best = next(run for arm, run in sweep.arms if arm.name == BEST)
+    tell(best, Status(status=status, detail="The loss became nan"))
+    state.tab = "sweep"
+    used(panel)
+    level, text = state.message
+    assert level == "warning"
+    assert f"its run is {status} and has no adapter" in text
+    assert ("Resume in the Run tab" in text) == (status == "failed")
+    assert state.values["learning_rate"] == 1e-3
+
+
+def test_the_form_keeps_what_it_has_where_the_winner_can_not_be_copied(
+    state, panel, folder, monkeypatch
+):
+    def refuse(*_, **__):
+        raise RunError("The disk is full.")
+
+    written(folder)
+    state.update({"learning_rate": 5e-5})
+    state.tab = "sweep"
+    monkeypatch.setattr("ftlab.sweeps.folder.promoted", refuse)
+    used(panel)
+    assert "The disk is full." in state.message[1]
+    assert state.values == {"learning_rate": 5e-5}
+    assert not panel.use.disabled
 
 
 def test_a_damaged_plan_is_told_of_and_the_panel_lives(state, panel, folder):
