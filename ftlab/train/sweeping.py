@@ -43,7 +43,10 @@ class Sweeping:
         arms = sweep.all_arms
         self._n_arms = len(arms)
         stopped = {number for decision in self._logged for number in decision.stopped}
+        gone = sweep.deleted
         for number, arm in enumerate(arms):
+            if number in gone:
+                continue
             last = sweep.run_of(number, arm).history.status
             can_try_again = last is not None and last.status == "failed" and number not in stopped
             if last is None or last.status not in ENDED or can_try_again:

@@ -87,7 +87,7 @@ def test_another_field_alone_and_fewer_rows(form):
         ({"rows": "many"}, "'many' rows"),
         ({"rows": "0"}, "'0' rows"),
         ({"field": "lora_r", "others": "8, x"}, "lora_r"),
-        ({"n": 0}, "at least one arm"),
+        ({"n": 0}, "1 to 64 arms"),
     ],
 )
 def test_what_is_wrong_is_said_beside_the_button(form, settings, said):

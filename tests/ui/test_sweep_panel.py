@@ -202,17 +202,15 @@ def test_a_winner_that_is_not_at_its_end_goes_on(state, panel, folder, monkeypat
     assert "goes on from where the sweep left it" in state.message[1]
 
 
-@pytest.mark.parametrize("status", ["failed", "cancelled", "completed"])
-def test_a_winner_that_left_no_adapter_is_not_said_to_be_there_to_try(state, panel, folder, status):
+def test_a_winner_that_left_no_adapter_is_not_said_to_be_there_to_try(state, panel, folder):
     sweep = written(folder)
     best = next(run for arm, run in sweep.arms if arm.name == BEST)
-    tell(best, Status(status=status, detail="The loss became nan"))
+    tell(best, Status(status="completed"))
     state.tab = "sweep"
     used(panel)
     level, text = state.message
     assert level == "warning"
-    assert f"its run is {status} and has no adapter" in text
-    assert ("Resume in the Run tab" in text) == (status == "failed")
+    assert "its run is completed and has no adapter" in text
     assert state.values["learning_rate"] == 1e-3
 
 
