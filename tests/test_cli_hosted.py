@@ -12,7 +12,9 @@ from ftlab.cli import main
 from ftlab.errors import FtlabError
 from ftlab.job import LocalOptions, TogetherOptions
 from ftlab.runs import Run, Runs
+from ftlab.sweeps.folder import Sweeps
 from tests.providers.hosted import carried_out, hosted, spec
+from tests.small import chat_rows, write_rows
 
 
 @pytest.fixture
@@ -107,6 +109,18 @@ def test_without_a_key_nobody_is_asked_for_the_price(service, file, capsys, monk
     assert main(["train", file, "--on", "together"]) == 1
     assert "No key of Together was found" in capsys.readouterr().err
     assert asked == service.requests == list(Runs()) == []
+
+
+def test_a_sweep_is_not_started_for_less_than_all_its_arms_cost(service, tmp_path, capsys):
+    held_out = write_rows(tmp_path / "held_out.jsonl", chat_rows(10))
+    file = tmp_path / "sweep.json"
+    file.write_text(json.dumps(spec(tmp_path, validation_file=str(held_out))))
+    line = ["sweep", str(file), "--on", "together", "--rates", "1e-4,1e-3"]
+    assert main([*line, "--pay-up-to", "0.0001"]) == 1
+    said = capsys.readouterr().err
+    assert "2 such jobs cost" in said
+    assert "Give pay_up_to=" in said
+    assert service.bodies == list(Sweeps()) == []
 
 
 # --- options ---------------------------------------------------------------------------------

@@ -62,12 +62,12 @@ def started(options: argparse.Namespace) -> Sweep | None:
     for name, text in ready.cost.in_words().items():
         say(f"{name}: {text}", to)
     say("\n".join(ready.cost.basis), to)
-    if options.on == "together" and "pay_up_to" not in asked:
-        if (agreed := _agreed(ready)) is None:
+    if options.on == "together":
+        if (agreed := _agreed(ready, asked.get("pay_up_to"))) is None:
             say("Nothing was started.", to)
             return None
         scans = {"report": ready.report, "validation": ready.validation}
-        ready = prepare_sweep(values, options.on, pay_up_to=agreed, **scans, **asked)
+        ready = prepare_sweep(values, options.on, **scans, **{**asked, "pay_up_to": agreed})
     return start(ready)
 
 
@@ -76,11 +76,19 @@ def _aside(options: argparse.Namespace) -> Any:
     return sys.stderr if getattr(options, "json", False) else None
 
 
-def _agreed(ready: ReadySweep) -> float | None:
+def _agreed(ready: ReadySweep, given: str | None) -> float | None:
+    """What a person agrees to pay for all arms; None where they don't. Raises FtlabError with the
+    price where what they gave does not suffice for them."""
+    from ftlab.providers.together.agreement import unconfirmed
     from ftlab.sweeps.ready import offer_of
 
     tell = teller()
-    return confirmed(offer_of(ready, told=lambda _, what: tell(what)))
+    found = offer_of(ready, told=lambda _, what: tell(what))
+    if given is None:
+        return confirmed(found)
+    if found.most is not None and float(given) < found.most:
+        raise unconfirmed(found)
+    return float(given)
 
 
 def show(found: Sweep, *, as_json: bool = False) -> int:
