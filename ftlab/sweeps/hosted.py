@@ -8,7 +8,6 @@ the next process goes on from what is written down.
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import time
@@ -16,7 +15,6 @@ import traceback
 from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
-from pathlib import Path
 
 from pydantic import SecretStr
 
@@ -25,7 +23,7 @@ from ftlab.endings import note_birth
 from ftlab.errors import FtlabError, RunError
 from ftlab.events import Decision, Event, Log, Status
 from ftlab.processes import HUB_KEY, WANDB_KEY
-from ftlab.providers.together.piped import Secrets, received
+from ftlab.providers.together.piped import Secrets, begin
 from ftlab.run import Run
 from ftlab.schedule import evaluation_steps
 from ftlab.sweeps.folder import Sweep
@@ -47,19 +45,7 @@ def rest() -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m ftlab.sweeps.hosted")
-    parser.add_argument("sweep", type=Path)
-    parser.add_argument("--lock", type=int, help="handle of the sweep's lock, held already")
-    arguments = parser.parse_args()
-    sweep = Sweep(arguments.sweep)
-    try:
-        secrets = received(b"" if sys.stdin.isatty() else sys.stdin.buffer.read(), sweep)
-        if arguments.lock is None:
-            sweep.begin()
-    except FtlabError as exc:
-        print(exc)
-        return 1
-    return carry_out(sweep, secrets)
+    return begin("ftlab.sweeps.hosted", Sweep, carry_out)
 
 
 def carry_out(sweep: Sweep, secrets: Secrets) -> int:

@@ -7,7 +7,6 @@ written down.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import sys
@@ -15,7 +14,6 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator
-from pathlib import Path
 
 from ftlab.endings import note_birth, note_words
 from ftlab.errors import FtlabError, RunError, ServiceError
@@ -25,7 +23,7 @@ from ftlab.job import TogetherOptions
 from ftlab.providers.together.client import Cancelled, Client
 from ftlab.providers.together.following import follow
 from ftlab.providers.together.ledger import Intent, Ledger
-from ftlab.providers.together.piped import Secrets, received
+from ftlab.providers.together.piped import Secrets, begin
 from ftlab.providers.together.starting import found_of_others, started
 from ftlab.run import Run
 
@@ -34,19 +32,7 @@ TELL_EVERY = 1.0  # seconds between two lines about the same upload
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m ftlab.providers.together")
-    parser.add_argument("run", type=Path)
-    parser.add_argument("--lock", type=int, help="handle of the run's lock, held already")
-    arguments = parser.parse_args()
-    run = Run(arguments.run)
-    try:
-        secrets = received(b"" if sys.stdin.isatty() else sys.stdin.buffer.read(), run)
-        if arguments.lock is None:
-            run.begin()
-    except FtlabError as exc:
-        print(exc)
-        return 1
-    return carry_out(run, secrets)
+    return begin("ftlab.providers.together", Run, carry_out)
 
 
 def carry_out(run: Run, secrets: Secrets) -> int:

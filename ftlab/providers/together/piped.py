@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
-from typing import NamedTuple
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 from pydantic import SecretBytes, SecretStr
 
@@ -13,6 +17,8 @@ from ftlab.job import TogetherOptions
 from ftlab.processes import HUB_KEY, WANDB_KEY
 from ftlab.providers.together.account import ADDRESS_VARIABLE, address, require_key
 from ftlab.run import Run
+
+Kind = TypeVar("Kind", bound=Run)
 
 
 class Secrets(NamedTuple):
@@ -70,3 +76,21 @@ def received(data: bytes, run: Run) -> Secrets:
     """What came through the pipe; what `piped` finds where nothing did. Raises FtlabError as it."""
     found = json.loads(data.strip() or piped(run).get_secret_value())
     return Secrets(**{name: SecretStr(str(value)) for name, value in found.items()})
+
+
+def begin(module: str, kind: type[Kind], carry_out: Callable[[Kind, Secrets], int]) -> int:
+    """Carry out what the command line names, with the secrets that come by the pipe, after taking
+    its lock where nobody holds it for this process; the exit status of the process."""
+    parser = argparse.ArgumentParser(prog=f"python -m {module}")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--lock", type=int, help="handle of its lock, held already")
+    arguments = parser.parse_args()
+    found = kind(arguments.folder)
+    try:
+        secrets = received(b"" if sys.stdin.isatty() else sys.stdin.buffer.read(), found)
+        if arguments.lock is None:
+            found.begin()
+    except FtlabError as exc:
+        print(exc)
+        return 1
+    return carry_out(found, secrets)
