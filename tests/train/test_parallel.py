@@ -334,9 +334,11 @@ def test_processes_of_a_launcher_end_with_a_run_that_ends_before_they_meet(job, 
     run = new_run(job(), tmp_path, "early")
     handle = run.begin()  # it is somebody else's
     try:
-        assert [process.wait(120) for process in launched(run)] == [1, 0]
+        first, other = (process.wait(120) for process in launched(run))
     finally:
         os.close(handle)
+    assert first == 1
+    assert other in (0, 3)  # it was told, or came when the first one was gone already
 
 
 def free_port() -> int:
