@@ -205,9 +205,11 @@ def new_folder(among: Path, name: str, created_at: datetime) -> Path:
     among.mkdir(parents=True, exist_ok=True)
     plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "run"
     stamp = created_at.astimezone().strftime("%Y%m%d-%H%M%S")
-    path = among / f"{stamp}-{plain[:32]}-{secrets.token_hex(2)}"
-    path.mkdir(mode=0o700)
-    return path
+    while True:
+        path = among / f"{stamp}-{plain[:32]}-{secrets.token_hex(2)}"
+        with contextlib.suppress(FileExistsError):  # of many in a second, two may draw one name
+            path.mkdir(mode=0o700)
+            return path
 
 
 def checkpoint_steps(folder: Path) -> list[int]:

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from datetime import UTC, datetime
 
 import pytest
 
@@ -14,6 +15,7 @@ from ftlab import attempts
 from ftlab.errors import RunError
 from ftlab.events import Metrics, Status
 from ftlab.job import Job
+from ftlab.run_folder import new_folder
 from ftlab.runs import Run, Runs, attach
 from ftlab.spec import JobSpec
 
@@ -296,3 +298,11 @@ def test_a_torn_request_is_passed_over(run, holder):
 def test_an_empty_id_is_no_run(tmp_path, run):
     with pytest.raises(RunError, match="no id"):
         attach("", folder=tmp_path)
+
+
+def test_a_name_that_is_taken_is_drawn_again(tmp_path, monkeypatch):
+    drawn = iter(["aaaa", "aaaa", "bbbb"])
+    monkeypatch.setattr("ftlab.run_folder.secrets.token_hex", lambda _: next(drawn))
+    now = datetime.now(UTC)
+    names = [new_folder(tmp_path, "run", now).name[-4:] for _ in range(2)]
+    assert names == ["aaaa", "bbbb"]
