@@ -19,18 +19,16 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ftlab.data.chat import prompt_text
 from ftlab.devices import is_wanted, lease
+from ftlab.infer.routes import ROUTES
 from ftlab.models import fetch
 from ftlab.processes import loading
 
 if TYPE_CHECKING:
-    from ftlab.generation import Answer
     from ftlab.infer.answer import Answerer
 
 IDLE_SECONDS = 120
 TICK = 0.5
-MAX_TOKENS = 256
 
 
 class _Server(socketserver.UnixStreamServer):
@@ -52,26 +50,17 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.last_asked = time.monotonic()
         try:
             size = int(self.headers.get("Content-Length", 0))
-            self._reply(200, self._answered(json.loads(self.rfile.read(size))))
+            asked = json.loads(self.rfile.read(size))
+            if self.path not in ROUTES:
+                self._refuse(404, f"{self.path} is asked for; there are {', '.join(ROUTES)}.")
+                return
+            self._reply(200, ROUTES[self.path](self.server.answerer, asked))
         except Exception as exc:
-            self._reply(400, {"error": {"message": f"{exc}", "type": type(exc).__name__}})
+            self._refuse(400, f"{exc}", type(exc).__name__)
         self.server.last_asked = time.monotonic()
 
-    def _answered(self, asked: dict[str, Any]) -> dict[str, Any]:
-        chat = self.path.endswith("/chat/completions")
-        tokenizer = self.server.answerer.tokenizer
-        prompts = [prompt_text(asked["messages"], tokenizer)] if chat else _as_list(asked["prompt"])
-        answers = self.server.answerer.answer(
-            prompts,
-            asked["model"],
-            max_tokens=int(asked.get("max_tokens", MAX_TOKENS)),
-            temperature=float(asked.get("temperature", 0)),
-            seed=int(asked.get("seed", 0)),
-            add_special_tokens=bool(asked.get("add_special_tokens", False)),
-        )
-        choices = [_choice(i, answer, chat=chat) for i, answer in enumerate(answers)]
-        used = sum(answer.n_tokens for answer in answers)
-        return {"model": asked["model"], "choices": choices, "usage": {"completion_tokens": used}}
+    def _refuse(self, code: int, text: str, kind: str = "not_found") -> None:
+        self._reply(code, {"error": {"message": text, "type": kind}})
 
     def _reply(self, code: int, body: dict[str, Any]) -> None:
         data = json.dumps(body).encode()
@@ -83,16 +72,6 @@ class _Handler(BaseHTTPRequestHandler):
 
     def address_string(self) -> str:
         return "unix"  # a unix socket has no client address to print
-
-
-def _as_list(prompt: str | list[str]) -> list[str]:
-    return [prompt] if isinstance(prompt, str) else prompt
-
-
-def _choice(index: int, answer: Answer, *, chat: bool) -> dict[str, Any]:
-    text = {"message": {"role": "assistant", "content": answer.text}} if chat else {}
-    text = text or {"text": answer.text}
-    return {"index": index, "finish_reason": answer.finish_reason, **text}
 
 
 def main() -> int:
