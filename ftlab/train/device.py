@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ftlab.devices import detect, missing_gpus, side_by_side
 from ftlab.errors import FtlabError
 from ftlab.job import LocalOptions
+
+if TYPE_CHECKING:
+    import torch
 
 OUT_OF_MEMORY = (
     "The memory did not suffice; a step takes the weights and the activations of one piece. "
@@ -58,6 +61,15 @@ def is_out_of_memory(problem: BaseException) -> bool:
     """Whether an error says that memory did not suffice, of the machine or of the GPU."""
     words = str(problem).lower()
     return isinstance(problem, MemoryError) or any(sign in words for sign in TOO_MUCH)
+
+
+def sent(values: torch.Tensor, device: Any) -> torch.Tensor:
+    """On a device. What goes to an NVIDIA GPU comes there in its turn, and nobody waits for it."""
+    import torch
+
+    if torch.device(device).type != "cuda":
+        return values.to(device)
+    return values.pin_memory().to(device, non_blocking=True)
 
 
 def random_state(device: str) -> list[Any]:

@@ -286,5 +286,6 @@ def _described(trainer: Trainer) -> Log:
     n_all = trainer.scorer.inner.num_parameters()  # which knows how many a packed byte holds
     dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
     return Log(
-        text=f"Training {n_trained:,} of {n_all:,} parameters on {trainer.device} in {dtype}."
+        text=f"Training {n_trained:,} of {n_all:,} parameters on {trainer.device} in {dtype}. "
+        + trainer.scorer.in_words
     )
