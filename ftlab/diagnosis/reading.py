@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ftlab.advice import recommend
 from ftlab.diagnosis.curve import Curve
 from ftlab.diagnosis.tables import is_summary, plain, read_csv, read_json
+from ftlab.diagnosis.tried import tried_beside
 from ftlab.errors import FtlabError, UnreadableData
 from ftlab.html import visible
 from ftlab.models import read_info
@@ -22,13 +23,13 @@ if TYPE_CHECKING:
 
 BY_STEP = (
     *("grad_norm", "learning_rate", "loss_tokens", "tokens_per_second", "memory_gib"),
-    *("utilization", "seconds", "loader_seconds"),
+    *("gpu_memory_gib", "utilization", "seconds", "loader_seconds"),
 )
 COLUMNS = {
     "step": STEP_NAMES,
     **{name: (name,) for name in BY_STEP},
     **METRIC_NAMES,
-    "memory_gib": ("memory_gib", *METRIC_NAMES["gpu_memory_gib"]),
+    "gpu_memory_gib": ("gpu_memory_used_gib", *METRIC_NAMES["gpu_memory_gib"]),
 }
 """Our column → its names in a file, the surest first."""
 FOR_ALL = ("step", "train_loss", "eval_loss", "epoch")
@@ -56,19 +57,21 @@ def curve_of_run(run: Run) -> Curve:
     series = history.series
     losses = series.get("train_loss", {})
     steps = sorted(losses)
-    memory = "gpu_memory_gib" if "gpu_memory_gib" in series else "memory_gib"
     by_step = {name: _at(series.get(name, {}), steps) for name in BY_STEP}
+    if "gpu_memory_used_gib" in series:
+        by_step["gpu_memory_gib"] = _at(series["gpu_memory_used_gib"], steps)
     newest = max((sample.step for sample in history.samples), default=0)
     return Curve(
         steps,
         [losses[step] for step in steps],
         eval_loss=dict(series.get("eval_loss", {})),
-        **{**by_step, "memory_gib": _at(series.get(memory, {}), steps)},
+        **by_step,
         steps_per_epoch=_steps_per_epoch(series.get("epoch", {})),
         batch_size=spec.batch_size if isinstance(spec.batch_size, int) else None,
         n_steps=history.n_steps,
         is_over=state.ended,
         spec=spec,
+        tried=tried_beside(run),
         samples=[sample.text for sample in history.samples if sample.step == newest],
         failure=state.detail if state.status == "failed" else "",
         **_known_of(spec, run.job.provider),

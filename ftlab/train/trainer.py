@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any, TypeVar
 
-import psutil
 import torch
 
 from ftlab.events import Metrics, RowLosses
@@ -18,6 +16,7 @@ from ftlab.pieces import PIECE_TOKENS
 from ftlab.spec import JobSpec
 from ftlab.train.batches import Examples, Pair, Row, pieces
 from ftlab.train.device import is_out_of_memory, random_state, set_random_state
+from ftlab.train.gauges import Gauges
 from ftlab.train.methods import Method, method_of
 from ftlab.train.methods.method import Loss, added
 from ftlab.train.model import autocast, trainable
@@ -28,7 +27,6 @@ from ftlab.train.sharded import in_each, whole
 from ftlab.train.steps import Step, Told, Values, batched, rounded
 
 Made = TypeVar("Made")
-GIB = 2**30
 HARDEST = 3  # rows of each step
 
 
@@ -49,7 +47,6 @@ class Trainer:
         default_factory=lambda: torch.amp.GradScaler(enabled=False)
     )
     """Keeps small gradients in float16; does nothing in other formats."""
-    _read_at: float = 0.0
 
     @property
     def model(self) -> Any:
@@ -118,9 +115,12 @@ class Trainer:
         """One optimizer step; the loss is the mean over what the method counts."""
         return self.launch(rows, learning_rate)().values
 
-    def launch(self, rows: Sequence[Row], learning_rate: float) -> Callable[[], Told]:
-        """The same, without waiting for a GPU; what is returned waits, and says what happened."""
-        began = time.perf_counter()
+    def launch(
+        self, rows: Sequence[Row], learning_rate: float, waited: float = 0.0
+    ) -> Callable[[], Told]:
+        """The same, without waiting for a GPU; what is returned waits, and says what happened. The
+        rows took `waited` seconds to come."""
+        lap = self._gauges.lap(waited)
         self.refer(rows)
         shares = dealt(rows, self.room.size)
         step = Step(max(self.method.divisor(rows), 1), learning_rate, len(rows))
@@ -131,20 +131,21 @@ class Trainer:
         highest = found.rows.topk(k)
         figures = torch.stack([found.total, norm, *found.sums.values()])
         figures = torch.cat([figures, highest.values, highest.indices])
+        lap.launched()
 
         def told() -> Told:
             loss, grad_norm, *more = figures.tolist()
             sums, losses, places = more[: -2 * k], more[-2 * k : -k], more[-k:]
-            now = time.perf_counter()  # of steps that overlap, the time from one end to the next
-            seconds, self._read_at = now - max(began, self._read_at), now
+            taken = lap.taken()
             values = {
                 "train_loss": loss,
                 "grad_norm": grad_norm,
                 "learning_rate": learning_rate,
                 "loss_tokens": sum(row.n_trained for row in rows),
-                "tokens_per_second": sum(row.n_tokens for row in rows) / seconds,
+                "tokens_per_second": sum(row.n_tokens for row in rows) / taken["seconds"],
+                **taken,
                 **dict(zip(found.sums, sums, strict=True)),
-                **self._memory(),
+                **self._gauges.values(),
             }
             return Told(values, [(lines[int(i)], x) for i, x in zip(places, losses, strict=True)])
 
@@ -170,15 +171,9 @@ class Trainer:
         """Of the rows, in the order in which they go through the model."""
         return [row.line for piece in self.pieces(rows) for row in piece]
 
-    def _memory(self) -> Values:
-        found = {"memory_gib": self._process.memory_info().rss / GIB}
-        if self.device.startswith("cuda"):
-            found["gpu_memory_gib"] = torch.cuda.max_memory_allocated(self.device) / GIB
-        return found
-
     @cached_property
-    def _process(self) -> psutil.Process:
-        return psutil.Process()
+    def _gauges(self) -> Gauges:
+        return Gauges(self.device)
 
     def _in_memory(self, rows: Sequence[Row], work: Callable[[], Made]) -> Made:
         """What the work on these rows makes: in smaller pieces, from now on, when the memory did

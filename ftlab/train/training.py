@@ -78,7 +78,9 @@ class Training:
         between them."""
         until = self.n_steps if until is None else min(until, self.n_steps)
         while self.position.step < until and self.asked() is None and not self.stops_early:
-            yield from self._step(next(self._rows))
+            asked_at = time.perf_counter()
+            rows = next(self._rows)
+            yield from self._step(rows, time.perf_counter() - asked_at)
             yield from self._evaluated()
             yield from self._saved_if_due()
         yield from self._told()
@@ -118,10 +120,12 @@ class Training:
 
     # --- what they are made of -------------------------------------------------------------------
 
-    def _step(self, rows: list[Any]) -> Iterator[Event | RowLosses]:
-        """One optimizer step. What a GPU made of it is told when the next one is under way."""
+    def _step(self, rows: list[Any], waited: float) -> Iterator[Event | RowLosses]:
+        """One optimizer step, whose rows took `waited` seconds to come. What a GPU made of it is
+        told when the next one is under way."""
         step, seen = self.position.step + 1, self.position.rows_seen + len(rows)
-        read = self.trainer.launch(rows, rate_at(self.spec, step - 1, self.n_steps))
+        rate = rate_at(self.spec, step - 1, self.n_steps)
+        read = self.trainer.launch(rows, rate, waited)
         yield from self._told()
         self._untold = lambda: (step, seen / len(self.training), read())
         self.position = self.position.model_copy(update={"step": step, "rows_seen": seen})
