@@ -81,7 +81,7 @@ class _Work:
         scale = max(value.abs().max().item() for value in logits)
         figures |= {"rounding": witness.largest_difference(rounded, logits), "scale": scale}
         save_file(witness.as_file(rows, starts, logits=logits, rounded=rounded), self.reference)
-        yield {"made": figures}
+        yield {"made": {**figures, "prompts": prompts}}
 
     def _model(self, dtype: torch.dtype) -> Any:
         from ftlab.train.witness import tuned_model

@@ -1,4 +1,4 @@
-"""An adapter merged into its model, layer by layer, and what was tuned written in another format."""
+"""An adapter merged into its model, layer by layer, and what was tuned written anew."""
 
 from __future__ import annotations
 
