@@ -120,43 +120,21 @@ class Export:
         if asked.kind == "gguf":
             folder = staged / MERGED
             folder.mkdir()
-        record = asked.run.recorded(asked.step)
-        request = {
-            "spec": asked.spec.model_dump(mode="json"),
-            "kind": "adapter" if asked.kind == "adapter" else MERGED,
-            "dtype": None if _as_it_is(asked) else DTYPES[asked.dtype],
-            "device": asked.device,
-            "tuned": str(asked.tuned),
-            "base": str(asked.base or asked.tuned),
-            "staged": str(folder),
-            "reference": str(reference),
-            "recorded": str(record),
-            "prompts": [] if asked.unproved else _prompts(_tokenizer(asked)),
-            "names": asked.names,
-            "is_exact": not asked.unproved,
-        }
+        request = writing_request(asked, folder, reference)
         return self._done("writing", "ftlab.train.export", request)
 
     def _proved(self, asked: Asked, staged: Path, reference: Path, made: dict[str, Any]) -> Proof:
-        about = {
-            **{"kind": asked.kind, "dtype": asked.dtype, "step": asked.step},
-            "base": asked.model if asked.is_on_hub else Path(asked.model).name,
-            "base_commit": asked.commit if asked.is_on_hub else None,
-            "files": _digests(staged),
-        }
         if asked.unproved:
-            return Proof(passed=None, problems=(asked.unproved,), **about)
-        tokenizer = _tokenizer(asked)
-        texts = [tokenizer.decode(ids) for ids in made["prompts"]]
-        export = {"folder": str(staged), "kind": asked.kind, "reference": str(reference)}
-        request = {"exports": [{**export, "texts": texts}], "device": asked.device}
+            return Proof(passed=None, problems=(asked.unproved,), **about(asked, staged))
+        request = {
+            "exports": [proving_request(asked, staged, reference, made)],
+            "device": asked.device,
+        }
         (found,) = self._done("proving", "ftlab.infer.prove", request)
         if asked.kind == "gguf" and "unloadable" in found:
             why = f"transformers can't read GGUF files of this model ({found['unloadable']})."
-            return Proof(passed=None, problems=(why,), **about)
-        digest = hashlib.sha256(json.dumps(made["prompts"]).encode()).hexdigest()
-        as_tokens = [tokenizer.encode(text)[0] for text in texts]
-        return judged(made, found, as_tokens, prompts_sha256=digest, **about)
+            return Proof(passed=None, problems=(why,), **about(asked, staged))
+        return proof_of(asked, staged, made, found)
 
     def _sent(self, asked: Asked, exported: Exported) -> Exported:
         if exported.proof.passed is None:
@@ -196,6 +174,56 @@ class _NotTheModel(Exception):
     def __init__(self, proof: Proof) -> None:
         super().__init__(proof.headline)
         self.proof = proof
+
+
+# --- what the processes are asked ------------------------------------------------------------
+
+
+def writing_request(asked: Asked, folder: Path, reference: Path) -> dict[str, Any]:
+    """To write it into a folder that is there, and what the model as trained says into a file."""
+    return {
+        "spec": asked.spec.model_dump(mode="json"),
+        "kind": "adapter" if asked.kind == "adapter" else MERGED,
+        "dtype": None if _as_it_is(asked) else DTYPES[asked.dtype],
+        "device": asked.device,
+        "tuned": str(asked.tuned),
+        "base": str(asked.base or asked.tuned),
+        "staged": str(folder),
+        "reference": str(reference),
+        "recorded": str(asked.run.recorded(asked.step)),
+        "prompts": [] if asked.unproved else _prompts(_tokenizer(asked)),
+        "names": asked.names,
+        "is_exact": not asked.unproved,
+    }
+
+
+def proving_request(asked: Asked, folder: Path, reference: Path, made: Any) -> dict[str, Any]:
+    """To load it afresh and ask it the same."""
+    texts = _texts(asked, made)
+    return {"folder": str(folder), "kind": asked.kind, "reference": str(reference), "texts": texts}
+
+
+def proof_of(asked: Asked, folder: Path, made: Any, found: Any) -> Proof:
+    """What the figures of both processes add up to."""
+    tokenizer = _tokenizer(asked)
+    as_tokens = [tokenizer.encode(text)[0] for text in _texts(asked, made)]
+    digest = hashlib.sha256(json.dumps(made["prompts"]).encode()).hexdigest()
+    return judged(made, found, as_tokens, prompts_sha256=digest, **about(asked, folder))
+
+
+def about(asked: Asked, folder: Path) -> dict[str, Any]:
+    """What a proof is about."""
+    return {
+        **{"kind": asked.kind, "dtype": asked.dtype, "step": asked.step},
+        "base": asked.model if asked.is_on_hub else Path(asked.model).name,
+        "base_commit": asked.commit if asked.is_on_hub else None,
+        "files": _digests(folder),
+    }
+
+
+def _texts(asked: Asked, made: Any) -> list[str]:
+    tokenizer = _tokenizer(asked)
+    return [tokenizer.decode(ids) for ids in made["prompts"]]
 
 
 def _as_it_is(asked: Asked) -> bool:

@@ -111,8 +111,11 @@ def judged(made: Mapping[str, Any], found: Mapping[str, Any], texts_as: Any, **a
     """What the figures of an export (`made`, by the process that wrote it; `found`, by that which
     loaded it) add up to; `texts_as` are the tokens of some texts as the run's tokenizer has them.
     """
-    exact = max(EXACT, SHARE * made["scale"])
-    bound = max(exact, OF_ROUNDING * made["rounding"])
+    exact, is_rounded = max(EXACT, SHARE * made["scale"]), about["dtype"] != "fp32"
+    rounding = made["rounding"] if is_rounded else 0.0
+    bound = max(exact, OF_ROUNDING * rounding)
+    if not is_rounded:
+        found = {**found, "difference": found.get("changed")}
     saved_bound = None
     if "saved" in made:
         saved_bound = max(exact, NOISE * made["saved_noise"])
@@ -120,7 +123,7 @@ def judged(made: Mapping[str, Any], found: Mapping[str, Any], texts_as: Any, **a
         **{name: found.get(name) for name in ("difference", "changed")},
         **{name: found.get(name, 0) for name in ("n_places", "n_greedy", "n_agreed")},
         "versions": found.get("versions", {}),
-        "rounding": made["rounding"],
+        "rounding": rounding,
         "bound": bound,
         "saved": made.get("saved"),
         "saved_bound": saved_bound,

@@ -37,7 +37,12 @@ def _export(request: Message, say: Any) -> Iterator[Message]:
         with loading():
             import peft  # noqa: F401
             from transformers import AutoModelForCausalLM  # noqa: F401
-        yield from _Work(request).done()
+        yield from written(request)
+
+
+def written(request: Message) -> Iterator[Message]:
+    """Write what is asked for; the last message holds the figures."""
+    yield from _Work(request).done()
 
 
 class _Work:
