@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from ftlab.diagnosis import Diagnosis
+    from ftlab.exports.kept import Exported
 
 POLL = 0.1  # seconds
 LAST_WORDS = 400  # characters of the log that a dead run shows
@@ -175,6 +176,22 @@ class Run(RunFolder):
         from ftlab.diagnosis.reading import curve_of_run
 
         return diagnose(curve_of_run(self))
+
+    def export(
+        self, path: str | Path | None = None, kind: str = "adapter", **options: Any
+    ) -> Exported:
+        """Write what it has tuned into a new folder (as "adapter", "merged", "gguf", or on the
+        "hub") and prove that it says the same; see `ftlab.export` for the options."""
+        from ftlab.exports import export
+
+        return export(self, path, kind, **options)
+
+    @property
+    def exported(self) -> list[Exported]:
+        """What was exported of it, the newest first, each with its proof."""
+        from ftlab.exports import exports_of
+
+        return exports_of(self)
 
     def follow(self, poll: float = POLL) -> Iterator[Event]:
         """Events as they come, from those not read yet, until the run has ended or paused."""

@@ -16,6 +16,8 @@ from ftlab.files import bytes_in, existing, replace_file
 from ftlab.job import Job
 
 ORIGIN = "origin"
+RECORDED = "recorded.safetensors"
+"""What the model said when it was saved: beside the result, and in each checkpoint."""
 CHECKPOINT = "step-{:08}"
 """The folder of the state after so many steps."""
 
@@ -126,6 +128,15 @@ class RunFolder:
     def checkpoint(self, step: int) -> Path:
         """The folder of the state after so many steps."""
         return self.checkpoints / CHECKPOINT.format(step)
+
+    def recorded(self, step: int | None = None) -> Path:
+        """The file of what the model said after so many steps, or at its end."""
+        return (self.path if step is None else self.checkpoint(step)) / RECORDED
+
+    @property
+    def exports(self) -> Path:
+        """The folder of what was made of it to be taken away, and of the proofs of that."""
+        return self.path / "exports"
 
     @property
     def about_file(self) -> Path:

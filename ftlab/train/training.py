@@ -14,12 +14,14 @@ import torch
 from ftlab.course import course, rate_at
 from ftlab.errors import FtlabError
 from ftlab.events import Checkpoint, Event, Log, Metrics, RowLosses, Sample, Status
+from ftlab.run_folder import RECORDED
 from ftlab.spec import filled
 from ftlab.train.batches import Examples
 from ftlab.train.checkpoints import copy_tuned, keep_only, save_tuned
 from ftlab.train.model import trainable
 from ftlab.train.position import is_enough, judged
 from ftlab.train.reading import all_steps, steps_of
+from ftlab.train.recorded import fixed_prompts, keep_recorded, recorded
 from ftlab.train.references import Referred
 from ftlab.train.saving import Saving, rows_cut, warnings
 from ftlab.train.sharded import all_weights
@@ -231,7 +233,8 @@ class Training:
         named = {"training": self.training, "validation": self.validation}
         references = {n: rows.references for n, rows in named.items() if isinstance(rows, Referred)}
         yield from self.saving.save(
-            self.trainer, self.ready.base, self.position, references, self._wanted
+            *(self.trainer, self.ready.base, self.position, references, self._wanted),
+            self._recorded,
         )
 
     @cached_property
@@ -253,7 +256,9 @@ class Training:
         """Save what was tuned: as it is now, or as it was where early stopping found it best."""
         best = self.saving.best(self.spec, self.position)
         weights = all_weights(self.trainer) if best.folder is None else None
+        said = self._recorded() if best.folder is None else best.folder
         self.trainer.room.leave()  # it may take long, and nobody else is needed
+        keep_recorded(said, adapter.with_name(RECORDED))
         if best.folder is None:
             save_tuned(self.trainer.model, adapter, self.ready.base, weights)
         else:
@@ -265,6 +270,15 @@ class Training:
         yield from warnings(text for text in said if text)
         detail = best.ending(self.position.step, self.n_steps, why)
         yield Status(status="completed", detail=detail)
+
+    def _recorded(self) -> bytes:
+        """What the model says now of some fixed prompts."""
+        return recorded(self.trainer, self._prompts)
+
+    @cached_property
+    def _prompts(self) -> list[list[int]]:
+        ready = self.ready
+        return fixed_prompts(ready.sampler.prompts, ready.validation or ready.training)
 
     def _rows_looked_at(self) -> Iterator[Log]:
         """Where all weights train, the model that they started from is gone later."""
