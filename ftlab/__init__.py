@@ -41,6 +41,9 @@ if TYPE_CHECKING:
     from ftlab.runs import Run as Run
     from ftlab.runs import Runs as Runs
     from ftlab.runs import attach as attach
+    from ftlab.scores import metric as metric
+    from ftlab.scores import score as score
+    from ftlab.scores.judges import judge as judge
     from ftlab.spec import JobSpec as JobSpec
     from ftlab.sweeps.folder import Sweep as Sweep
     from ftlab.sweeps.folder import Sweeps as Sweeps
@@ -66,7 +69,9 @@ _HOMES = {
     "Issue": "ftlab.issues",
     "Job": "ftlab.job",
     "JobSpec": "ftlab.spec",
+    "judge": "ftlab.scores.judges",
     "list_models": "ftlab.model_cache",
+    "metric": "ftlab.scores",
     "probe": "ftlab.probing",
     "recommend": "ftlab.advice",
     "repair": "ftlab.data.repair",
@@ -74,6 +79,7 @@ _HOMES = {
     "Run": "ftlab.runs",
     "Runs": "ftlab.runs",
     "scan": "ftlab.data.report",
+    "score": "ftlab.scores",
     "split_file": "ftlab.data.splits",
     "submit": "ftlab.providers",
     "sweep": "ftlab.sweeps.start",

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from ftlab.diagnosis import Diagnosis
     from ftlab.exports.kept import Exported
+    from ftlab.scores import Scores
 
 POLL = 0.1  # seconds
 LAST_WORDS = 400  # characters of the log that a dead run shows
@@ -192,6 +193,13 @@ class Run(RunFolder):
         from ftlab.exports import exports_of
 
         return exports_of(self)
+
+    def scores(self, file: Path | str | None = None, **options: Any) -> Scores:
+        """How good its base and its tuned model are on the rows of a file, or on those that it is
+        measured on; `options` are those of `ftlab.score`."""
+        from ftlab.scores import score
+
+        return score(self, file, **options)
 
     def follow(self, poll: float = POLL) -> Iterator[Event]:
         """Events as they come, from those not read yet, until the run has ended or paused."""

@@ -139,6 +139,11 @@ class RunFolder:
         return self.path / "exports"
 
     @property
+    def score_folder(self) -> Path:
+        """The folder of what its models were found to be worth."""
+        return self.path / "scores"
+
+    @property
     def about_file(self) -> Path:
         """What a person says about it."""
         return self.path / "about.json"

@@ -183,9 +183,9 @@ def test_the_page_of_a_comparison_escapes_answers():
 
 def test_the_process_speaks_as_openai_does(run):
     """The route takes a chat, answers in the usual shape, and says in it what is wrong."""
-    from ftlab.answers import _client, _device
+    from ftlab.answers import client_of
 
-    with _client(run.job.spec.model, _device(run), lambda _: None) as client:
+    with client_of(run) as client:
         chat = {"messages": [{"role": "user", "content": "Where is order 7?"}], "max_tokens": 12}
         reply = client.post("/v1/chat/completions", json={"model": str(run.adapter), **chat})
         (choice,) = reply.json()["choices"]

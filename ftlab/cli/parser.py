@@ -20,6 +20,7 @@ from ftlab.cli import (
     keeping,
     models,
     runs,
+    scoring,
     specs,
     sweeps,
 )
@@ -221,10 +222,44 @@ def _add_run_verbs(add: Add) -> None:
         add(command.__name__, command).add_argument(
             "run", nargs="?", help="id or folder; or the newest"
         )
+    add_score_arguments(add("score", scoring.score))
     add_compare_arguments(add("compare", comparing.compare))
     add_doctor_arguments(add("doctor", doctor.doctor))
     add("models", models.models)
     add("demo", runs.demo)
+
+
+def add_score_arguments(verb: argparse.ArgumentParser) -> None:
+    """[RUN] [FILE] and what to score, as in the notebook too."""
+    verb.add_argument("run", nargs="?", help="id or folder; or the newest")
+    verb.add_argument(
+        "file", nargs="?", type=Path, help="a JSONL file; otherwise the run's validation rows"
+    )
+    verb.add_argument(
+        "--shots",
+        type=_positive,
+        default=0,
+        metavar="K",
+        help="also the base with so many examples of the training rows in the prompt",
+    )
+    verb.add_argument("--checkpoints", action="store_true", help="also each saved checkpoint")
+    verb.add_argument("--metrics", metavar="NAME,…", help="only these; otherwise all that apply")
+    verb.add_argument(
+        "--max-rows", type=_positive, default=200, metavar="N", help="at most (%(default)s)"
+    )
+    verb.add_argument("--all-rows", dest="max_rows", action="store_const", const=None)
+    verb.add_argument("--judge", metavar="MODEL", help="a model that compares the answers")
+    verb.add_argument(
+        "--judge-url",
+        default="https://api.openai.com/v1",
+        metavar="URL",
+        help="an OpenAI-compatible address (%(default)s)",
+    )
+    verb.add_argument(
+        "--judge-key", default="", metavar="NAME", help="the environment variable with its key"
+    )
+    verb.add_argument("--lm-eval", metavar="TASK,…", help="also tasks of lm-evaluation-harness")
+    verb.add_argument("--json", action="store_true")
 
 
 def add_compare_arguments(verb: argparse.ArgumentParser) -> None:
