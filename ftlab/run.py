@@ -32,6 +32,7 @@ from ftlab.run_folder import CHECKPOINT as CHECKPOINT
 from ftlab.run_folder import ORIGIN, RunFolder, new_folder
 from ftlab.run_folder import checkpoint_steps as checkpoint_steps
 from ftlab.run_html import run_html
+from ftlab.trackers import starting
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -318,6 +319,12 @@ class Run(RunFolder):
     def asked(self) -> Request | None:
         """The strongest request to the present process: cancel, then stop, then pause."""
         return asked(self.request_file)
+
+    def track(self, *trackers: str, project: str | None = None) -> None:
+        """Mirror it in trackers ("wandb", "mlflow", "tensorboard", "trackio") from its first step,
+        now that it has begun or ended; a process of its own does it. Raises RunError for what is
+        missing here."""
+        starting.track(self, trackers, project)
 
     # --- being kept --------------------------------------------------------------------------
 

@@ -148,6 +148,19 @@ class RunFolder:
         """What a person says about it."""
         return self.path / "about.json"
 
+    def mirror(self, tracker: str) -> Path:
+        """The folder of its mirror in a tracker, and what that keeps there."""
+        return self._mirrors / tracker
+
+    @property
+    def tracked(self) -> list[str]:
+        """The trackers in which it has a mirror."""
+        return sorted(path.name for path in self._mirrors.glob("*/") if path.is_dir())
+
+    @property
+    def _mirrors(self) -> Path:
+        return self.path / "trackers"
+
     @property
     def log_file(self) -> Path:
         """What the run's process printed."""

@@ -51,7 +51,7 @@ LAYERS = (
     (
         *("eventlog", "row_losses", "job", "asking", "endings", "attempts", "about", "upkeep"),
         *("run_folder", "run_html", "run", "overview", "runs", "network_folders", "origin"),
-        "diagnosis",
+        *("diagnosis", "trackers"),
     ),
     ("memory", "timing", "measured", "local_plan", "fits", "estimated", "cost"),
     ("providers",),

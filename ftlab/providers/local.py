@@ -24,6 +24,7 @@ from ftlab.rulebook import rate_problems
 from ftlab.rules import check
 from ftlab.run import Run
 from ftlab.spec import Engine, JobSpec, parse
+from ftlab.trackers.needs import issues_of
 
 NEEDED = ("torch", "transformers", "peft")
 
@@ -68,10 +69,10 @@ class Local:
                 raise MissingExtra(package, "local")
 
     def missing(self, options: LocalOptions) -> list[Issue]:
-        """GPUs that the options ask for and this machine has not."""
+        """GPUs that the options ask for and this machine has not, and what their trackers need."""
         text = missing_gpus(options.device, options.n_gpus)
         issue = Issue("error", text, "gpus_are_here", "n_gpus", blocks=("local",))
-        return [issue] if text else []
+        return [*([issue] if text else []), *issues_of(options.track)]
 
     def examine(
         self,
