@@ -43,7 +43,7 @@ LAYERS = (
     ),
     ("data",),
     (
-        *("base", "generation", "number_formats", "tickets", "devices", "queues", "sizes"),
+        *("base", "generation", "number_formats", "gpus", "tickets", "devices", "queues", "sizes"),
         *("recommendation", "rates", "advice", "presets"),
     ),
     ("rulebook", "rules", "ties", "exchange"),

@@ -17,7 +17,7 @@ from ftlab.job import LocalOptions
 from ftlab.pieces import PIECE_TOKENS
 from ftlab.spec import JobSpec
 from ftlab.train.batches import Examples, Pair, Row, pieces
-from ftlab.train.device import is_out_of_memory, random_state, set_random_state
+from ftlab.train.device import brought, is_out_of_memory, random_state, set_random_state
 from ftlab.train.methods import Method, method_of
 from ftlab.train.methods.method import Loss, added
 from ftlab.train.model import autocast, trainable
@@ -130,10 +130,10 @@ class Trainer:
         k = min(HARDEST, len(lines))
         highest = found.rows.topk(k)
         figures = torch.stack([found.total, norm, *found.sums.values()])
-        figures = torch.cat([figures, highest.values, highest.indices])
+        figures = brought(torch.cat([figures, highest.values, highest.indices]))
 
         def told() -> Told:
-            loss, grad_norm, *more = figures.tolist()
+            loss, grad_norm, *more = figures()
             sums, losses, places = more[: -2 * k], more[-2 * k : -k], more[-k:]
             now = time.perf_counter()  # of steps that overlap, the time from one end to the next
             seconds, self._read_at = now - max(began, self._read_at), now
