@@ -88,7 +88,7 @@ APART = {
             "adapter_files",
             "sweeps",
         ),
-        *("devices", "run", "endings", "processes", "number_formats"),
+        *("devices", "run", "endings", "processes", "number_formats", "rulebook"),
     },
     "infer": {"base", "generation", "errors", "data", "models", "devices", "processes"},
 }
