@@ -181,8 +181,9 @@ class RunFolder:
     def note_options(self, **changed: Any) -> None:
         """Write down other options of its job, whose spec stays."""
         job = self.job
-        changed_job = job.model_copy(update={"options": {**job.options, **changed}})
-        replace_file(self._job_file, changed_job.model_dump_json(indent=1).encode())
+        found = job.model_copy(update={"options": {**job.options, **changed}})
+        replace_file(self._job_file, found.model_dump_json(indent=1).encode())
+        vars(self).pop("job", None)  # as it was read
 
     @property
     def has_checkpoint(self) -> bool:

@@ -16,6 +16,7 @@ from ftlab.train.rehearsal import STATES, rehearsed
 from tests.small import write_rows
 from tests.train.test_memory_falls_short import small_device, trainer, weights  # noqa: F401
 
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
 LENGTHS = (4, 30, 7, 12, 30, 5, 9, 40)
 
 
@@ -72,7 +73,7 @@ def test_where_the_longest_do_not_fit_together_steps_are_cut_before_the_first(
 ):
     small_device(monkeypatch, 45)
     rehearsed(trainer, examples(tmp_path))
-    assert 40 <= trainer.piece_tokens < 100
+    assert trainer.piece_tokens <= 64
     assert "did not suffice" in trainer.notes[0]
 
 
