@@ -11,11 +11,10 @@ from datetime import date
 from typing import Any
 
 from ftlab.data.report import DataReport
-from ftlab.devices import detect
 from ftlab.errands import Errand, Told
 from ftlab.errors import FtlabError, RunError
 from ftlab.job import LocalOptions
-from ftlab.local_plan import LocalPlan, local_plan
+from ftlab.local_plan import LocalPlan, device_of, local_plan
 from ftlab.measured import Measurement, remember
 from ftlab.models import read_info
 from ftlab.pieces import Piece
@@ -27,8 +26,8 @@ STEPS = 5
 SECONDS = 30.0  # for its steps, once the model is loaded; a step that began is finished
 
 UNDIVIDED = (
-    "The job divides its model among processes (shard); a probe measures on one device, which "
-    "takes the whole model. Start the run, whose first steps tell, or probe with shard False."
+    "The job divides its model among processes (shard); a measurement runs on one device, which "
+    "takes the whole model. Start the run, whose first steps tell, or set shard to False."
 )
 
 
@@ -72,7 +71,7 @@ class Probe:
         """Block until it is done; None when it was cancelled. Raises as `probe` does."""
         self._told(0.0, "checking the job")
         ready = prepare(self._spec, "local", **self._scans, **self._options)
-        if ready.job.options["shard"]:
+        if ready.job.options["shard"] and ready.job.options["n_gpus"] > 1:
             raise RunError(UNDIVIDED)
         plan = _plan(ready)
         if self._errand.is_cancelled:
@@ -109,10 +108,8 @@ def _why_it_ended(status: int, last_words: str) -> str:
 def _plan(ready: Ready) -> LocalPlan:
     job = ready.job
     options = LocalOptions(**job.options)
-    known = detect()
-    device = next((device for device in known if device.name == options.device), known[0])
     info = read_info(job.spec.model or "")
-    plan = local_plan(job.spec, info, device, options, ready.report, ready.validation)
+    plan = local_plan(job.spec, info, device_of(options), options, ready.report, ready.validation)
     if plan is None:
         raise FtlabError(
             f"The shape of {job.spec.model} is not known; a probe needs layers, widths and "

@@ -279,19 +279,27 @@ class Run(RunFolder):
         elif not (self.is_paused and attempts.cancel(self)):
             self._ask("cancel")
 
-    def resume(self, key: str | SecretStr | None = None) -> Run:
+    def resume(self, key: str | SecretStr | None = None, *, pay_up_to: float | None = None) -> Run:
         """Go on in a new process from the newest whole checkpoint, or from the beginning where
         there is none; the same run, bit for bit where the machine computes the same.
 
         A run at a service is followed again, and never started a second time; `key` is that of
-        the account, if it is not in the environment or the keyring.
+        the account, if it is not in the environment or the keyring. Where it was refused for its
+        price, `pay_up_to` (US dollars) agrees to that.
         """
         secret = SecretStr(key) if isinstance(key, str) else key
         key = None  # so that no traceback shows it
         if self.why_not_resume:
             raise RunError(self.why_not_resume)
+        if pay_up_to is not None:
+            attempts.agree(self, pay_up_to)
         attempts.start(self, key=secret)
         return self
+
+    @property
+    def leaves_nothing(self) -> bool:
+        """Whether its job at a service has left nothing yet that could be kept if it ended now."""
+        return self.is_hosted and not self.state.ended and not self.history.checkpoints
 
     @property
     def is_paused(self) -> bool:

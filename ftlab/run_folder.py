@@ -9,7 +9,7 @@ import secrets
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ftlab.errors import RunError
 from ftlab.files import bytes_in, existing, replace_file
@@ -33,6 +33,9 @@ class Hosted(NamedTuple):
     """How the job has ended; empty as long as it may go on."""
     file: str = ""
     """The id of its training file there."""
+    price: str = ""
+    """US dollars that have to be agreed to before it is asked for, "inf" where nobody knows; empty
+    where nothing is left to agree to."""
 
 
 class RunFolder:
@@ -203,6 +206,13 @@ class RunFolder:
                 "this ftlab or an older one writes it. Read it with the ftlab that wrote it, or "
                 "move the run's folder away."
             ) from exc
+
+    def note_options(self, **changed: Any) -> None:
+        """Write down other options of its job, whose spec stays."""
+        job = self.job
+        found = job.model_copy(update={"options": {**job.options, **changed}})
+        replace_file(self._job_file, found.model_dump_json(indent=1).encode())
+        vars(self).pop("job", None)  # as it was read
 
     @property
     def has_checkpoint(self) -> bool:

@@ -43,7 +43,7 @@ LAYERS = (
     ),
     ("data",),
     (
-        *("base", "generation", "number_formats", "tickets", "devices", "queues", "sizes"),
+        *("base", "generation", "number_formats", "gpus", "tickets", "devices", "queues", "sizes"),
         *("recommendation", "rates", "advice", "presets"),
     ),
     ("rulebook", "rules", "ties", "exchange"),
@@ -88,7 +88,7 @@ APART = {
             "adapter_files",
             "sweeps",
         ),
-        *("devices", "run", "endings", "processes", "number_formats"),
+        *("devices", "run", "endings", "processes", "number_formats", "rulebook"),
     },
     "infer": {
         *("base", "generation", "errors", "data", "models", "devices", "processes", "pieces"),

@@ -218,10 +218,15 @@ def _add_run_verbs(add: Add) -> None:
     ask = add("ask", runs.ask)
     ask.add_argument("run", nargs="?", help="id or folder; or the newest")
     ask.add_argument("prompt")
-    for command in (runs.pause, runs.resume, runs.stop, runs.attach):
-        add(command.__name__, command).add_argument(
-            "run", nargs="?", help="id or folder; or the newest"
-        )
+    verbs = {
+        one: add(one.__name__, one) for one in (runs.pause, runs.resume, runs.stop, runs.attach)
+    }
+    for verb in verbs.values():
+        verb.add_argument("run", nargs="?", help="id or folder; or the newest")
+    verbs[runs.resume].add_argument(
+        "--pay-up-to", type=float, metavar="USD", help="agree to a price that it was refused for"
+    )
+    verbs[runs.stop].add_argument("--yes", action="store_true", help="don't ask")
     add_score_arguments(add("score", scoring.score))
     add_compare_arguments(add("compare", comparing.compare))
     add_doctor_arguments(add("doctor", doctor.doctor))

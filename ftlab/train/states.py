@@ -24,7 +24,7 @@ from ftlab.train.checkpoints import (
     REFERENCES,
     write_tuned,
 )
-from ftlab.train.device import generator_of
+from ftlab.train.device import own_random_state, set_own_random_state
 from ftlab.train.position import Position
 from ftlab.train.references import Reference
 from ftlab.train.sharded import all_weights, is_sharded, load_whole, own_share, whole
@@ -140,11 +140,10 @@ def generators(trainer: Any) -> dict[str, Any]:
     """The random generators of this process and of its device, and the scale of gradients in
     float16, as plain data."""
     name, words, *rest = numpy.random.get_state()
-    device = trainer.device
-    own = generator_of(device)
+    own = own_random_state(trainer.device)
     return {
         "torch": torch.get_rng_state().tolist(),
-        "device": own.get_rng_state(device).tolist() if own else None,
+        "device": own[0].tolist() if own else None,
         "scaler": trainer.scaler.state_dict(),
         "python": random.getstate(),
         "numpy": [name, words.tolist(), *rest],  # pyright: ignore[reportAttributeAccessIssue]
@@ -153,8 +152,8 @@ def generators(trainer: Any) -> dict[str, Any]:
 
 def _set_generators(found: Mapping[str, Any], device: str) -> None:
     torch.set_rng_state(_as_bytes(found["torch"]))
-    if found["device"] is not None and (own := generator_of(device)):
-        own.set_rng_state(_as_bytes(found["device"]), device)
+    if found["device"] is not None:
+        set_own_random_state([_as_bytes(found["device"])], device)
     version, words, gauss = found["python"]
     random.setstate((version, tuple(words), gauss))
     name, keys, *rest = found["numpy"]

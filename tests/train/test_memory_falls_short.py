@@ -16,6 +16,7 @@ from ftlab.job import LocalOptions
 from ftlab.rules import resolve
 from ftlab.train.batches import Example, Pair
 from ftlab.train.device import is_out_of_memory
+from ftlab.train.evaluating import evaluated
 from ftlab.train.finding import scorer_for
 from ftlab.train.kernels import SPLIT
 from ftlab.train.model import make_optimizer
@@ -101,9 +102,9 @@ def test_pairs_are_cut_until_they_fit_also_for_the_reference(trainer, monkeypatc
 
 
 def test_an_evaluation_goes_on_in_smaller_pieces(trainer, monkeypatch):
-    whole = next(iter(trainer.evaluate(0, rows(), lambda: False))).values["eval_loss"]
+    whole = next(iter(evaluated(trainer, 0, rows(), lambda: False))).values["eval_loss"]
     small_device(monkeypatch, 40)
-    cut = next(iter(trainer.evaluate(0, rows(), lambda: False))).values["eval_loss"]
+    cut = next(iter(evaluated(trainer, 0, rows(), lambda: False))).values["eval_loss"]
     assert cut == pytest.approx(whole, rel=1e-5)
 
 
