@@ -30,6 +30,7 @@ COLUMNS = {
     **{name: (name,) for name in BY_STEP},
     **METRIC_NAMES,
     "gpu_memory_gib": ("gpu_memory_used_gib", *METRIC_NAMES["gpu_memory_gib"]),
+    "seconds": ("step_seconds", "seconds"),
 }
 """Our column → its names in a file, the surest first."""
 FOR_ALL = ("step", "train_loss", "eval_loss", "epoch")
@@ -57,9 +58,8 @@ def curve_of_run(run: Run) -> Curve:
     series = history.series
     losses = series.get("train_loss", {})
     steps = sorted(losses)
-    by_step = {name: _at(series.get(name, {}), steps) for name in BY_STEP}
-    if "gpu_memory_used_gib" in series:
-        by_step["gpu_memory_gib"] = _at(series["gpu_memory_used_gib"], steps)
+    told = {name: next((k for k in COLUMNS[name] if k in series), name) for name in BY_STEP}
+    by_step = {name: _at(series.get(key, {}), steps) for name, key in told.items()}
     newest = max((sample.step for sample in history.samples), default=0)
     return Curve(
         steps,
