@@ -35,8 +35,8 @@ def doctor(
 
     A file has the columns step and train_loss, and may have eval_loss, grad_norm, learning_rate,
     loss_tokens, tokens_per_second, memory_gib, gpu_memory_gib, utilization (percent), step_seconds
-    and loader_seconds, under these names or those of transformers, W&B, NeMo and torchtune; or it is a
-    trainer_state.json. A row without a loss is no step.
+    and loader_seconds, under these names or those of transformers, W&B, NeMo and torchtune; or it
+    is a trainer_state.json. A row without a loss is no step.
     The keywords are what such a file can't say. Raises UnreadableData for another file, and
     RunError where there is no such run, or where it is a sweep.
     """

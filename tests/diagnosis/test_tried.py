@@ -83,10 +83,18 @@ def test_what_was_measured_after_a_few_steps_says_nothing_yet():
     assert diagnose(early) == diagnose(replace(early, tried=()))
 
 
-def test_a_higher_rate_that_failed_is_no_better_one():
-    failed = Tried(3e-3, {}, has_failed=True)
+def test_a_higher_rate_that_the_sweep_gave_up_is_no_better_one():
+    gone = Tried(3e-3, {20: 2.4}, is_given_up=True)
     curve = arm(SLOW, **{"3e-4": WORSE})
-    assert diagnose(replace(curve, tried=[*curve.tried, failed])).label == "good"
+    assert diagnose(replace(curve, tried=[*curve.tried, gone])).label == "good"
+
+
+def test_an_arm_that_was_too_short_for_a_verdict_is_told_of_the_better_rate():
+    short = arm(shapes.falling(40), **{"3e-3": BETTER})
+    short = replace(short, eval_loss={40: 2.0}, tried=[Tried(3e-3, {40: 1.5})], n_steps=100)
+    found = diagnose(short)
+    assert not found.is_decided
+    assert found.next_experiment.changes == {"learning_rate": 3e-3}
 
 
 def test_the_arms_of_a_folder_know_each_other(tmp_path):
