@@ -133,7 +133,7 @@ def _a_split(facts: Statistics) -> tuple[Advice, ...]:
         return ()
     text = "Measure on rows that it does not train on (validation_split 0.05)."
     changes = {"validation_split": 0.05} if spec.training_file else {}
-    return (_advice(text, cost="no further step", **changes),)
+    return (Advice(text, NEMO, changes, "no further step"),)
 
 
 def lr_too_high(facts: Statistics) -> tuple[Advice, ...]:

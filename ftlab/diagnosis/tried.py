@@ -26,7 +26,8 @@ class Tried(NamedTuple):
     rate: float
     losses: Mapping[int, float]
     """Its validation loss by step."""
-    has_failed: bool = False
+    is_given_up: bool = False
+    """Whether it failed, or the sweep ended it on the way as worse."""
 
 
 class Measured:
@@ -34,8 +35,9 @@ class Measured:
 
     def __init__(self, curve: Curve) -> None:
         self._own, self._rate = dict(curve.evaluations), curve.peak_lr or 0.0
-        least = LEAST_SHARE * (curve.n_steps or max(self._own, default=0))
-        self._told = [x for x in curve.tried if self._step(x) >= least or x.has_failed]
+        was_ended = curve.is_over and curve.share_done < 1  # a sweep did so, which knows why
+        least = 0 if was_ended else LEAST_SHARE * (curve.n_steps or max(self._own, default=0))
+        self._told = [x for x in curve.tried if self._step(x) >= least or x.is_given_up]
         self.rates = [one.rate for one in self._told]
         ahead = [one for one in self._told if self._regret(one) > NOISE]
         self.best = max(
@@ -91,7 +93,7 @@ def tried_beside(run: Run) -> tuple[Tried, ...]:
     none and was not taken from one, nothing."""
     own = _job_of(run)
     return tuple(
-        Tried(rate, _evaluated(arm), arm.status == "failed")
+        Tried(rate, _evaluated(arm), _is_given_up(arm))
         for arm in _arms_beside(run)
         if (rate := arm.job.spec.learning_rate)
         and rate != run.job.spec.learning_rate
@@ -124,6 +126,12 @@ def _sweeps_of(run: Run) -> Iterator[Path]:
 def _job_of(run: Run) -> dict[str, Any]:
     """Its spec but for the rate."""
     return run.job.spec.model_dump(exclude={"learning_rate"})
+
+
+def _is_given_up(run: Run) -> bool:
+    history = run.history
+    on_the_way = history.last_step < (history.n_steps or 0)
+    return run.state.ended and (on_the_way or run.status == "failed")
 
 
 def _evaluated(run: Run) -> dict[int, float]:

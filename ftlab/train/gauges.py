@@ -77,7 +77,7 @@ class Lap:
         seconds = now - max(self._began, self._gauges.ended_at)
         self._gauges.ended_at = now
         idle = seconds - self._busy if self._marks else self._waited
-        return {"seconds": seconds, "loader_seconds": max(min(self._waited, idle), 0.0)}
+        return {"step_seconds": seconds, "loader_seconds": max(min(self._waited, idle), 0.0)}
 
     @property
     def _busy(self) -> float:

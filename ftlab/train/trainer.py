@@ -148,7 +148,7 @@ class Trainer:
                 "grad_norm": grad_norm,
                 "learning_rate": learning_rate,
                 "loss_tokens": sum(row.n_trained for row in rows),
-                "tokens_per_second": sum(row.n_tokens for row in rows) / taken["seconds"],
+                "tokens_per_second": sum(row.n_tokens for row in rows) / taken["step_seconds"],
                 **taken,
                 **dict(zip(found.sums, sums, strict=True)),
                 **self._gauges.values(),

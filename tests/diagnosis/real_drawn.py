@@ -51,8 +51,8 @@ class Drawn:
         self.spoiled = dict(self._spoiled())
 
     def _grids(self) -> Iterator[tuple[str, Grid]]:
-        made = [self._demo(), self._demo(lora=False), self._pairs()]
-        made += [self._small(family) for family in self.draw.sample(FAMILIES, N_SMALL)]
+        made = [self._small(family) for family in self.draw.sample(FAMILIES, N_SMALL)]
+        made += [self._demo(), self._demo(lora=False), self._pairs()]
         for place, (spec, highest) in enumerate(made):
             off = self.draw.uniform(0.6, 1.7)
             yield f"drawn {self.seed}.{place}", Grid(self.seed, spec, highest * off, N_ARMS)
@@ -190,13 +190,21 @@ def main(seed: int, file: Path, data: Path | None = None) -> None:
             if not any(known.startswith(f"{name}, ") for known in found):
                 found |= {curve["name"]: curve for curve in make_grid(folder, name, grid)}
                 saved(found, file)
-        for name, one in jobs.spoiled.items():
-            arms = [x for known, x in found.items() if known.startswith(f"{one.grid}, ")]
-            rate = next((x["spec"]["learning_rate"] for x in arms if x["ratio"] == 1), None)
-            if rate and name not in found:
-                spec = jobs.grids[one.grid].spec | {"learning_rate": rate}
-                found[name] = make_spoiled(folder, name, one, spec)
-                saved(found, file)
+            for spoiled, one in jobs.spoiled.items():
+                if one.grid == name and spoiled not in found:
+                    found |= _made(folder, spoiled, one, grid, found)
+                    saved(found, file)
+
+
+def _made(
+    folder: Path, name: str, one: Spoiled, grid: Grid, found: dict[str, Any]
+) -> dict[str, Any]:
+    """A spoiled run by its name; nothing where no rate of its grid is known to be the best."""
+    arms = [curve for known, curve in found.items() if known.startswith(f"{one.grid}, ")]
+    rate = next((arm["spec"]["learning_rate"] for arm in arms if arm["ratio"] == 1), None)
+    if rate is None:
+        return {}
+    return {name: make_spoiled(folder, name, one, grid.spec | {"learning_rate": rate})}
 
 
 if __name__ == "__main__":
