@@ -88,7 +88,7 @@ APART = {
             "adapter_files",
             "sweeps",
         ),
-        *("devices", "run", "endings", "processes"),
+        *("asking", "devices", "run", "endings", "processes"),
     },
     "infer": {"base", "generation", "errors", "data", "models", "devices", "processes"},
 }
@@ -96,6 +96,7 @@ HEAVY = {
     "torch": {"train", "infer", "demo", "base", "generation"},
     "transformers": {"train", "infer", "demo", "base"},
     "peft": {"train", "infer"},
+    "ray": {"train"},
     "ipywidgets": {"ui"},
     "traitlets": {"ui"},
     "plotly": {"plots", "ui"},
