@@ -37,7 +37,8 @@ class LocalOptions(BaseModel):
     """Rows that go through the model at once; by default as many as 4,096 tokens hold."""
     n_gpus: Annotated[int, Knob(WHERE, advanced=True, providers=LOCAL)] = Field(1, ge=1, le=64)
     """GPUs that share the rows of each step, from `device` on; each holds the whole model, or with
-    `shard` its share. With `device` cpu that many processes share the CPU, which gains no time."""
+    `shard` its share. In a sweep each trains arms of its own instead. With `device` cpu that many
+    processes share the CPU, which gains no time."""
     shard: Annotated[bool | None, Knob(WHERE, advanced=True, providers=LOCAL)] = None
     """Divide the model among the GPUs, which gather a layer while they compute it: each holds its
     share, and a step takes longer. Left out, it is on where n_gpus is above 1 and the job would not

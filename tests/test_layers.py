@@ -88,7 +88,7 @@ APART = {
             "adapter_files",
             "sweeps",
         ),
-        *("devices", "run", "endings", "processes", "number_formats", "rulebook"),
+        *("asking", "devices", "run", "endings", "processes", "number_formats", "rulebook"),
     },
     "infer": {
         *("base", "generation", "errors", "data", "models", "devices", "processes", "pieces"),
@@ -100,6 +100,7 @@ HEAVY = {
     "torch": {"train", "infer", "demo", "base", "generation"},
     "transformers": {"train", "infer", "demo", "base"},
     "peft": {"train", "infer"},
+    "ray": {"train"},
     "ipywidgets": {"ui"},
     "traitlets": {"ui"},
     "plotly": {"plots", "ui"},

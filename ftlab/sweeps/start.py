@@ -34,6 +34,7 @@ from ftlab.sweeps.asked import (
     Asked,
     arm_values,
     as_read,
+    bad_cluster,
     bad_rates,
     problems,
     sorted_out,
@@ -65,6 +66,8 @@ def sweep(
     all combinations, or alone where neither rates nor `n` are given: `lora_r=[8, 64]`. Arms that
     fall behind are ended on the way unless `halving=False`; `range_test=True` bounds the rates by
     one short run first; `max_train_rows=2000` takes a part of the rows, the same for all arms.
+    Arms train side by side on `n_gpus=4` of this machine, or as tasks of a Ray cluster whose
+    machines share the files: `ray="auto"`, or its address.
 
     Other arguments are as for `submit`; raises InvalidSpec with every issue. Where it is paid for,
     `pay_up_to` (US dollars) agrees to the price of all arms together.
@@ -95,6 +98,7 @@ def prepare_sweep(
     halving: bool = True,
     range_test: bool = False,
     max_train_rows: int | None = None,
+    ray: str | None = None,
     report: DataReport | None = None,
     validation: DataReport | None = None,
     pay_up_to: float | str | None = None,
@@ -109,6 +113,7 @@ def prepare_sweep(
         {**given, **own}, fields_and_options, learning_rate, varies_rate=n is not None
     )
     wrong += bad_rates(n, learning_rate, asked, where.engine)
+    wrong += bad_cluster(ray, where.engine)
     asked, reasons = _with_validation(asked, where.engine)
     scans = scan_data(parse(asked.values)[0], report, validation, where.engine)
     asked, recommended, bounds = _with_rates(asked, where, scans[0], n)
@@ -128,6 +133,7 @@ def prepare_sweep(
         recommended=recommended if RATE in asked.varied else None,
         bounds=bounds,
         most_added=MOST_ADDED if where.engine == "local" else 0,
+        ray=ray,
     )
     return ReadySweep(plan, where, ready.report, ready.validation)
 
