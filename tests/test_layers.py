@@ -25,6 +25,8 @@ LAYERS = (
         "pieces",
         "packs",
         "processes",
+        "errands",
+        "digests",
         "spare",
         "html",
         "units",
@@ -51,7 +53,7 @@ LAYERS = (
     (
         *("eventlog", "row_losses", "job", "asking", "endings", "attempts", "about", "upkeep"),
         *("run_folder", "run_html", "run", "overview", "runs", "network_folders", "origin"),
-        "diagnosis",
+        *("diagnosis", "exports"),
     ),
     ("memory", "timing", "measured", "local_plan", "fits", "estimated", "cost"),
     ("providers",),
@@ -88,9 +90,12 @@ APART = {
             "adapter_files",
             "sweeps",
         ),
-        *("devices", "run", "endings", "processes"),
+        *("devices", "run", "run_folder", "endings", "processes", "errands", "digests"),
     },
-    "infer": {"base", "generation", "errors", "data", "models", "devices", "processes"},
+    "infer": {
+        *("base", "generation", "errors", "data", "models", "devices", "processes"),
+        *("errands", "digests"),
+    },
 }
 HEAVY = {
     "torch": {"train", "infer", "demo", "base", "generation"},
@@ -104,7 +109,7 @@ HEAVY = {
     "httpx": {"answers", "providers"},
     "IPython": {"ui", "magics"},
     "huggingface_hub": {
-        *("models", "model_cache", "refusals", "model_hub", "downloads", "data"),
+        *("models", "model_cache", "refusals", "model_hub", "downloads", "data", "exports"),
     },
 }
 

@@ -19,7 +19,12 @@ from ftlab.manifest import damage
 from tests.exports.making import FAULTS, exported, planted, proved, trained
 from tests.small import save_architecture
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::FutureWarning")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    # Just that is tried: one of two matrices that are one has an adapter.
+    pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings:UserWarning"),
+]
 CHOSEN = ("last, constant", "5 % more, adapter", "adapter", "head as before", "first")
 """Of each kind of fault one."""
 
