@@ -35,7 +35,7 @@ class ExportBox(Fold):
     state: State
 
     def __init__(self, state: State) -> None:
-        self.form = widgets.Dropdown(description="as", options=list(FORMS.items()))
+        self.form = widgets.Dropdown(description="form", options=list(FORMS.items()))
         self.dtype = widgets.Dropdown(description="numbers", options=list(DTYPES.items()))
         self.step = widgets.Dropdown(description="after step", options=[(END, None)])
         self.place = widgets.Text(description="folder", placeholder="a new one, in the run")
