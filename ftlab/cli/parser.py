@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import math
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -16,6 +16,7 @@ from ftlab.cli import (
     comparing,
     data,
     doctor,
+    exports,
     forms,
     keeping,
     models,
@@ -40,21 +41,6 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         super().error(visible(message))
-
-
-class _Forms:
-    """The forms of a spec by name, loaded when one is asked for: most verbs do without them."""
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._names()
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names())
-
-    def _names(self) -> Collection[str]:
-        from ftlab.exchange import FORMS
-
-        return FORMS
 
 
 def make_parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
@@ -201,10 +187,7 @@ def add_estimate_arguments(verb: argparse.ArgumentParser) -> None:
 
 
 def _add_form_verbs(add: Add) -> None:
-    export = add("export", forms.export)
-    export.add_argument("spec", type=Path, help=SPEC_HELP)
-    export.add_argument("form", choices=_Forms(), metavar="FORM", help="%(choices)s")
-    export.add_argument("--to", type=Path, metavar="FILE", help="a new file, instead of stdout")
+    exports.add_export_arguments(add("export", exports.export))
     read = add("import", forms.import_)
     read.add_argument("file", type=Path)
     read.add_argument("--to", type=Path, metavar="SPEC", help="a new JSON file, instead of stdout")

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from ftlab.errors import RunError
 from ftlab.exports.proof import Proof
 from ftlab.files import replace_file
 from ftlab.html import escaped, facts
@@ -88,4 +89,19 @@ def exported_html(exported: Exported) -> str:
     if exported.repo:
         lines = {"on the hub": exported.repo, **lines}
     more = "".join(f"<div>{escaped(text)}</div>" for text in (*proof.problems[1:], *exported.notes))
-    return f"<details><summary>{head}</summary>{more}{facts(lines)}</details>"
+    used = _use_html(exported) if exported.is_here else ""
+    return f"<details><summary>{head}</summary>{more}{facts(lines)}{used}</details>"
+
+
+def _use_html(exported: Exported) -> str:
+    """How it is used, each closed until it is wanted."""
+    from ftlab.exports.snippets import SNIPPETS
+
+    found = ""
+    for name in SNIPPETS:
+        try:
+            text = f"<pre>{escaped(exported.snippet(name))}</pre>"
+        except (RunError, OSError, ValueError) as exc:  # not to be served there, or changed since
+            text = f"<div>{escaped(exc)}</div>"
+        found += f"<details><summary>use it with {escaped(name)}</summary>{text}</details>"
+    return found

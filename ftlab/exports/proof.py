@@ -56,6 +56,8 @@ class Proof(BaseModel):
     """Between what the model said when it was saved and what the saved weights say; None where
     nothing was recorded."""
     saved_bound: float | None = None
+    n_tensors: int = 0
+    """Tensors that are bit for bit as they were made."""
     n_places: int = 0
     """Tokens behind which all logits were compared."""
     n_greedy: int = 0
@@ -95,6 +97,8 @@ class Proof(BaseModel):
             found.append(("so far from the model as trained", _figure(self.changed)))
         if self.n_greedy:
             found.append(("same most likely token", f"{self.n_agreed} of {self.n_greedy}"))
+        if self.n_tensors:
+            found.append(("tensors bit for bit as made", f"{self.n_tensors:,}"))
         if self.saved is not None:
             text = f"{_figure(self.saved)}; {_figure(self.saved_bound)} is allowed"
             found.append(("saved against trained", text))
@@ -127,6 +131,7 @@ def judged(made: Mapping[str, Any], found: Mapping[str, Any], texts_as: Any, **a
         "bound": bound,
         "saved": made.get("saved"),
         "saved_bound": saved_bound,
+        "n_tensors": _n_same(made["weights"], found.get("weights") or {}),
     }
     problems = tuple(_problems(made, found, texts_as, figures, exact))
     return Proof(passed=not problems, problems=problems, **figures, **about)
@@ -148,6 +153,11 @@ def _problems(
             f"its logits are {_figure(found['difference'])} off, and {_figure(figures['bound'])} "
             "is allowed."
         )
+    if found["weights"] is not None and (others := _others(made["weights"], found["weights"])):
+        problems.append(
+            f"{len(others):,} of its {len(made['weights']):,} tensors are not as they were made "
+            f"({others[0]} is the first)."
+        )
     if not made.get("merging", 0.0) <= exact:
         problems.append(
             f"merging alone changed logits by {_figure(made['merging'])}, and {_figure(exact)} is "
@@ -161,6 +171,15 @@ def _problems(
     if found["tokens"] is not None and found["tokens"] != texts_as:
         problems.append("its tokenizer makes other tokens of the prompts.")
     return problems
+
+
+def _n_same(made: Mapping[str, str], found: Mapping[str, str]) -> int:
+    return sum(found.get(name) == digest for name, digest in made.items())
+
+
+def _others(made: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
+    """The tensors that are not the same in both."""
+    return [name for name in {**made, **found} if made.get(name) != found.get(name)]
 
 
 def read_proof(folder: Path) -> Proof | None:

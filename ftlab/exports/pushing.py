@@ -31,6 +31,12 @@ def _push(request: dict[str, Any], _say: Any) -> Iterator[dict[str, Any]]:
     yield {"progress": 0.1, "what": f"sending it to {repo}"}
     try:
         hub.create_repo(repo, private=request["private"], exist_ok=True)
+        if request["private"] and not hub.model_info(repo).private:
+            raise FtlabError(
+                f"{repo} is there and everybody can see it; what is sent should be for you alone. "
+                "Name another, make it private there, or say that it is for everybody "
+                "(private=False, --public)."
+            )
         done = hub.upload_folder(
             folder_path=request["folder"], repo_id=repo, commit_message=request["message"]
         )

@@ -19,6 +19,8 @@ from ftlab.exports.proof import Kind
 
 VLLM_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """What --max-lora-rank takes."""
+IDLE_MINUTES = 30
+"""After which an endpoint at Together stops by itself; the service takes no less."""
 QUESTION = "Where is my order 4417?"
 
 _TRANSFORMERS = """\
@@ -142,8 +144,6 @@ def _asked(address: str, model: str) -> str:
 def together_snippet(folder: str | Path, kind: Kind) -> str:
     """What registers it at Together, sends it there and serves it; an endpoint is billed by the
     hour until it is removed."""
-    from ftlab.providers.together.serving import IDLE_MINUTES
-
     if kind == "gguf":
         raise _no("Together", "is made for llama.cpp; adapter and merged are for Together")
     is_adapter = kind == "adapter"

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ftlab.devices import lease
+from ftlab.digests import weight_digests
 from ftlab.errands import answering
 from ftlab.processes import loading
 
@@ -67,7 +68,9 @@ def _compared(export: Message, device: str) -> Message:
         figures["n_places"] += len(said)
         figures["n_greedy"] += n
         figures["n_agreed"] += int(same.sum())
-    return {**figures, "tokens": _tokens(export)}
+    # llama.cpp has other names for them, and another order of their rows.
+    weights = None if export["kind"] == "gguf" else weight_digests(model)
+    return {**figures, "tokens": _tokens(export), "weights": weights}
 
 
 def _loaded(folder: str, kind: str) -> Any:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ftlab.devices import lease
+from ftlab.digests import weight_digests
 from ftlab.errands import answering
 from ftlab.processes import loading
 from ftlab.spec import JobSpec
@@ -86,7 +87,7 @@ class _Work:
         scale = max(value.abs().max().item() for value in logits)
         figures |= {"rounding": witness.largest_difference(rounded, logits), "scale": scale}
         save_file(witness.as_file(rows, starts, logits=logits, rounded=rounded), self.reference)
-        yield {"made": {**figures, "prompts": prompts}}
+        yield {"made": {**figures, "prompts": prompts, "weights": weight_digests(model)}}
 
     def _model(self, dtype: torch.dtype) -> Any:
         from ftlab.train.witness import tuned_model
