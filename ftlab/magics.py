@@ -54,8 +54,8 @@ class FtlabMagics(Magics):
         train SPEC.json [--on together] [--pay-up-to USD] [--n-gpus N] …,
         sweep SPEC.json [--rates RATE,…] [--n N] [--vary FIELD=VALUE,…] [--no-halving]
         [--range-test] [--max-train-rows ROWS] [--on together] [--pay-up-to USD],
-        runs, score [RUN] [FILE] [--shots K] [--checkpoints] …, compare RUN… [--json], doctor [RUN_OR_CSV], account, attach [RUN], pause [RUN],
-        resume [RUN].
+        runs, score [RUN] [FILE] [--shots K] [--checkpoints] …, compare RUN… [--json],
+        doctor [RUN_OR_CSV], account, attach [RUN], pause [RUN], resume [RUN].
         """
         options = _parser().parse_args(shlex.split(line))
         return options.show(options)

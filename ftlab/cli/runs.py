@@ -150,7 +150,7 @@ def _losses(history: Any) -> str:
 
 
 def _matches(found: Any, column: str) -> str:
-    """"193 of 200 (96.5%, 93.0 to 98.3)"."""
+    """ "193 of 200 (96.5%, 93.0 to 98.3)"."""
     one = found.get("exact_match", column)
     value, low, high = one.found
     return f"{value * one.n:.0f} of {one.n} ({value:.1%}, {100 * low:.1f} to {100 * high:.1f})"

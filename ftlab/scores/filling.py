@@ -83,6 +83,8 @@ class Filling:
     def _ask(self, part: _Part, models: Models) -> Iterator[int]:
         """Rows that were answered, each time some are."""
         column, model = part.column, part.column.model
+        if part.tasks:
+            models.wait()
         before, began = column.seconds, time.monotonic()
         if part.need == "answers":
             batches = models.answers(part.tasks, model, self.sheet.settings["max_tokens"])

@@ -120,6 +120,10 @@ class Scores:
                     frame[f"{metric}: {name}"] = values
         return pd.DataFrame(frame)
 
+    def figures(self) -> list[dict[str, Any]]:
+        """The table as plain data."""
+        return [_plain(score) for score in self.table]
+
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
         from ftlab.scores.words import headline
@@ -129,7 +133,7 @@ class Scores:
             "sha256": self.sheet.sha256,
             "n_rows": len(self.sheet.rows),
             "headline": headline(self),
-            "scores": [_plain(score) for score in self.table],
+            "scores": self.figures(),
             "gained": [_changed(change) for change in self.gained()],
             "lost": [_changed(change) for change in self.lost()],
             "usage": {name: one.usage for name, one in self.columns.items() if one.usage},
