@@ -51,9 +51,10 @@ def cost_of(run: Run) -> Cost:
 
 
 def costs_cells(tracks: Sequence[Track]) -> tuple[list[str], list[list[str]]]:
-    """Titles and rows of a table of the runs of which something is known."""
-    rows = [[track.name, *cost_of(track.run).cells()] for track in tracks if track.run is not None]
-    return list(TITLES), [row for row in rows if any(row[1:])]
+    """Titles and rows of a table of the runs of which more than the time is known."""
+    known = [(track.name, cost_of(track.run)) for track in tracks if track.run is not None]
+    told = [(name, one) for name, one in known if any(one._replace(seconds=None))]
+    return list(TITLES), [[name, *one.cells()] for name, one in told]
 
 
 def _billed(run: Run) -> float | None:

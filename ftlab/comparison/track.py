@@ -97,8 +97,8 @@ def track_of(run: Run, name: str = "") -> Track:
     seconds = dict(sorted(history.seconds.items()))
     counted = summed(series.get("loss_tokens", {}))
     shown = name or run.name or run.id
-    name, digest = job.spec.training_file, job.data_sha256
-    data = DataFile(name, digest) if name and digest else None
+    file, digest = job.spec.training_file, job.data_sha256
+    data = DataFile(file, digest) if file and digest else None
     return Track(shown, job.provider, series, counted, seconds, settings, data, run)
 
 

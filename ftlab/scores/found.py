@@ -98,9 +98,9 @@ class Scores:
             traits = self.sheet.traits.get("loss", lead.traits)
             by_loss = gain(traits, base, tuned, place) or 0.0
             name = lead.metric if by_lead else traits.name
-            values = (float(one.values[name][place] or 0.0) for one in (base, tuned))
+            before, after = (one.values[name][place] or 0.0 for one in (base, tuned))
             answers = base.answers[place], tuned.answers[place]
-            found.append(((by_lead, by_loss), Change(row, name, *values, answers)))
+            found.append(((by_lead, by_loss), Change(row, name, before, after, answers)))
         return sorted(found, key=lambda one: one[0], reverse=True)
 
     @property

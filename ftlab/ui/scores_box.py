@@ -241,8 +241,9 @@ class ScoresBox(widgets.VBox):
         """The field of the form whose file was scored, where it is as it was then."""
         for field in SCANNED:
             report = self.state.report_of(field)
-            is_it = report is not None and report.sha256 == known.scores.sheet.sha256
-            if is_it and has_lines(report):
+            if report is None or report.sha256 != known.scores.sheet.sha256:
+                continue
+            if has_lines(report):
                 return field
         return None
 
