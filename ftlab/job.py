@@ -104,6 +104,17 @@ class TogetherOptions(BaseModel):
     """Send HF_TOKEN to Together, for a private from_hf_model."""
 
 
+class Estimated(BaseModel):
+    """What a job was estimated to take when it was submitted; None is unknown."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    seconds: tuple[float, float] | None = None
+    """Low and high, of training on this machine."""
+    usd: tuple[float, float] | None = None
+    """Low and high, at the service or by the person's own rate here."""
+
+
 class Job(BaseModel):
     """What was submitted, saved whole as `job.json`. Secrets are never in it."""
 
@@ -122,5 +133,6 @@ class Job(BaseModel):
     """Of the validation file when it was submitted; empty when there is none."""
     data_format: str | None = None
     """Of the training file: conversation, instruction, general or preference."""
+    estimate: Estimated = Estimated()
     created_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
     ftlab_version: str = ""

@@ -58,6 +58,11 @@ class Models:
             self._client.close()
         self._client = None
 
+    def wait(self) -> None:
+        """Until the models are there."""
+        self._give_way()
+        self._connected()
+
     def answers(
         self, tasks: Sequence[Task], model: str, max_tokens: int
     ) -> Iterator[list[tuple[int, str]]]:

@@ -16,6 +16,7 @@ from ftlab.scores.sheet import BASE, Column, Kept, Sheet
 from ftlab.scores.shots import Shots
 from ftlab.scores.tasks import Reader, Scorable, with_shots
 
+NEEDS: tuple[Needs, ...] = ("answers", "losses")
 Progress = Callable[[int, int, str], None]
 """Hears (done, of, what is being done)."""
 
@@ -68,7 +69,10 @@ class Filling:
 
     def _parts(self, one: Wanted, column: Column) -> Iterator[_Part]:
         tasks = self._tasks(one, column)
-        for need in sorted({metric.needs for metric in self.metrics}):
+        needed = {metric.needs for metric in self.metrics}
+        for need in NEEDS:
+            if need not in needed:
+                continue
             yield _Part(one, column, need, [t for t in tasks if _is_open(t, column, need)])
 
     def _tasks(self, one: Wanted, column: Column) -> list[Task]:
@@ -83,6 +87,8 @@ class Filling:
     def _ask(self, part: _Part, models: Models) -> Iterator[int]:
         """Rows that were answered, each time some are."""
         column, model = part.column, part.column.model
+        if part.tasks:
+            models.wait()
         before, began = column.seconds, time.monotonic()
         if part.need == "answers":
             batches = models.answers(part.tasks, model, self.sheet.settings["max_tokens"])

@@ -98,9 +98,9 @@ class Scores:
             traits = self.sheet.traits.get("loss", lead.traits)
             by_loss = gain(traits, base, tuned, place) or 0.0
             name = lead.metric if by_lead else traits.name
-            values = (float(one.values[name][place] or 0.0) for one in (base, tuned))
+            before, after = (one.values[name][place] or 0.0 for one in (base, tuned))
             answers = base.answers[place], tuned.answers[place]
-            found.append(((by_lead, by_loss), Change(row, name, *values, answers)))
+            found.append(((by_lead, by_loss), Change(row, name, before, after, answers)))
         return sorted(found, key=lambda one: one[0], reverse=True)
 
     @property
@@ -120,6 +120,10 @@ class Scores:
                     frame[f"{metric}: {name}"] = values
         return pd.DataFrame(frame)
 
+    def figures(self) -> list[dict[str, Any]]:
+        """The table as plain data."""
+        return [_plain(score) for score in self.table]
+
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
         from ftlab.scores.words import headline
@@ -129,7 +133,7 @@ class Scores:
             "sha256": self.sheet.sha256,
             "n_rows": len(self.sheet.rows),
             "headline": headline(self),
-            "scores": [_plain(score) for score in self.table],
+            "scores": self.figures(),
             "gained": [_changed(change) for change in self.gained()],
             "lost": [_changed(change) for change in self.lost()],
             "usage": {name: one.usage for name, one in self.columns.items() if one.usage},

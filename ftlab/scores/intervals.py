@@ -65,7 +65,7 @@ def interval(sample: Sample, *, exp: bool = False, seed: int = SEED) -> Interval
     if not exp and np.isin(sample.values, (0.0, 1.0)).all() and np.ptp(sample.weights) == 0:
         return Interval(sample.mean, *wilson(sample.values.sum(), len(sample.values)))
     means = [_means(sample, rows, exp=exp) for rows in _draws(len(sample.values), seed)]
-    return Interval(_shaped(sample.mean, exp=exp), *_middle(means))
+    return Interval(float(_shaped(sample.mean, exp=exp)), *_middle(means))
 
 
 def difference(one: Sample, other: Sample, *, exp: bool = False, seed: int = SEED) -> Difference:
@@ -76,7 +76,7 @@ def difference(one: Sample, other: Sample, *, exp: bool = False, seed: int = SEE
         for rows in _draws(len(one.values), seed)
     ]
     value = _shaped(one.mean, exp=exp) - _shaped(other.mean, exp=exp)
-    return Difference(value, *_middle(means), _p(one, other, seed))
+    return Difference(float(value), *_middle(means), _p(one, other, seed))
 
 
 def wilson(n_right: float, n: int) -> tuple[float, float]:

@@ -79,7 +79,10 @@ def score(
         finally:
             kept.save()
             models.close()
-    return Scores(kept.sheet, harness=tuple(lines))
+        scores = Scores(kept.sheet, harness=tuple(lines))
+        kept.sheet.figures = scores.figures()
+        kept.save()
+    return scores
 
 
 def kept_scores(run: Run) -> list[Scores]:

@@ -85,6 +85,8 @@ class Sheet(BaseModel):
     traits: dict[str, Traits] = Field(default_factory=dict)
     """Metric → how it is shown."""
     notes: list[str] = Field(default_factory=list)
+    figures: list[dict[str, Any]] = Field(default_factory=list)
+    """What was made of the columns, for those who look at many runs."""
     columns: dict[str, Column] = Field(default_factory=dict)
 
     @property
