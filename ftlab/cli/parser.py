@@ -22,6 +22,7 @@ from ftlab.cli import (
     runs,
     specs,
     sweeps,
+    tracking,
 )
 from ftlab.cli.options import add_provider_options
 from ftlab.cli.printing import visible
@@ -221,6 +222,7 @@ def _add_run_verbs(add: Add) -> None:
         add(command.__name__, command).add_argument(
             "run", nargs="?", help="id or folder; or the newest"
         )
+    tracking.add_track_arguments(add("track", tracking.track))
     add_compare_arguments(add("compare", comparing.compare))
     add_doctor_arguments(add("doctor", doctor.doctor))
     add("models", models.models)
