@@ -45,7 +45,7 @@ class Wandb:
             settings=wandb.Settings(**QUIET),
         )
         self.rewrites = bool(self._run.offline)
-        self._first = 0 if self.rewrites else self._run.step
+        self._first = 0 if self.rewrites else self._run.starting_step
         self._samples: list[tuple[int, str, str]] = []
         self._unshown: int | None = None
         """The line of the last sample that no table holds yet."""
