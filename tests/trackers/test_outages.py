@@ -98,7 +98,8 @@ def test_who_never_answers_is_given_up_and_the_way_on_is_said(tmp_path, tracker)
         process = start(run, tracker, patience=2.0, **at(tracker, server.address))
         assert process.wait(100) == 1
         [report] = reports_of(run)
-        assert not (report.is_alive or report.is_whole)
+        assert not report.is_alive
+        assert not report.is_whole
         assert f"`ftlab track {run.id} --to {tracker}` goes on" in report.text
         server.mode = "ok"
         finished(start(run, tracker, **at(tracker, server.address)), run, tracker)

@@ -65,7 +65,7 @@ def start(run: Run, tracker: str, patience: float = 60.0, **env: str) -> subproc
     folder.path.mkdir(parents=True, exist_ok=True)
     lock = os.open(folder.lock_file, os.O_RDWR | os.O_CREAT, 0o600)
     assert try_lock(lock)
-    seen = environment(ORACLE, **quiet(run), **env)
+    seen = environment(ORACLE, **{**quiet(run), **env})
     seen["PYTHONPATH"] += f":{Path(ftlab.__file__).parents[1]}"
     arguments = [f"--to={tracker}", f"--patience={patience}", "--nice=0", f"--lock={lock}"]
     with folder.log_file.open("ab") as log:
