@@ -24,6 +24,7 @@ from ftlab.cli import (
     scoring,
     specs,
     sweeps,
+    tracking,
 )
 from ftlab.cli.options import add_provider_options
 from ftlab.cli.printing import visible
@@ -211,6 +212,7 @@ def _add_run_verbs(add: Add) -> None:
     )
     verbs[runs.stop].add_argument("--yes", action="store_true", help="don't ask")
     add_score_arguments(add("score", scoring.score))
+    tracking.add_track_arguments(add("track", tracking.track))
     add_compare_arguments(add("compare", comparing.compare))
     add_doctor_arguments(add("doctor", doctor.doctor))
     add("models", models.models)

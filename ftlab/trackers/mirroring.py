@@ -27,7 +27,7 @@ class Mirror:
         self.folder = MirrorFolder(run, tracker)
         self._state = self.folder.state._replace(project=project, problem="", is_whole=False)
         self._copy: Copy | None = None
-        self._said = 0.0
+        self._written, self._said = self._state, 0.0
         self.is_closed = False
         self._rewind()
 
@@ -116,12 +116,12 @@ class Mirror:
 
     def _say(self, *, at_once: bool = False, **known: object) -> None:
         """Keep what is known, and write it down now and then."""
-        ours = Mirrored(**{**self._state._asdict(), "problem": "", "is_whole": False, **known})
-        is_new = ours != self._state
-        self._state = ours
-        if at_once or (is_new and time.monotonic() - self._said > SAY_EVERY):
-            self._said = time.monotonic()
-            self.folder.say(ours)
+        fresh = {"problem": "", "is_whole": False, **known}
+        self._state = Mirrored(**{**self._state._asdict(), **fresh})
+        is_due = self._state != self._written and time.monotonic() - self._said > SAY_EVERY
+        if at_once or is_due:
+            self._said, self._written = time.monotonic(), self._state
+            self.folder.say(self._state)
 
 
 def _steps(lines: Iterable[Line]) -> Iterator[int]:

@@ -45,7 +45,7 @@ class Mlflow:
         self._tell_settings(told)
         self._samples: list[list[Any]] = []
         self._there = set(self._points())
-        self.link = f"{address} run {self._id}"
+        self.link = _link(address, self._run.info)
 
     @property
     def _id(self) -> str:
@@ -136,6 +136,13 @@ def _address(told: Told) -> str:
     _, _, host = parts.netloc.rpartition("@")
     os.environ[ADDRESS] = parts._replace(netloc=host).geturl()
     return os.environ[ADDRESS]
+
+
+def _link(address: str, info: Any) -> str:
+    """Its page, or the command that shows what lies on this machine."""
+    if address.startswith("http"):
+        return f"{address.rstrip('/')}/#/experiments/{info.experiment_id}/runs/{info.run_id}"
+    return f"mlflow ui --backend-store-uri {address} (run {info.run_id})"
 
 
 def _checkpoint(line: Line) -> Checkpoint | None:

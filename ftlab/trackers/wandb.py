@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from html import escape
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from ftlab.events import Metrics, Sample
 from ftlab.trackers import PROJECT, Line, Told
 
 AXIS = "step"
-COLUMNS = ["step", "prompt", "text"]
+COLUMNS = ("step", "prompt", "text")
 QUIET = {
     **{"console": "off", "silent": True, "disable_code": True, "disable_git": True},
     # They would be those of the mirror.
@@ -44,8 +45,8 @@ class Wandb:
             settings=wandb.Settings(**QUIET),
         )
         self.rewrites = bool(self._run.offline)
-        self._first = 0 if self.rewrites else self._run.step
-        self._samples: list[list[Any]] = []
+        self._first = 0 if self.rewrites else self._run.starting_step
+        self._samples: list[tuple[int, str, str]] = []
         self._unshown: int | None = None
         """The line of the last sample that no table holds yet."""
         self.link = f"wandb sync {_own_folder(self._run)}" if self.rewrites else self._run.url or ""
@@ -63,14 +64,14 @@ class Wandb:
                     own = {AXIS: step, "attempt": attempt, "_timestamp": time}
                     self._log({**own, **line.axes, **values}, line.number)
                 case Sample(step=step, prompt=prompt, text=text):
-                    self._samples.append([step, prompt, text])
+                    self._samples.append((step, prompt, text))
                     self._unshown = line.number
         self._show_samples()
 
     def _show_samples(self) -> None:
         number, self._unshown = self._unshown, None
         if number is not None:
-            table = self._wandb.Table(columns=COLUMNS, data=[*self._samples])
+            table = self._wandb.Html(_table(self._samples), inject=False)
             self._log({AXIS: self._samples[-1][0], "samples": table}, number)
 
     def _log(self, row: dict[str, Any], number: int) -> None:
@@ -81,6 +82,14 @@ class Wandb:
         """Its library sends the rest first, however long that takes."""
         self._run.summary.update(dict(ending))
         self._run.finish(exit_code=int(status == "failed"))
+
+
+def _table(samples: Sequence[tuple[Any, ...]]) -> str:
+    """W&B's own kind of table is an artifact, for which `log` waits until the server answers."""
+    rows = ("".join(f"<td>{escape(str(cell))}</td>" for cell in row) for row in samples)
+    body = "".join(f"<tr>{cells}</tr>" for cells in rows)
+    head = "".join(f"<th>{name}</th>" for name in COLUMNS)
+    return f"<table style='white-space:pre-wrap'><tr>{head}</tr>{body}</table>"
 
 
 def _own_folder(run: Any) -> Path:

@@ -25,6 +25,7 @@ from ftlab.ui.runs_box import RunsBox
 from ftlab.ui.samples_box import SamplesBox
 from ftlab.ui.shown import MARKS, log_html, show
 from ftlab.ui.state import State
+from ftlab.ui.trackers_box import TrackersBox
 
 RECENT_STEPS = 20
 CLICK = (
@@ -55,7 +56,7 @@ class RunPanel(widgets.VBox):
                 *(self.runs, self.account, self.queue, self.empty, self.choice, self.head),
                 *(self.hosted, self.buttons, NextBox(state), ExportBox(state)),
                 *(watching, SamplesBox(state)),
-                *(HardRowsBox(state), self.log_view),
+                *(HardRowsBox(state), TrackersBox(state), self.log_view),
             ]
         )
         self.add_class("ft-panel")
