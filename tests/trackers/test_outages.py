@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import os
+import random
+import time
 
 import pytest
 
@@ -85,6 +87,24 @@ def test_a_tracker_that_dies_in_the_middle_has_everything_once_it_is_back(tmp_pa
         server.up()
         os.close(lock)
         finished(process, run, tracker)
+        check(server, tracker, run)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tracker", SERVERS)
+def test_a_server_has_every_step_once_from_mirrors_that_were_killed(tmp_path, tracker):
+    """Also those that were sent and not remembered: the server is asked what it has."""
+    run, dice = made(tmp_path), random.Random(tracker)
+    resumed(run, until=40)
+    with SERVERS[tracker]().running() as server:
+        for _ in range(3):
+            n_asked = server.n_asked
+            process = start(run, tracker, **at(tracker, server.address))
+            until(lambda n=n_asked: server.n_asked > n, process)
+            time.sleep(dice.uniform(0, 2.0))
+            process.kill()
+            process.wait()
+        finished(start(run, tracker, **at(tracker, server.address)), run, tracker)
         check(server, tracker, run)
 
 
