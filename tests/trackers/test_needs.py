@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 
@@ -37,10 +38,10 @@ def test_names_in_a_terminal_and_in_code_are_the_same():
 
 
 def test_a_library_that_is_missing_is_named_with_its_cure(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
+    local = get_provider("local")
     (tmp_path / "trackio").mkdir()  # as W&B leaves a folder wandb beside a notebook
-    monkeypatch.syspath_prepend(tmp_path)
-    [issue] = option_issues(get_provider("local"), {"track": ["trackio"]})
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    [issue] = option_issues(local, {"track": ["trackio"]})
     assert issue.blocks == ("local",)
     assert issue.where == "track"
     assert issue.fix == {"track": None}
