@@ -125,6 +125,16 @@ def cancel(run: Run) -> bool:
         os.close(handle)
 
 
+def agree(run: Run, pay_up_to: float) -> None:
+    """Keep what a person agrees to pay. Raises RunError for a run that asks for no price."""
+    if not (is_hosted(run) and run.hosted.price):
+        raise RunError(
+            f"pay_up_to is {pay_up_to:g}; only a run that was refused for its price takes it, and "
+            f"run {run.id} was not. Leave it out."
+        )
+    run.note_options(pay_up_to=pay_up_to)
+
+
 def why_not_resume(run: Run) -> str:
     """Why a run can't go on now; empty when it can."""
     status = run.status

@@ -37,7 +37,8 @@ class LocalOptions(BaseModel):
     """Rows that go through the model at once; by default as many as 4,096 tokens hold."""
     n_gpus: Annotated[int, Knob(WHERE, advanced=True, providers=LOCAL)] = Field(1, ge=1, le=64)
     """GPUs that share the rows of each step, from `device` on; each holds the whole model, or with
-    `shard` its share. With `device` cpu that many processes share the CPU, which gains no time."""
+    `shard` its share. In a sweep each trains arms of its own instead. With `device` cpu that many
+    processes share the CPU, which gains no time."""
     shard: Annotated[bool | None, Knob(WHERE, advanced=True, providers=LOCAL)] = None
     """Divide the model among the GPUs, which gather a layer while they compute it: each holds its
     share, and a step takes longer. Left out, it is on where n_gpus is above 1 and the job would not
@@ -103,6 +104,17 @@ class TogetherOptions(BaseModel):
     """Send HF_TOKEN to Together, for a private from_hf_model."""
 
 
+class Estimated(BaseModel):
+    """What a job was estimated to take when it was submitted; None is unknown."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    seconds: tuple[float, float] | None = None
+    """Low and high, of training on this machine."""
+    usd: tuple[float, float] | None = None
+    """Low and high, at the service or by the person's own rate here."""
+
+
 class Job(BaseModel):
     """What was submitted, saved whole as `job.json`. Secrets are never in it."""
 
@@ -121,5 +133,6 @@ class Job(BaseModel):
     """Of the validation file when it was submitted; empty when there is none."""
     data_format: str | None = None
     """Of the training file: conversation, instruction, general or preference."""
+    estimate: Estimated = Estimated()
     created_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
     ftlab_version: str = ""

@@ -14,10 +14,12 @@ from ftlab.cli import (
     add_doctor_arguments,
     add_estimate_arguments,
     add_recommend_arguments,
+    add_score_arguments,
     add_train_arguments,
     diagnosis_of,
     estimate_of,
     say_of_service,
+    scores_of,
     submitted,
 )
 from ftlab.cli.options import add_provider_options
@@ -26,7 +28,7 @@ from ftlab.cli.tracking import add_track_arguments
 
 VERBS = (
     *("scan", "recommend", "estimate", "train", "sweep", "runs", "compare", "doctor", "account"),
-    *("attach", "pause", "resume", "track"),
+    *("score", "attach", "pause", "resume", "track"),
 )
 
 
@@ -52,7 +54,8 @@ class FtlabMagics(Magics):
         train SPEC.json [--on together] [--pay-up-to USD] [--n-gpus N] …,
         sweep SPEC.json [--rates RATE,…] [--n N] [--vary FIELD=VALUE,…] [--no-halving]
         [--range-test] [--max-train-rows ROWS] [--on together] [--pay-up-to USD],
-        runs, track [RUN] [--to TRACKER,…] [--project NAME], compare RUN… [--json],
+        runs, score [RUN] [FILE] [--shots K] [--checkpoints] …, compare RUN… [--json],
+        track [RUN] [--to TRACKER,…] [--project NAME],
         doctor [RUN_OR_CSV], account, attach [RUN], pause [RUN], resume [RUN].
         """
         options = _parser().parse_args(shlex.split(line))
@@ -87,6 +90,9 @@ def _parser() -> _Parser:
     add_sweep_arguments(sweep)
     sweep.set_defaults(show=started)
     verbs.add_parser("runs", add_help=False).set_defaults(show=_runs)
+    score = verbs.add_parser("score", add_help=False)
+    add_score_arguments(score)
+    score.set_defaults(show=_score)
     compare = verbs.add_parser("compare", add_help=False)
     add_compare_arguments(compare)
     compare.set_defaults(show=_compare)
@@ -141,6 +147,11 @@ def _runs(_: argparse.Namespace) -> Any:
     from ftlab.runs import Runs
 
     return Runs()
+
+
+def _score(options: argparse.Namespace) -> Any:
+    found = scores_of(options)
+    return found.as_dict() if options.json else found
 
 
 def _compare(options: argparse.Namespace) -> Any:

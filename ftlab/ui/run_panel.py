@@ -13,6 +13,7 @@ from ftlab.html import escaped, progress_bar, short
 from ftlab.run import Run, RunState
 from ftlab.ui.account_box import AccountBox
 from ftlab.ui.doctor_box import DoctorBox
+from ftlab.ui.export_box import ExportBox
 from ftlab.ui.guard import guarded
 from ftlab.ui.hard_rows_box import HardRowsBox
 from ftlab.ui.hosted_box import HostedBox
@@ -53,7 +54,8 @@ class RunPanel(widgets.VBox):
         super().__init__(
             [
                 *(self.runs, self.account, self.queue, self.empty, self.choice, self.head),
-                *(self.hosted, self.buttons, NextBox(state), watching, SamplesBox(state)),
+                *(self.hosted, self.buttons, NextBox(state), ExportBox(state)),
+                *(watching, SamplesBox(state)),
                 *(HardRowsBox(state), TrackersBox(state), self.log_view),
             ]
         )

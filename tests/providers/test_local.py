@@ -21,7 +21,7 @@ from ftlab.estimated import Estimate
 from ftlab.eventlog import EventReader
 from ftlab.events import Checkpoint, Metrics
 from ftlab.job import LocalOptions
-from ftlab.providers import get_provider, submit
+from ftlab.providers import get_provider, option_issues, submit
 from ftlab.providers.local import Local
 from ftlab.runs import Run
 from ftlab.spec import JobSpec
@@ -376,6 +376,32 @@ def test_gpus_that_are_not_there_are_an_issue(files, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("changes", "options", "found", "fix"),
+    [
+        ({"quantization": "int8"}, {}, "quantization is int8; what is", {"quantization": None}),
+        ({"lora": False, "optimizer": "adamw_8bit"}, {}, "is adamw_8bit", {"optimizer": "adamw"}),
+        ({"lora": False}, {"dtype": "float16"}, "dtype is float16", {"dtype": "float32"}),
+    ],
+)
+def test_what_can_not_be_divided_is_an_issue_before_the_run(changes, options, found, fix):
+    spec = JobSpec(model="m", training_file="t.jsonl", **changes)
+    local, asked = Local(), {"device": "cpu", "n_gpus": 2, "shard": True, **options}
+    (issue,) = option_issues(local, asked, spec)
+    assert issue.message.startswith("shard is True, and ")
+    assert found in issue.message
+    assert (issue.blocks, issue.fix) == (("local",), fix)
+    assert option_issues(local, {**asked, "n_gpus": 1}, spec) == []  # a share of 1/1 is the whole
+    assert option_issues(local, {**asked, "shard": None}, spec) == []
+
+
+def test_an_old_torch_divides_nothing_and_an_issue_says_so(monkeypatch):
+    monkeypatch.setattr("ftlab.providers.local._torch", lambda: (2, 9))
+    asked = {"device": "cpu", "n_gpus": 2, "shard": True}
+    (issue,) = option_issues(Local(), asked, JobSpec())
+    assert "the installed torch is 2.9; dividing takes 2.13 or newer" in issue.message
+
+
 def test_a_model_that_fits_only_in_shares_is_divided_and_says_why(monkeypatch):
     why = "Memory: with the model divided among the GPUs; without it, 9 GiB"
     found = Estimate(shard=True, gradient_checkpointing=False, basis=(why,))
@@ -395,15 +421,8 @@ def test_a_run_starts_the_processes_that_share_its_steps(files, tmp_path):
 
 
 def test_a_loss_that_is_no_number_ends_the_run(files, tmp_path):
-    run = submit(
-        job(
-            files,
-            learning_rate=1.0,
-            n_epochs=200,
-            lora_alpha=10**12,
-        ),
-        folder=tmp_path,
-    )
+    noise = 1e300  # beyond the largest number of float32
+    run = submit(job(files, neftune_noise_alpha=noise), folder=tmp_path)
     state = run.wait(120)
     assert state.status == "failed"
     assert "must stay a number" in state.detail  # the loss, or a gradient before it
