@@ -258,10 +258,12 @@ def change_html(change: Change) -> str:
     prompt, *answers = map(escaped, texts_of(change))
     names = ("reference", "base", "tuned")
     told = "".join(
-        f"<dt>{name}</dt><dd>{text}</dd>" for name, text in zip(names, answers, strict=True) if text
+        f"<span>{name}</span><div>{text}</div>"
+        for name, text in zip(names, answers, strict=True)
+        if text
     )
     head = f"<div><b>{escaped(change_in_words(change))}</b> {prompt}</div>"
-    return f"{head}<dl>{told}</dl>"
+    return f'{head}<div class="ft-said-by">{told}</div>'
 
 
 def _shows(state: State, field: str, line: int) -> Any:
