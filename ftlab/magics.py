@@ -10,11 +10,13 @@ from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_magic, magics_class
 
 from ftlab.cli import (
+    add_ask_arguments,
     add_compare_arguments,
     add_doctor_arguments,
     add_estimate_arguments,
     add_recommend_arguments,
     add_train_arguments,
+    answers_of,
     diagnosis_of,
     estimate_of,
     say_of_service,
@@ -25,7 +27,7 @@ from ftlab.cli.sweeps import add_sweep_arguments, started
 
 VERBS = (
     *("scan", "recommend", "estimate", "train", "sweep", "runs", "compare", "doctor", "account"),
-    *("attach", "pause", "resume"),
+    *("ask", "attach", "pause", "resume"),
 )
 
 
@@ -52,7 +54,8 @@ class FtlabMagics(Magics):
         sweep SPEC.json [--rates RATE,…] [--n N] [--vary FIELD=VALUE,…] [--no-halving]
         [--range-test] [--max-train-rows ROWS] [--on together] [--pay-up-to USD],
         runs, compare RUN… [--json], doctor [RUN_OR_CSV], account, attach [RUN], pause [RUN],
-        resume [RUN].
+        resume [RUN], ask [RUN] PROMPT [--step N] [--system TEXT] [--temperature T] [--top-p P]
+        [--max-tokens N] [--seed N].
         """
         options = _parser().parse_args(shlex.split(line))
         return options.show(options)
@@ -90,6 +93,9 @@ def _parser() -> _Parser:
     add_compare_arguments(compare)
     compare.set_defaults(show=_compare)
     verbs.add_parser("account", add_help=False).set_defaults(show=_account)
+    ask = verbs.add_parser("ask", add_help=False)
+    add_ask_arguments(ask)
+    ask.set_defaults(show=_ask)
     for name, show in {"attach": _attach, "pause": _pause, "resume": _resume}.items():
         verb = verbs.add_parser(name, add_help=False)
         verb.add_argument("run", nargs="?")
@@ -150,6 +156,11 @@ def _account(_: argparse.Namespace) -> Any:
     from ftlab.providers.together.holdings import account
 
     return account()
+
+
+def _ask(options: argparse.Namespace) -> Any:
+    found = answers_of(options)
+    return found._asdict() if options.json else found
 
 
 def _attach(options: argparse.Namespace) -> Any:
