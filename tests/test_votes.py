@@ -1,4 +1,4 @@
-"""Blind votes: kept line by line, counted whichever side stood where, judged by Wilson's interval."""
+"""Blind votes: kept line by line, counted whoever stood where, judged by Wilson's interval."""
 
 from __future__ import annotations
 

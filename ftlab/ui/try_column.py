@@ -19,6 +19,7 @@ from ftlab.ui.shown import set_html
 from ftlab.ui.state import State
 
 DRAW_EVERY = 0.1  # seconds: a browser can follow ten redraws, not a message for each token
+LOOK_EVERY = 0.05
 NOTHING = '<span class="ft-dim">(nothing)</span>'
 
 
@@ -65,9 +66,14 @@ class Column(widgets.VBox):
         return self.reply is not None and not self.reply.is_over
 
     def ask(
-        self, prompt: str, system: str, tools: list[Any] | None, sampling: dict[str, Any]
-    ) -> None:
-        """Go on with the chat."""
+        self,
+        prompt: str,
+        system: str,
+        tools: list[Any] | None,
+        sampling: dict[str, Any],
+        after: Reply | None = None,
+    ) -> Reply:
+        """Go on with the chat, once the answer before has ended where both are made here."""
         assert self.side is not None, "a chat has begun"
         side, reply, key = self.side, Reply(), self.state.key.typed
         self.reply, self._asked = reply, {"role": "user", "content": prompt} if prompt else None
@@ -75,6 +81,9 @@ class Column(widgets.VBox):
         messages = [*([{"role": "system", "content": system}] if system else []), *said]
 
         def answer() -> None:
+            while after is not None and not after.is_over:
+                reply.stop.check()
+                time.sleep(LOOK_EVERY)
             say(
                 side,
                 messages,
@@ -92,6 +101,7 @@ class Column(widgets.VBox):
             lambda level, text: self._over(reply, level, text),
         )
         self.draw()
+        return reply
 
     def end(self) -> None:
         """Stop at once; what has come stays."""

@@ -175,8 +175,10 @@ class TryPanel(widgets.VBox):
             self._begin(pair)
         self._show_reference(prompt)
         self._last, self.prompt.value = prompt, ""
-        for column in self.columns:
-            column.ask(prompt, self.context.system.value.strip(), tools, self.settings.sampling)
+        asked = prompt, self.context.system.value.strip(), tools, self.settings.sampling
+        left, right = self.columns
+        first = left.ask(*asked)
+        right.ask(*asked, after=None if pair[0].is_hosted or pair[1].is_hosted else first)
         self.refresh()
 
     def _begin(self, pair: tuple[Side, Side]) -> None:

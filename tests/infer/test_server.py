@@ -12,12 +12,20 @@ from ftlab.data.chat import prompt_text
 from ftlab.infer.answer import Answerer
 from ftlab.infer.server import Server
 from ftlab.infer.turns import LOOK_EVERY
-from tests.infer.worlds import events, plain_tokens, save_adapter, serving, slowly, small_model
+from tests.infer.worlds import (
+    events,
+    plain_tokens,
+    save_adapter,
+    serving,
+    slowly,
+    small_model,
+    until,
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::FutureWarning")]
 CHAT, TEXT = "/v1/chat/completions", "/v1/completions"
 QUESTION = [{"role": "user", "content": "Where is order 7, Åse? 🙂"}]
-LONG = {"model": "base", "prompt": "Hello", "max_tokens": 480, "temperature": 3.0}
+LONG = {"model": "base", "prompt": "Hello", "max_tokens": 480}
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +97,7 @@ def test_sampling_follows_the_seed_and_is_that_of_transformers(world, client, se
 def test_what_is_streamed_adds_up_to_what_is_not(client):
     """Also where characters have several tokens, and where bytes are none of UTF-8."""
     for seed in range(4):
-        asked = {**LONG, "max_tokens": 120, "seed": seed}
+        asked = {**LONG, "max_tokens": 120, "temperature": 3.0, "seed": seed}
         whole = client.post(TEXT, json=asked).json()["choices"][0]
         *parts, _ = events(client, TEXT, **asked)
         texts = [part["choices"][0]["text"] for part in parts]
@@ -115,8 +123,7 @@ def test_who_leaves_ends_the_answer_and_who_waits_is_told_and_comes_next(client,
         with client.stream("POST", TEXT, json={**LONG, "stream": True}) as first:
             next(first.iter_lines())
             second.start()
-            while len(server.turns) < 2:
-                time.sleep(0.01)
+            until(lambda: len(server.turns) == 2)
             time.sleep(2 * LOOK_EVERY)
         left = time.monotonic()
         second.join()

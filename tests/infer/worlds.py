@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
+import time
 from pathlib import Path
 
 import httpx
@@ -52,6 +53,14 @@ def plain_tokens(
     with torch.inference_mode():
         out = found.eval().generate(input_ids=ids, max_new_tokens=n, **settings)
     return out[0, ids.shape[1] :].tolist()
+
+
+def until(is_so, seconds=60):
+    """Wait until something is so."""
+    end = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 @contextlib.contextmanager
@@ -142,8 +151,8 @@ def answering(run):
 @contextlib.contextmanager
 def slowly(answerer):
     """The model takes its time for each token, as a larger one would."""
-    import time
-
-    hook = answerer._model.register_forward_hook(lambda *_: time.sleep(0.05))
+    model = answerer._model
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    hook = inner.register_forward_hook(lambda *_: time.sleep(0.05))
     yield
     hook.remove()
