@@ -121,7 +121,8 @@ def test_who_leaves_ends_the_answer_and_who_waits_is_told_and_comes_next(client,
     with slowly(server.answerer):
         second = threading.Thread(target=lambda: others.extend(events(client, TEXT, **short)))
         with client.stream("POST", TEXT, json={**LONG, "stream": True}) as first:
-            next(first.iter_lines())
+            lines = first.iter_lines()  # kept: without it the connection ends
+            next(lines)
             second.start()
             until(lambda: len(server.turns) == 2)
             time.sleep(2 * LOOK_EVERY)
