@@ -8,7 +8,6 @@ from itertools import chain, repeat
 import pytest
 
 from ftlab.events import Status
-from ftlab.issues import LARGEST
 from ftlab.providers import prepare
 from ftlab.run import Run
 from ftlab.sweeps.folder import Sweep
@@ -48,6 +47,7 @@ KINDS = {
 HALVED = {"learning_rate": [3e-4, 1e-3, 3e-3, 1e-2]}
 EXPLODING = {"lora": False, "lora_dropout": 0.0, "n_evals": 7}
 LONG = {"batch_size": 1, "n_epochs": 2}
+ENDLESS = 1e300  # noise beyond the largest number of float32
 
 
 @pytest.fixture(scope="module")
@@ -173,7 +173,7 @@ def test_curves_grow_together(warm, plan, tmp_path):
 
 
 def test_an_arm_that_fails_fails_alone(warm, plan, tmp_path):
-    varied = {"learning_rate": [1e-3, 1e-2], "lora_alpha": [16, LARGEST]}
+    varied = {"learning_rate": [1e-3, 1e-2], "neftune_noise_alpha": [5, ENDLESS]}
     sweep = Sweep.of(plan(varied), tmp_path)
     assert warm.carry_out(sweep) == 0, sweep.log_file.read_text()
     states = [run.state for _, run in sweep.arms]
@@ -184,7 +184,7 @@ def test_an_arm_that_fails_fails_alone(warm, plan, tmp_path):
 
 
 def test_a_sweep_whose_arms_all_fail_has_failed(warm, plan, tmp_path):
-    sweep = Sweep.of(plan({"learning_rate": [1e-3, 1e-2]}, lora_alpha=LARGEST), tmp_path)
+    sweep = Sweep.of(plan({"learning_rate": [1e-3, 1e-2]}, neftune_noise_alpha=ENDLESS), tmp_path)
     assert warm.carry_out(sweep) == 1
     assert sweep.state.detail.startswith("All 2 arms failed.")
 
