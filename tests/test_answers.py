@@ -18,6 +18,7 @@ from ftlab.errors import RunError
 from ftlab.job import Job
 from ftlab.scores import exact_matches, same
 from tests.fake_hub import COMMIT, own_cache
+from tests.infer.worlds import finished_run
 from tests.small import chat_rows, save_model, with_bos, write_rows
 from tests.test_model_cache import put
 
@@ -226,19 +227,14 @@ def test_a_stop_ends_the_answer_at_once(run):
     assert len(pieces) < 10
 
 
-def test_checkpoints_are_asked_like_what_a_run_ended_with(run, tmp_path):
-    spec = {**run.job.spec.model_dump(), "n_checkpoints": 2}
-    kept = ftlab.submit(spec, folder=tmp_path)
-    assert kept.wait(120).status == "completed"
-    first, *_, last = kept.steps_on_disk
-    assert tuned_folder(kept, last) == kept.checkpoint(last)
-    at_end = kept.ask("Where is order 7?", step=last, max_tokens=12)
-    assert at_end.tuned == kept.ask("Where is order 7?", max_tokens=12).tuned
-    assert kept.ask("Where is order 7?", step=first, max_tokens=12).base == at_end.base
-    with pytest.raises(RunError, match="no checkpoint of step 7,777"):
-        tuned_folder(kept, 7777)
-    titles = [side.title for side in sides_of(kept)]
-    assert titles == ["base", "tuned", *(f"step {n}" for n in reversed(kept.steps_on_disk))]
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_checkpoints_are_folders_for_peft(tmp_path):
+    run = finished_run(tmp_path)
+    assert tuned_folder(run) == run.adapter
+    assert tuned_folder(run, 2) == run.checkpoint(2)
+    assert [side.title for side in sides_of(run)] == ["base", "tuned", "step 2"]
+    with pytest.raises(RunError, match=r"no checkpoint of step 7,777; its folder has those of: 2"):
+        tuned_folder(run, 7777)
 
 
 def test_the_base_that_answers_is_the_revision_that_was_tuned(tmp_path, monkeypatch):
