@@ -34,8 +34,8 @@ def question_of(row: Mapping[str, Any]) -> Question | None:
         return None
     system = message_text(messages[0]) if messages[0].get("role") == "system" else ""
     turns = messages[bool(system) : last]
-    tools = asked.get("tools")
-    tools = json.loads(tools) if isinstance(tools, str) and tools else tools
+    given = asked.get("tools") or None
+    tools: list[Any] | None = json.loads(given) if isinstance(given, str) else given
     reference = message_text(messages[last])
     if turns and turns[-1].get("role") == "user":
         return Question(system, tuple(turns[:-1]), message_text(turns[-1]), tools, reference)
