@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from ftlab.errors import RunError
+from tests.exchange.oracles import SDK, ask
 from tests.infer.worlds import answering, finished_run, slowly, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::FutureWarning")]
@@ -66,6 +67,26 @@ def test_openais_own_client_gets_whole_and_streamed_answers(run, served):
         pytest.raises(AuthenticationError),
     ):
         client.models.list()
+
+
+TOGETHER = """
+import json, sys
+from together import Together
+asked = json.load(sys.stdin)
+client = Together(api_key=asked["token"], base_url=asked["base_url"], max_retries=0)
+said = {"model": asked["model"], "messages": asked["messages"], "max_tokens": 12}
+whole = client.chat.completions.create(**said).choices[0].message.content
+chunks = client.chat.completions.create(**said, stream=True)
+print()
+print(json.dumps([whole, "".join(chunk.choices[0].delta.content or "" for chunk in chunks)]))
+"""
+
+
+def test_the_services_own_client_gets_the_same(run, served):
+    base_url = served.base_url.removesuffix("/v1")  # it adds that itself
+    place = {"token": served.token, "base_url": base_url}
+    found = ask(SDK, TOGETHER, {**place, "model": run.id, "messages": QUESTION})
+    assert found == [run.ask(QUESTION, max_tokens=12).tuned] * 2
 
 
 def test_only_who_knows_the_token_and_comes_by_this_machine_is_answered(served, capfd):
