@@ -26,6 +26,8 @@ LAYERS = (
         "packs",
         "processes",
         "connections",
+        "errands",
+        "digests",
         "spare",
         "html",
         "units",
@@ -44,7 +46,7 @@ LAYERS = (
     ),
     ("data",),
     (
-        *("base", "generation", "number_formats", "tickets", "devices", "queues", "sizes"),
+        *("base", "generation", "number_formats", "gpus", "tickets", "devices", "queues", "sizes"),
         *("recommendation", "rates", "advice", "presets"),
     ),
     ("rulebook", "rules", "ties", "exchange"),
@@ -52,7 +54,7 @@ LAYERS = (
     (
         *("eventlog", "row_losses", "job", "asking", "endings", "attempts", "about", "upkeep"),
         *("run_folder", "run_html", "run", "overview", "runs", "network_folders", "origin"),
-        *("diagnosis", "votes"),
+        *("diagnosis", "votes", "trackers", "exports"),
     ),
     ("memory", "timing", "measured", "local_plan", "fits", "estimated", "cost"),
     ("providers",),
@@ -89,28 +91,30 @@ APART = {
             "adapter_files",
             "sweeps",
         ),
-        *("devices", "run", "endings", "processes"),
+        *("asking", "devices", "run", "run_folder", "endings", "processes", "number_formats"),
+        *("rulebook", "errands", "digests"),
     },
     "infer": {
-        *("base", "generation", "errors", "data", "models", "devices"),
-        *("processes", "connections"),
+        *("base", "generation", "errors", "data", "models", "devices", "processes", "pieces"),
+        *("errands", "digests", "connections"),
     },
 }
-VERBS_OF_A_RUN = {"answers", "scores", "exports"}
-"""What the methods of a run import when they are called: `run.ask` is `ftlab.ask`."""
+# What a run is asked for by methods of its own, which load it when they are called.
+OF_A_RUN = {"answers", "scores", "exports"}
 HEAVY = {
     "torch": {"train", "infer", "demo", "base", "generation"},
     "transformers": {"train", "infer", "demo", "base"},
     "peft": {"train", "infer"},
+    "ray": {"train"},
     "ipywidgets": {"ui"},
     "traitlets": {"ui"},
     "plotly": {"plots", "ui"},
     "anywidget": {"ui"},
-    "pandas": {"row_losses", "run", "data"},
-    "httpx": {"answers", "providers"},
+    "pandas": {"row_losses", "run", "data", "scores"},
+    "httpx": {"answers", "providers", "scores"},
     "IPython": {"ui", "magics"},
     "huggingface_hub": {
-        *("models", "model_cache", "refusals", "model_hub", "downloads", "data"),
+        *("models", "model_cache", "refusals", "model_hub", "downloads", "data", "exports"),
     },
 }
 
@@ -148,7 +152,7 @@ def test_imports_point_down(path):
         other = name.split(".")[1]
         if other == own or other not in RANK | APART.keys():
             continue
-        if own == "run" and other in VERBS_OF_A_RUN and not at_top:
+        if own == "run" and other in OF_A_RUN and not at_top:
             continue
         if own in APART:
             assert other in APART[own], f"{path.name} imports {name}"

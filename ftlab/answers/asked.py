@@ -6,13 +6,14 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ftlab.answers.of_run import device_of, is_chat, model_of, tuned_folder
-from ftlab.answers.process import BASE, Told, posted
+from ftlab.answers.process import BASE, Place, Told, connected, posted
 from ftlab.answers.sides import Side, say
 from ftlab.data.template import Message
 from ftlab.html import escaped, table
 from ftlab.runs import Run, attach
 
 if TYPE_CHECKING:
+    import httpx
     from pydantic import SecretStr
 
 BATCH = 64  # prompts at once
@@ -89,3 +90,8 @@ def answers(
         reply = posted(model_of(run), device_of(run), "/v1/completions", asked, told)
         found += [choice["text"] for choice in reply["choices"]]
     return found
+
+
+def client_of(run: Run, told: Told = lambda _: None) -> httpx.Client:
+    """A client of the process that has the run's base model; starts one when there is none."""
+    return connected(Place(model_of(run), device_of(run)), told)

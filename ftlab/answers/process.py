@@ -115,6 +115,19 @@ def replied(
         yield reply
 
 
+def connected(place: Place, told: Told) -> httpx.Client:
+    """A client of the process, once it is ready."""
+    _wait_until_ready(place, told, Stop())
+    return _client(place)
+
+
+def _client(place: Place) -> httpx.Client:
+    import httpx
+
+    transport = httpx.HTTPTransport(uds=str(place.socket), retries=2)
+    return httpx.Client(transport=transport, base_url="http://models", timeout=None)
+
+
 def failure(error: dict[str, Any]) -> RunError:
     """What the process said of why there is no answer."""
     if error.get("type") == GAVE_WAY:
@@ -132,8 +145,7 @@ def _reply(
         if event == "connection.connect_unix_socket.complete":
             stop.holds(info["return_value"].get_extra_info("socket"))
 
-    transport = httpx.HTTPTransport(uds=str(place.socket))
-    client = httpx.Client(transport=transport, base_url="http://models", timeout=None)
+    client = _client(place)
     opened.callback(stop.holds, None)
     opened.enter_context(client)
     try:

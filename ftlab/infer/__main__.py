@@ -3,6 +3,7 @@
 POST /v1/completions       {"model", "prompt": [texts], "max_tokens", "temperature", "top_p",
                            "seed", "stream", "add_special_tokens"}
 POST /v1/chat/completions  {"model", "messages", "tools", "plain", …}
+POST /v1/losses            {"model", "rows": [{"ids", "labels"}]}
 GET  /v1/models
 
 `model` is "base" or the folder of an adapter. With `stream` the answer comes as OpenAI's events.

@@ -13,7 +13,7 @@ from ftlab.base import best_dtype, load_base
 from ftlab.data.tokens import load_tokenizer
 from ftlab.errors import FtlabError
 from ftlab.generation import Answer, end_ids, generate
-from ftlab.infer.pieces import Pieces
+from ftlab.infer.spoken import Pieces
 
 BASE = "base"
 MOST_ADAPTERS = 8  # kept in memory; one of rank 64 takes a fiftieth of its model
@@ -72,7 +72,8 @@ class Answerer:
         """Answers to texts that are rendered already, in one batch, drawn by `Sampling`; `adapter`
         is the folder of an adapter or of a whole model, or "base". Plain text takes
         `add_special_tokens`; what a chat template wrote has them in it. `heard` hears them as they
-        come. Raises FtlabError for a prompt that leaves no room for an answer."""
+        come. Raises FtlabError for one prompt that leaves no room for an answer; rows of data are
+        taken as they are."""
         how = Sampling(**sampling)
         prefix = list(self.tokenizer.prefix) if add_special_tokens else []
         ids = [prefix + self.tokenizer.encode(text)[0] for text in prompts]
@@ -86,7 +87,7 @@ class Answerer:
             return torch.zeros(len(so_far), dtype=torch.bool, device=so_far.device)
 
         with self.switched(adapter) as model, torch.inference_mode():
-            longest = min(how.max_tokens, self._room(model, ids))
+            longest = how.max_tokens if ids[1:] else min(how.max_tokens, self._room(model, ids[0]))
             torch.manual_seed(how.seed)
             found = generate(
                 model, self.tokenizer, ids, longest, stopping_criteria=[step], **how.settings
@@ -99,16 +100,15 @@ class Answerer:
     def _text_of(self, ids: list[int]) -> str:
         return self.tokenizer.backend.decode(ids, skip_special_tokens=True)
 
-    def _room(self, model: Any, ids: list[list[int]]) -> int:
-        """Tokens that the model takes after the longest of these."""
+    def _room(self, model: Any, ids: list[int]) -> int:
+        """Tokens that the model takes after these."""
         most = getattr(model.config, "max_position_embeddings", None) or 2**31
-        longest = max(map(len, ids))
-        if longest >= most:
+        if len(ids) >= most:
             raise FtlabError(
-                f"The prompt has {longest:,} tokens; the model takes {most:,} with its answer. "
+                f"The prompt has {len(ids):,} tokens; the model takes {most:,} with its answer. "
                 "Shorten it, or begin a new chat."
             )
-        return most - longest
+        return most - len(ids)
 
     @contextlib.contextmanager
     def switched(self, adapter: str) -> Iterator[Any]:

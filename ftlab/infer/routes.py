@@ -52,9 +52,17 @@ def streamed_chat(answerer: Answerer, asked: Asked, send: Send) -> None:
     stream.end(_answers(answerer, asked, prompts, heard), {"delta": {}})
 
 
+def losses(answerer: Answerer, asked: Asked) -> dict[str, Any]:
+    """Of rows that are tokens already."""
+    from ftlab.infer.losses import losses as found  # loads torch, which the lease comes before
+
+    return found(answerer, asked)
+
+
 ROUTES: dict[str, Route] = {
     "/v1/completions": completions,
     "/v1/chat/completions": chat_completions,
+    "/v1/losses": losses,
 }
 STREAMS: dict[str, Callable[[Answerer, Asked, Send], None]] = {
     "/v1/completions": streamed_completions,

@@ -14,6 +14,7 @@ from ftlab.ui.draft import read_tried, write_tried
 from ftlab.ui.guard import guarded
 from ftlab.ui.key_box import KeyBox
 from ftlab.ui.pump import PUMP
+from ftlab.ui.scores_box import ScoresBox
 from ftlab.ui.shown import set_html, show
 from ftlab.ui.state import State
 from ftlab.ui.try_column import Column
@@ -51,12 +52,13 @@ class TryPanel(widgets.VBox):
         self.key, self.reason = KeyBox(state), widgets.HTML()
         self.columns = [Column(state, self._changed) for _ in range(2)]
         self.votes = VoteBox(state.tell, self._vote)
-        self.reference = widgets.HTML()
+        self.reference, self.scores = widgets.HTML(), ScoresBox(state)
         buttons = widgets.HBox([self.ask, self.stop, self.next_row, self.new_chat, self.blind])
         duel = widgets.HBox(self.columns).add_class("ft-duel")
         super().__init__([
             *(self.sides, self.context, self.prompt, self.settings, self.key),
             *(buttons.add_class("ft-buttons"), self.reason, duel, self.votes, self.reference),
+            self.scores,
         ])  # fmt: skip
         self.add_class("ft-panel")
         self._rows = ValidationRows(state)
