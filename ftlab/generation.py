@@ -18,6 +18,8 @@ class Answer(NamedTuple):
     n_tokens: int
     finish_reason: str
     """"stop" when it ended by itself, "length" when max_tokens ended it."""
+    n_prompt: int = 0
+    """Tokens that it answers."""
 
 
 def generate(

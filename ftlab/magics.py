@@ -10,12 +10,14 @@ from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_magic, magics_class
 
 from ftlab.cli import (
+    add_ask_arguments,
     add_compare_arguments,
     add_doctor_arguments,
     add_estimate_arguments,
     add_recommend_arguments,
     add_score_arguments,
     add_train_arguments,
+    answers_of,
     diagnosis_of,
     estimate_of,
     say_of_service,
@@ -28,7 +30,7 @@ from ftlab.cli.tracking import add_track_arguments
 
 VERBS = (
     *("scan", "recommend", "estimate", "train", "sweep", "runs", "compare", "doctor", "account"),
-    *("score", "attach", "pause", "resume", "track"),
+    *("ask", "score", "attach", "pause", "resume", "track"),
 )
 
 
@@ -56,7 +58,9 @@ class FtlabMagics(Magics):
         [--range-test] [--max-train-rows ROWS] [--on together] [--pay-up-to USD],
         runs, score [RUN] [FILE] [--shots K] [--checkpoints] …, compare RUN… [--json],
         track [RUN] [--to TRACKER,…] [--project NAME],
-        doctor [RUN_OR_CSV], account, attach [RUN], pause [RUN], resume [RUN].
+        doctor [RUN_OR_CSV], account, attach [RUN], pause [RUN], resume [RUN],
+        ask [RUN] PROMPT [--step N] [--system TEXT] [--temperature T] [--top-p P]
+        [--max-tokens N] [--seed N].
         """
         options = _parser().parse_args(shlex.split(line))
         return options.show(options)
@@ -97,6 +101,9 @@ def _parser() -> _Parser:
     add_compare_arguments(compare)
     compare.set_defaults(show=_compare)
     verbs.add_parser("account", add_help=False).set_defaults(show=_account)
+    ask = verbs.add_parser("ask", add_help=False)
+    add_ask_arguments(ask)
+    ask.set_defaults(show=_ask)
     track = verbs.add_parser("track", add_help=False)
     add_track_arguments(track)
     track.set_defaults(show=_track)
@@ -165,6 +172,11 @@ def _account(_: argparse.Namespace) -> Any:
     from ftlab.providers.together.holdings import account
 
     return account()
+
+
+def _ask(options: argparse.Namespace) -> Any:
+    found = answers_of(options)
+    return found._asdict() if options.json else found
 
 
 def _attach(options: argparse.Namespace) -> Any:

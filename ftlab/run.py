@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -37,6 +37,8 @@ from ftlab.trackers import starting
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from ftlab.answers.asked import Comparison
+    from ftlab.answers.served import Served
     from ftlab.diagnosis import Diagnosis
     from ftlab.exports.kept import Exported
     from ftlab.scores import Scores
@@ -178,6 +180,19 @@ class Run(RunFolder):
         from ftlab.diagnosis.reading import curve_of_run
 
         return diagnose(curve_of_run(self))
+
+    def ask(self, prompt: str | Sequence[Mapping[str, Any]], **options: Any) -> Comparison:
+        """What its base and what it tuned answer, side by side; `ftlab.ask` says the options."""
+        from ftlab.answers import ask as ask_both
+
+        return ask_both(self, prompt, **options)
+
+    def serve(self, port: int = 0) -> Served:
+        """Let programs of this machine ask it as they ask OpenAI, until `stop()`; port 0 takes a
+        free one."""
+        from ftlab.answers.served import serve
+
+        return serve(self, port)
 
     def export(
         self, path: str | Path | None = None, kind: str = "adapter", **options: Any

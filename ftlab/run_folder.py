@@ -165,6 +165,11 @@ class RunFolder:
         return self.path / "trackers"
 
     @property
+    def votes_file(self) -> Path:
+        """Which of two hidden answers a person found better, prompt by prompt."""
+        return self.path / "votes.jsonl"
+
+    @property
     def log_file(self) -> Path:
         """What the run's process printed."""
         return self.path / "log.txt"

@@ -11,10 +11,13 @@ import pytest
 
 import ftlab
 from ftlab import devices
-from ftlab.answers import answers, model_of, prompt_of
+from ftlab.answers import answers, device_of, model_of, posted, prompt_of, tuned_folder
+from ftlab.answers.process import GaveWay, Stop, Stopped
+from ftlab.answers.sides import Side, say, sides_of
 from ftlab.errors import RunError
 from ftlab.job import Job
 from tests.fake_hub import COMMIT, own_cache
+from tests.infer.worlds import finished_run
 from tests.small import chat_rows, save_model, with_bos, write_rows
 from tests.test_model_cache import put
 
@@ -156,19 +159,56 @@ def test_the_page_of_a_comparison_escapes_answers():
 
 
 def test_the_process_speaks_as_openai_does(run):
-    """The route takes a chat, answers in the usual shape, and says in it what is wrong."""
-    from ftlab.answers import client_of
+    """The route takes a chat, and answers in the usual shape, or says in it what is wrong."""
+    chat = {"messages": [{"role": "user", "content": "Where is order 7?"}], "max_tokens": 12}
+    asked = {"model": str(run.adapter), **chat}
+    reply = posted(model_of(run), device_of(run), "/v1/chat/completions", asked)
+    (choice,) = reply["choices"]
+    assert choice["message"] == {"role": "assistant", "content": "It left."}
+    assert choice["finish_reason"] == "stop"
+    assert reply["usage"]["completion_tokens"] >= 2
+    with pytest.raises(RunError, match="no messages"):
+        posted(model_of(run), device_of(run), "/v1/chat/completions", {"model": "base"})
 
-    with client_of(run) as client:
-        chat = {"messages": [{"role": "user", "content": "Where is order 7?"}], "max_tokens": 12}
-        reply = client.post("/v1/chat/completions", json={"model": str(run.adapter), **chat})
-        (choice,) = reply.json()["choices"]
-        assert choice["message"] == {"role": "assistant", "content": "It left."}
-        assert choice["finish_reason"] == "stop"
-        assert reply.json()["usage"]["completion_tokens"] >= 2
-        wrong = client.post("/v1/chat/completions", json={"model": "base"})
-        assert wrong.status_code == 400
-        assert "messages" in wrong.json()["error"]["message"]
+
+def test_a_long_answer_gives_way_to_training_and_is_asked_for_again(run, tmp_path):
+    """Before its first piece by itself; later the person is told, and asks again."""
+    side, long = Side.base_of(run), {"max_tokens": 480}
+    heard, other = [], {**run.job.spec.model_dump(), "n_epochs": 1}
+
+    def train(piece):
+        if not heard:
+            heard.append(ftlab.submit(other, folder=tmp_path))
+        time.sleep(0.02)  # as a larger model would
+
+    question = [{"role": "user", "content": "Hello"}]
+    with pytest.raises(GaveWay, match="Ask again"):
+        say(side, question, heard=train, **long)
+    assert heard[0].wait(120).status == "completed"
+    assert say(side, question, max_tokens=2)
+
+
+def test_a_stop_ends_the_answer_at_once(run):
+    stop, pieces = Stop(), []
+
+    def heard(piece):
+        pieces.append(piece)
+        stop.set()
+
+    with pytest.raises(Stopped):
+        say(Side.base_of(run), [{"role": "user", "content": "Hello"}], heard=heard, stop=stop,
+            max_tokens=480)  # fmt: skip
+    assert len(pieces) < 10
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_checkpoints_are_folders_for_peft(tmp_path):
+    run = finished_run(tmp_path)
+    assert tuned_folder(run) == run.adapter
+    assert tuned_folder(run, 2) == run.checkpoint(2)
+    assert [side.title for side in sides_of(run)] == ["base", "tuned", "step 2"]
+    with pytest.raises(RunError, match=r"no checkpoint of step 7,777; its folder has those of: 2"):
+        tuned_folder(run, 7777)
 
 
 def test_the_base_that_answers_is_the_revision_that_was_tuned(tmp_path, monkeypatch):

@@ -25,6 +25,7 @@ LAYERS = (
         "pieces",
         "packs",
         "processes",
+        "connections",
         "errands",
         "digests",
         "spare",
@@ -53,7 +54,7 @@ LAYERS = (
     (
         *("eventlog", "row_losses", "job", "asking", "endings", "attempts", "about", "upkeep"),
         *("run_folder", "run_html", "run", "overview", "runs", "network_folders", "origin"),
-        *("diagnosis", "trackers", "exports"),
+        *("diagnosis", "votes", "trackers", "exports"),
     ),
     ("memory", "timing", "measured", "local_plan", "fits", "estimated", "cost"),
     ("providers",),
@@ -95,7 +96,7 @@ APART = {
     },
     "infer": {
         *("base", "generation", "errors", "data", "models", "devices", "processes", "pieces"),
-        *("errands", "digests"),
+        *("errands", "digests", "connections"),
     },
 }
 # What a run is asked for by methods of its own, which load it when they are called.

@@ -11,9 +11,11 @@ import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
 
+from ftlab.cli.asking import answers_of
 from ftlab.cli.doctor import diagnosis_of
 from ftlab.cli.hosted import submitted
 from ftlab.cli.parser import (
+    add_ask_arguments,
     add_compare_arguments,
     add_doctor_arguments,
     add_estimate_arguments,
@@ -29,12 +31,14 @@ from ftlab.cli.specs import estimate, estimate_of, say_of_service
 from ftlab.errors import FtlabError, InvalidSpec
 
 __all__ = [
+    "add_ask_arguments",
     "add_compare_arguments",
     "add_doctor_arguments",
     "add_estimate_arguments",
     "add_recommend_arguments",
     "add_score_arguments",
     "add_train_arguments",
+    "answers_of",
     "diagnosis_of",
     "estimate_of",
     "main",

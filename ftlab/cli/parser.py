@@ -13,6 +13,7 @@ from typing import NoReturn
 import ftlab
 from ftlab.cli import (
     account,
+    asking,
     comparing,
     data,
     doctor,
@@ -199,9 +200,10 @@ def _add_form_verbs(add: Add) -> None:
 
 def _add_run_verbs(add: Add) -> None:
     _add_keeping_verbs(add)
-    ask = add("ask", runs.ask)
-    ask.add_argument("run", nargs="?", help="id or folder; or the newest")
-    ask.add_argument("prompt")
+    add_ask_arguments(add("ask", asking.ask))
+    serve = add("serve", asking.serve)
+    serve.add_argument("run", nargs="?", help="id or folder; or the newest")
+    serve.add_argument("--port", type=_port, default=0, help="otherwise one that is free")
     verbs = {
         one: add(one.__name__, one) for one in (runs.pause, runs.resume, runs.stop, runs.attach)
     }
@@ -217,6 +219,21 @@ def _add_run_verbs(add: Add) -> None:
     add_doctor_arguments(add("doctor", doctor.doctor))
     add("models", models.models)
     add("demo", runs.demo)
+
+
+def add_ask_arguments(verb: argparse.ArgumentParser) -> None:
+    """[RUN] PROMPT and how to answer, as in the notebook too."""
+    verb.add_argument("run", nargs="?", help="id or folder; or the newest")
+    verb.add_argument("prompt")
+    verb.add_argument("--step", type=_positive, metavar="N", help="ask the checkpoint of this step")
+    verb.add_argument("--system", metavar="TEXT", default="", help="a system prompt before it")
+    verb.add_argument("--max-tokens", type=_positive, metavar="N", help="by default 256")
+    verb.add_argument(
+        "--temperature", type=_dollars, metavar="T", help="0 takes the likeliest token (default)"
+    )
+    verb.add_argument("--top-p", type=_top_p, metavar="P", help="by default 1")
+    verb.add_argument("--seed", type=int, metavar="N", help="of the draws; by default 0")
+    verb.add_argument("--json", action="store_true")
 
 
 def add_score_arguments(verb: argparse.ArgumentParser) -> None:
@@ -317,6 +334,15 @@ def _share(text: str) -> float:
 
 def _rate(text: str) -> float:
     return _checked(text, lambda n: n > 0, "a number above 0", "2e-4")
+
+
+def _port(text: str) -> int:
+    takes = "a whole number from 0 to 65535"
+    return int(_checked(text, lambda n: 0 <= n < 2**16 and n == int(n), takes, "8000"))
+
+
+def _top_p(text: str) -> float:
+    return _checked(text, lambda n: 0 < n <= 1, "a number above 0, at most 1", "0.9")
 
 
 def _dollars(text: str) -> float:

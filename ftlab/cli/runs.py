@@ -1,4 +1,4 @@
-"""The verbs that follow runs or try them: train, attach, pause, resume, stop, ask, demo."""
+"""The verbs that follow runs: train, attach, pause, resume, stop, demo."""
 
 from __future__ import annotations
 
@@ -65,15 +65,6 @@ def stop(options: argparse.Namespace) -> int:
         return 1
     run.stop()
     return _show(run)
-
-
-def ask(options: argparse.Namespace) -> int:
-    """Answers of the base model and of a run's tuned model to one prompt."""
-    from ftlab.answers import ask as answers_of
-    from ftlab.runs import attach as find
-
-    _print_answers([answers_of(find(options.run), options.prompt, told=teller())])
-    return 0
 
 
 def demo(options: argparse.Namespace) -> int:

@@ -220,7 +220,7 @@ def prompt_text(
     return render(
         template,
         messages,
-        tools=tools,
+        tools=tools or None,
         special=tokenizer.special,
         now=now or datetime.now(),
         add_generation_prompt=True,

@@ -1,78 +1,37 @@
 """`python -m ftlab.infer MODEL SOCKET`: answers over HTTP on a unix socket.
 
-POST /v1/completions       {"model", "prompt": [texts], "max_tokens", "temperature", "seed",
-                           "add_special_tokens"}
-POST /v1/chat/completions  {"model", "messages", …}
+POST /v1/completions       {"model", "prompt": [texts], "max_tokens", "temperature", "top_p",
+                           "seed", "stream", "add_special_tokens"}
+POST /v1/chat/completions  {"model", "messages", "tools", "plain", …}
 POST /v1/losses            {"model", "rows": [{"ids", "labels"}]}
+GET  /v1/models
 
-`model` is "base" or the folder of an adapter. The process holds the lease of its device while
-the model is on it, and ends when nobody has asked for a while or somebody waits for the device.
+`model` is "base" or the folder of an adapter. With `stream` the answer comes as OpenAI's events.
+One request is answered at a time. The process holds the lease of its device while the model is on
+it, and ends when nobody has asked for a while or somebody waits for the device: then an answer
+that goes on is broken off, and says so.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import socketserver
 import sys
 import time
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from ftlab.devices import is_wanted, lease
-from ftlab.infer.routes import ROUTES
+from ftlab.infer.server import TICK, Server
 from ftlab.models import fetch
 from ftlab.processes import loading
 
-if TYPE_CHECKING:
-    from ftlab.infer.answer import Answerer
-
 IDLE_SECONDS = 120
-TICK = 0.5
-
-
-class _Server(socketserver.UnixStreamServer):
-    timeout = TICK
-
-    def __init__(self, path: Path, answerer: Answerer) -> None:
-        path.unlink(missing_ok=True)
-        super().__init__(str(path), _Handler)
-        self.answerer = answerer
-        self.last_asked = time.monotonic()
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: _Server  # pyright: ignore[reportIncompatibleVariableOverride]
-    timeout = 10  # seconds; a client that connects and says nothing must not hold the device
-
-    def do_POST(self) -> None:
-        """Answer, or say in the same shape as OpenAI what is wrong."""
-        self.server.last_asked = time.monotonic()
-        try:
-            size = int(self.headers.get("Content-Length", 0))
-            asked = json.loads(self.rfile.read(size))
-            if self.path not in ROUTES:
-                self._refuse(404, f"{self.path} is asked for; there are {', '.join(ROUTES)}.")
-                return
-            self._reply(200, ROUTES[self.path](self.server.answerer, asked))
-        except Exception as exc:
-            self._refuse(400, f"{exc}", type(exc).__name__)
-        self.server.last_asked = time.monotonic()
-
-    def _refuse(self, code: int, text: str, kind: str = "not_found") -> None:
-        self._reply(code, {"error": {"message": text, "type": kind}})
-
-    def _reply(self, code: int, body: dict[str, Any]) -> None:
-        data = json.dumps(body).encode()
-        self.send_response(code)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def address_string(self) -> str:
-        return "unix"  # a unix socket has no client address to print
+GRACE_SECONDS = 2.0
+"""What an answer may still take when somebody begins to wait for the device."""
+WANTED = (
+    "The device is wanted by who waits for it, and was given back before the answer had ended. "
+    "Ask again: the answer then waits for its turn."
+)
+IDLE = "The process that answers was just ending, as nobody had asked for a while. Ask again."
 
 
 def main() -> int:
@@ -89,16 +48,29 @@ def main() -> int:
             from ftlab.infer.answer import Answerer
 
             answerer = Answerer(fetch(arguments.model), arguments.device)
-        with _Server(arguments.socket, answerer) as server:
-            while not _should_end(server, arguments.device):
-                server.handle_request()
-            arguments.socket.unlink(missing_ok=True)
+        with Server(arguments.socket, answerer) as server:
+            why = _serve(server, arguments.device)
+            arguments.socket.unlink(missing_ok=True)  # nobody comes any more
+            server.ends = why
+            server.take_the_rest()
     return 0
 
 
-def _should_end(server: _Server, device: str) -> bool:
-    idle = time.monotonic() - server.last_asked
-    return idle > IDLE_SECONDS or (idle > 2 * TICK and is_wanted(device))
+def _serve(server: Server, device: str) -> str:
+    """Answer until the process is to end; why it does."""
+    wanted_since = None
+    while True:
+        server.handle_request()
+        now = time.monotonic()
+        idle = 0.0 if len(server.turns) else now - server.last_asked
+        if idle > IDLE_SECONDS:
+            return IDLE
+        if not is_wanted(device):
+            wanted_since = None
+            continue
+        wanted_since = wanted_since or now
+        if idle > 2 * TICK or now - wanted_since > GRACE_SECONDS:
+            return WANTED
 
 
 if __name__ == "__main__":

@@ -2,33 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import secrets
+import time
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ftlab.data.chat import prompt_text
+from ftlab.data.chat import plain_text, prompt_text
+from ftlab.errors import FtlabError
+from ftlab.infer.asked import sampling_of, tools_of
 
 if TYPE_CHECKING:
     from ftlab.generation import Answer
     from ftlab.infer.answer import Answerer
 
-MAX_TOKENS = 256
-
 Asked = dict[str, Any]
-Route = Callable[["Answerer", Asked], dict[str, Any]]
+Body = dict[str, Any]
+Route = Callable[["Answerer", Asked], Body]
+Send = Callable[[Body], None]
+"""Sends a part of an answer."""
 
 
-def completions(answerer: Answerer, asked: Asked) -> dict[str, Any]:
+def completions(answerer: Answerer, asked: Asked) -> Body:
     """Answers to texts that are rendered already."""
-    prompt = asked["prompt"]
-    answers = _answers(answerer, asked, [prompt] if isinstance(prompt, str) else prompt)
-    return _body(asked, answers, [{"text": answer.text} for answer in answers])
+    answers = _answers(answerer, asked, _prompts(asked), lambda *_: None)
+    return _whole("text_completion", asked, answers, [{"text": one.text} for one in answers])
 
 
-def chat_completions(answerer: Answerer, asked: Asked) -> dict[str, Any]:
+def chat_completions(answerer: Answerer, asked: Asked) -> Body:
     """The answer to a conversation, by the model's own chat template."""
-    answers = _answers(answerer, asked, [prompt_text(asked["messages"], answerer.tokenizer)])
-    texts = [{"message": {"role": "assistant", "content": answer.text}} for answer in answers]
-    return _body(asked, answers, texts)
+    answers = _answers(answerer, asked, _chat(answerer, asked), lambda *_: None)
+    texts = [{"message": {"role": "assistant", "content": one.text}} for one in answers]
+    return _whole("chat.completion", asked, answers, texts)
+
+
+def streamed_completions(answerer: Answerer, asked: Asked, send: Send) -> None:
+    """The same as `completions`, piece by piece."""
+    stream = _Stream("text_completion", asked, send)
+    prompts = _prompts(asked)
+    heard = lambda at, piece: stream.say(at, {"text": piece})  # noqa: E731
+    stream.end(_answers(answerer, asked, prompts, heard), {"text": ""})
+
+
+def streamed_chat(answerer: Answerer, asked: Asked, send: Send) -> None:
+    """The same as `chat_completions`, piece by piece."""
+    stream = _Stream("chat.completion.chunk", asked, send)
+    prompts = _chat(answerer, asked)
+    stream.say(0, {"delta": {"role": "assistant", "content": ""}})
+    heard = lambda at, piece: stream.say(at, {"delta": {"content": piece}})  # noqa: E731
+    stream.end(_answers(answerer, asked, prompts, heard), {"delta": {}})
 
 
 def losses(answerer: Answerer, asked: Asked) -> dict[str, Any]:
@@ -43,23 +64,82 @@ ROUTES: dict[str, Route] = {
     "/v1/chat/completions": chat_completions,
     "/v1/losses": losses,
 }
+STREAMS: dict[str, Callable[[Answerer, Asked, Send], None]] = {
+    "/v1/completions": streamed_completions,
+    "/v1/chat/completions": streamed_chat,
+}
+"""Of those, what a request with `stream` gets."""
 
 
-def _answers(answerer: Answerer, asked: Asked, prompts: list[str]) -> list[Answer]:
+class _Stream:
+    """The parts of one streamed answer, in OpenAI's form."""
+
+    def __init__(self, kind: str, asked: Asked, send: Send) -> None:
+        self._head = _head(kind, asked)
+        self._send = send
+        self._counts = bool((asked.get("stream_options") or {}).get("include_usage"))
+
+    def say(self, at: int, part: Body, reason: str | None = None) -> None:
+        self._send({**self._head, "choices": [{"index": at, **part, "finish_reason": reason}]})
+
+    def end(self, answers: Sequence[Answer], nothing: Body) -> None:
+        for at, one in enumerate(answers):
+            self.say(at, nothing, one.finish_reason)
+        if self._counts:
+            self._send({**self._head, "choices": [], "usage": _usage(answers)})
+
+
+def _prompts(asked: Asked) -> list[str]:
+    prompt = asked.get("prompt")
+    texts = [prompt] if isinstance(prompt, str) else prompt
+    if not isinstance(texts, list) or not texts or not all(isinstance(t, str) for t in texts):
+        raise FtlabError("There is no prompt; it takes a text or a list of texts. Give one.")
+    return texts
+
+
+def _chat(answerer: Answerer, asked: Asked) -> list[str]:
+    """The text of the messages; joined as plain text where that is wanted, or where the model has
+    no chat template."""
+    messages, tools = asked.get("messages"), tools_of(asked)
+    if not isinstance(messages, list) or not all(isinstance(one, dict) for one in messages):
+        raise FtlabError(
+            "There are no messages; it takes a list of objects. Give them role and content."
+        )
+    if asked.get("plain") or answerer.tokenizer.template_for(tools=False) is None:
+        asked["add_special_tokens"] = True
+        return [plain_text(messages)]
+    return [prompt_text(messages, answerer.tokenizer, tools=tools)]
+
+
+def _answers(
+    answerer: Answerer, asked: Asked, prompts: list[str], heard: Callable[[int, str], None]
+) -> list[Answer]:
     return answerer.answer(
         prompts,
-        asked["model"],
-        max_tokens=int(asked.get("max_tokens", MAX_TOKENS)),
-        temperature=float(asked.get("temperature", 0)),
-        seed=int(asked.get("seed", 0)),
+        str(asked["model"]),
         add_special_tokens=bool(asked.get("add_special_tokens", False)),
+        heard=heard,
+        **sampling_of(asked),
     )
 
 
-def _body(asked: Asked, answers: list[Answer], texts: list[dict[str, Any]]) -> dict[str, Any]:
+def _whole(kind: str, asked: Asked, answers: list[Answer], texts: list[Body]) -> Body:
     choices = [
         {"index": index, "finish_reason": answer.finish_reason, **text}
         for index, (answer, text) in enumerate(zip(answers, texts, strict=True))
     ]
-    used = sum(answer.n_tokens for answer in answers)
-    return {"model": asked["model"], "choices": choices, "usage": {"completion_tokens": used}}
+    return {**_head(kind, asked), "choices": choices, "usage": _usage(answers)}
+
+
+def _head(kind: str, asked: Asked) -> Body:
+    made = {"id": f"ftlab-{secrets.token_hex(8)}", "created": int(time.time())}
+    return {**made, "object": kind, "model": asked.get("called", asked["model"])}
+
+
+def _usage(answers: Sequence[Answer]) -> Body:
+    read, written = sum(one.n_prompt for one in answers), sum(one.n_tokens for one in answers)
+    return {
+        "prompt_tokens": read,
+        "completion_tokens": written,
+        "total_tokens": read + written,
+    }

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ftlab import devices
-from ftlab.answers import client_of, device_of
+from ftlab.answers import GAVE_WAY, client_of, device_of
 from ftlab.errors import RunError
 from ftlab.pieces import PIECE_TOKENS, piece_sizes
 from ftlab.run import Run
@@ -107,6 +107,9 @@ class Models:
                     ) from exc
                 continue
             body = reply.json()
+            if reply.is_error and body["error"].get("type") == GAVE_WAY:
+                self.close()
+                return self._ask(path, asked)  # it waits for its turn
             if reply.is_error:
                 raise RunError(
                     f"The model could not be scored: {body['error']['message']}. What was found "

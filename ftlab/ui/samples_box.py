@@ -108,17 +108,49 @@ def why_none(run: Run) -> str:
 
 
 def answers_html(texts: dict[int, str], step: int) -> str:
-    """The first answer, and beside it the one at a step."""
+    """The first answer, beside it the one at a step, and all of them under it."""
     first = next(iter(texts))
     shown = dict.fromkeys((first, step))
     cells = "".join(_cell(at, texts[at], "base" if at == first else "tuned") for at in shown)
-    return f'<div class="ft-answers">{cells}</div>'
+    return f'<div class="ft-answers">{cells}</div>{history_html(texts)}'
+
+
+def history_html(texts: dict[int, str]) -> str:
+    """All answers from the first on, one click away; those that stayed the same stand once."""
+    if len(texts) < 3:
+        return ""
+    rows = "".join(
+        f'<div class="ft-past"><b>{_steps(steps)}</b><span>{_said(text)}</span></div>'
+        for steps, text in stretches(texts)
+    )
+    title = f"all {len(texts)} answers to this prompt"
+    return f'<details class="ft-history"><summary>{title}</summary>{rows}</details>'
+
+
+def stretches(texts: dict[int, str]) -> list[tuple[list[int], str]]:
+    """Steps in a row with the same answer, and that answer."""
+    found: list[tuple[list[int], str]] = []
+    for step, text in texts.items():
+        if found and found[-1][1] == text:
+            found[-1][0].append(step)
+        else:
+            found.append(([step], text))
+    return found
+
+
+def _steps(steps: list[int]) -> str:
+    if len(steps) == 1:
+        return f"step {steps[0]:,}"
+    return f"steps {steps[0]:,} to {steps[-1]:,}"
+
+
+def _said(text: str) -> str:
+    return escaped(text) if text.strip() else '<span class="ft-dim">(nothing)</span>'
 
 
 def _cell(step: int, text: str, kind: str) -> str:
     title = f"step {step:,}" if step else "before the first step"
-    said = escaped(text) if text.strip() else '<span class="ft-dim">(nothing)</span>'
-    return f'<div class="ft-answer {kind}"><h4>{title}</h4>{said}</div>'
+    return f'<div class="ft-answer {kind}"><h4>{title}</h4>{_said(text)}</div>'
 
 
 def _begins(prompt: str) -> str:

@@ -1,139 +1,264 @@
-"""The Try panel: base and tuned model on the same prompt, next to each other."""
+"""The Try panel: two models on the same prompt, next to each other."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+import contextlib
 
 import ipywidgets as widgets
 
-from ftlab.answers import Comparison, ask
-from ftlab.data.rows import Rows, split
+from ftlab.answers.rows import Question, message_text
+from ftlab.answers.sides import Side
+from ftlab.data.template import Message
 from ftlab.html import escaped
-from ftlab.spec import JobSpec, filled
+from ftlab.ui.draft import read_tried, write_tried
 from ftlab.ui.guard import guarded
+from ftlab.ui.key_box import KeyBox
 from ftlab.ui.pump import PUMP
 from ftlab.ui.scores_box import ScoresBox
+from ftlab.ui.shown import set_html, show
 from ftlab.ui.state import State
+from ftlab.ui.try_column import Column
+from ftlab.ui.try_rows import ValidationRows
+from ftlab.ui.try_settings import Context, Settings
+from ftlab.ui.try_sides import SidesChoice
+from ftlab.ui.try_votes import VoteBox
+from ftlab.votes import Choice
+
+NO_RUN = "There is no run yet; a tuned model comes from one. Start one in the Job tab."
+NO_ADAPTER = "The run has no adapter yet; it is saved at the end. Wait, or stop the run."
+NO_KEY = "The service answers only to the account's key. Type it above."
+HIDDEN = ("A", "B")
 
 
 class TryPanel(widgets.VBox):
-    """A prompt, and two answers from the process that holds the models."""
+    """A prompt and two chats. Each side's own answers go on in its own chat."""
 
     def __init__(self, state: State) -> None:
         self.state = state
+        self.sides = SidesChoice(state, self._new_chat)
+        self.context, self.settings = Context(state), Settings()
         self.prompt = widgets.Textarea(
             description="prompt", placeholder="Ask something", rows=3, continuous_update=True
-        )
-        self.prompt.add_class("ft-prompt")
+        ).add_class("ft-prompt")
         self.ask = widgets.Button(description="Ask", button_style="primary")
-        self.next_row = widgets.Button(description="Next validation row")
-        self.reason = widgets.HTML()
-        self.answers = widgets.HTML()
-        buttons = widgets.HBox([self.ask, self.next_row]).add_class("ft-row")
-        self.scores = ScoresBox(state)
-        super().__init__([self.prompt, buttons, self.reason, self.answers, self.scores])
+        self.stop = widgets.Button(description="Stop", tooltip="Ends both answers at once")
+        self.next_row = widgets.Button(
+            description="Next validation row", tooltip="Takes a row's question as the prompt"
+        )
+        self.new_chat = widgets.Button(description="New chat", tooltip="Forgets what was said")
+        self.blind = widgets.ToggleButton(
+            description="Blind", tooltip="Hides which side is which until you have voted"
+        )
+        self.key, self.reason = KeyBox(state), widgets.HTML()
+        self.columns = [Column(state, self._changed) for _ in range(2)]
+        self.votes = VoteBox(state.tell, self._vote)
+        self.reference, self.scores = widgets.HTML(), ScoresBox(state)
+        buttons = widgets.HBox([self.ask, self.stop, self.next_row, self.new_chat, self.blind])
+        duel = widgets.HBox(self.columns).add_class("ft-duel")
+        super().__init__([
+            *(self.sides, self.context, self.prompt, self.settings, self.key),
+            *(buttons.add_class("ft-buttons"), self.reason, duel, self.votes, self.reference),
+            self.scores,
+        ])  # fmt: skip
         self.add_class("ft-panel")
-        self._waiting = ""
-        self._place = 0
-        self._reference = ""
-        self.ask.on_click(guarded(state.tell, self._ask))
-        self.next_row.on_click(guarded(state.tell, self._next))
-        self.prompt.observe(guarded(state.tell, lambda _: self.refresh()), "value")
-        state.observe(guarded(state.tell, lambda _: self.refresh()), ["beat", "selected"])
+        self._rows = ValidationRows(state)
+        self._history: tuple[Message, ...] = ()
+        """Of a row: what was said before its prompt."""
+        self._row: tuple[str, str, str] | None = None
+        """Prompt, answer and place of the row that was loaded."""
+        self._last = ""
+        self._has_begun = False
+        self._restore()
+        self._listen()
+        PUMP.add(self)
         self.refresh()
+
+    def _listen(self) -> None:
+        tell, state = self.state.tell, self.state
+        for button, act in (
+            (self.ask, self._ask),
+            (self.stop, self._stop),
+            (self.next_row, self._next),
+            (self.new_chat, self._new_chat),
+        ):
+            button.on_click(guarded(tell, lambda _, act=act: act()))
+        self.blind.observe(guarded(tell, lambda _: self._new_chat()), "value")
+        typed = guarded(tell, lambda _: self._typed())
+        for box in (self.prompt, self.context.system, self.context.tools):
+            box.observe(typed, "value")
+        self.settings.watch(typed)
+        seen = guarded(tell, lambda _: self.refresh())
+        state.observe(seen, ["beat", "selected", "tab", "looked"])
+        state.key.observe(seen, "news")
+
+    # --- what was typed ----------------------------------------------------------------------
+
+    def _restore(self) -> None:
+        """What was typed before the kernel went."""
+        found = read_tried(self.state.folder.folder)
+        boxes = {"prompt": self.prompt, "system": self.context.system, "tools": self.context.tools}
+        for name, box in boxes.items():
+            box.value = str(found.get(name, ""))
+        self.settings.take(found)
+
+    def _typed(self) -> None:
+        typed = {"prompt": self.prompt.value or self._last, "system": self.context.system.value}
+        typed["tools"] = self.context.tools.value
+        with contextlib.suppress(OSError):  # where runs can't be written, the Run tab says so
+            write_tried(self.state.folder.folder, typed | self.settings.sampling)
+        self.refresh()
+
+    # --- what can be done --------------------------------------------------------------------
+
+    @property
+    def is_busy(self) -> bool:
+        return any(column.is_busy for column in self.columns)
+
+    def tick(self) -> None:
+        """Show what came since the last redraw."""
+        if self.is_busy:
+            for column in self.columns:
+                column.draw()
+
+    def tell(self, level: str, text: str) -> None:
+        self.state.tell(level, text)
 
     def refresh(self) -> None:
         """Say why there is nothing to ask yet, if so."""
-        reason = self._waiting or self._why_not()
-        self.ask.disabled = bool(reason)
-        self.next_row.disabled = not self._has_validation()
-        shown = f'<span class="ft-dim">{escaped(reason)}</span>' if reason else ""
-        if self.reason.value != shown:
-            self.reason.value = shown
+        self.sides.refresh()
+        busy, reason = self.is_busy, self._why_not()
+        pair = self.sides.chosen
+        self.key.offer(wanted=any(side.is_hosted for side in pair or ()))
+        self.ask.disabled = busy or bool(reason)
+        self.stop.disabled = not busy
+        self.next_row.disabled = busy or not self._rows.are_there
+        self.new_chat.disabled = not self._has_begun
+        shown = f'<span class="ft-dim">{escaped(reason)}</span>' if reason and not busy else ""
+        set_html(self.reason, shown)
+        ready = not busy and all(c.reply is not None and c.reply.is_whole for c in self.columns)
+        self.votes.offer(visible=self.blind.value, ready=ready and self.votes.pair is not None)
+        if self.blind.value and pair and self.state.run:
+            self.votes.count(self.state.run.votes_file, *pair)
+        if not self._has_begun:
+            self._show_titles()
 
     def _why_not(self) -> str:
-        run = self.state.run
-        if run is None:
-            return "There is no run yet; a tuned model comes from one. Start one in the Job tab."
-        if not run.adapter.exists():
-            return "The run has no adapter yet; it is saved at the end. Wait, or stop the run."
-        return "" if self.prompt.value.strip() else "Type a prompt."
-
-    def _has_validation(self) -> bool:
-        spec = None if self.state.run is None else self.state.run.job.spec
-        return spec is not None and bool(spec.validation_file or spec.validation_split)
-
-    def _validation_rows(self, spec: JobSpec) -> tuple[Rows, Sequence[int]]:
-        """The rows of a file, and the places of those that the run is measured on."""
-        if spec.validation_file:
-            rows = Rows(Path(spec.validation_file))
-            return rows, range(len(rows))
-        rows = Rows(Path(filled(spec.training_file, "training_file")))
-        return rows, split(rows, filled(spec.validation_split, "validation_split"))[1]
-
-    def _next(self, _: Any) -> None:
         if self.state.run is None:
+            return NO_RUN
+        pair = self.sides.chosen
+        if pair is None:
+            return NO_ADAPTER
+        if any(side.is_hosted for side in pair) and not self.state.key.is_here:
+            return NO_KEY
+        return "" if self.prompt.value.strip() or self._is_asked_by_row else "Type a prompt."
+
+    @property
+    def _is_asked_by_row(self) -> bool:
+        """Whether the chat ends with what wants an answer already, as the result of a tool."""
+        return bool(self._history) and not self._has_begun
+
+    def _show_titles(self) -> None:
+        pair = self.sides.chosen
+        for column, side, name in zip(self.columns, pair or (None, None), HIDDEN, strict=True):
+            show(column, visible=side is not None)
+            if side is not None:
+                hidden = self.blind.value and (not self._has_begun or self.votes.pair is not None)
+                column.entitle(name, "") if hidden else column.entitle(*_title(side))
+
+    # --- asking ------------------------------------------------------------------------------
+
+    def _ask(self) -> None:
+        if self.is_busy or (pair := self.sides.chosen) is None:
             return
-        rows, places = self._validation_rows(self.state.run.job.spec)
-        if not places:
-            self.state.tell("tip", "No row was held back, so there is none to ask. Type a prompt.")
+        prompt, tools = self.prompt.value.strip(), self.context.known_tools
+        if self.blind.value and self.votes.pair is None:
+            self._has_begun = False  # its vote has closed the chat
+        if not self._has_begun:
+            self._begin(pair)
+        self._show_reference(prompt)
+        self._last, self.prompt.value = prompt, ""
+        asked = prompt, self.context.system.value.strip(), tools, self.settings.sampling
+        left, right = self.columns
+        first = left.ask(*asked)
+        right.ask(*asked, after=None if pair[0].is_hosted or pair[1].is_hosted else first)
+        self.refresh()
+
+    def _begin(self, pair: tuple[Side, Side]) -> None:
+        pair = self.votes.hide(*pair) if self.blind.value else pair
+        self._has_begun = True
+        for column, side, name in zip(self.columns, pair, HIDDEN, strict=True):
+            column.begin(side, name, self._history)
+            if not self.blind.value:
+                column.entitle(*_title(side))
+        self._history = ()
+
+    def _stop(self) -> None:
+        for column in self.columns:
+            column.end()
+        self.refresh()
+
+    def _changed(self) -> None:
+        """An answer has ended."""
+        if not self.is_busy and not any(c.reply and c.reply.text for c in self.columns):
+            self.prompt.value = self.prompt.value or self._last  # nothing came of it: ask again
+        self.refresh()
+
+    def _new_chat(self) -> None:
+        """Forget what was said; the last prompt comes back, to be asked of others."""
+        self._stop()
+        self._has_begun, self.votes.pair = False, None
+        self._history, self._row = (), None
+        for column in self.columns:
+            column.reply, column.turns = None, []
+            column.draw()
+        set_html(self.reference, "")
+        self.prompt.value = self.prompt.value or self._last
+        self.refresh()
+
+    def _vote(self, choice: Choice) -> None:
+        run = self.state.run
+        if run is None or self.votes.pair is None:
             return
-        row = rows[places[self._place % len(places)]]
-        self._place += 1
-        found = question_and_answer(row)
-        if found is None:
-            self.state.tell("tip", "The row has no question and answer. Type a prompt.")
-            return
-        self.prompt.value, self._reference = found
+        left, right = (column.reply.text if column.reply else "" for column in self.columns)
+        about = {"prompt": self._last, "answers": (left, right)}
+        said = self.votes.vote(run.votes_file, choice, **about, sampling=self.settings.sampling)
+        for column, name in zip(self.columns, HIDDEN, strict=True):
+            if column.side is not None:
+                title, kind = _title(column.side)
+                column.entitle(f"{name} was {title}", kind)
+        self.state.tell("tip", f"{said} The next prompt begins a new chat.")
+        self.refresh()
 
-    def _ask(self, _: Any) -> None:
-        run, prompt = self.state.run, self.prompt.value
-        if run is None:
-            return
-        self._wait("Asking.")
-        PUMP.work(
-            lambda: ask(run, prompt, told=self._told),
-            self._answered,
-            self._failed,
-        )
+    # --- rows --------------------------------------------------------------------------------
 
-    def _told(self, text: str) -> None:
-        if text != self._waiting:
-            PUMP.post(lambda: self._wait(text), self.state.tell)
+    def _next(self) -> None:
+        self._rows.next(self._take)
 
-    def _wait(self, text: str) -> None:
-        if text != self._waiting:
-            self._waiting = text
-            self.refresh()
+    def _take(self, question: Question, place: str) -> None:
+        self._last = ""
+        self._new_chat()
+        self._history = question.history
+        self._row = question.prompt.strip(), question.reference, place
+        self.context.fill(question.system, question.tools)
+        self.prompt.value = question.prompt
+        for column in self.columns:
+            column.turns = list(question.history)
+            column.draw()
+        set_html(self.reference, f'<span class="ft-dim">{escaped(place)}</span>')
+        self.refresh()
 
-    def _answered(self, found: Comparison) -> None:
-        self._wait("")
-        parts = [("base", "base", found.base), ("tuned", "tuned", found.tuned)]
-        if self._reference and found.prompt == self.prompt.value:
-            parts.append(("reference", "reference", self._reference))
-        cells = "".join(
-            f'<div class="ft-answer {kind}"><h4>{title}</h4>{escaped(text)}</div>'
-            for kind, title, text in parts
-        )
-        self.answers.value = f'<div class="ft-answers">{cells}</div>'
-        self._reference = ""
-
-    def _failed(self, level: str, text: str) -> None:
-        self._wait("")
-        self.state.tell(level, text)
+    def _show_reference(self, prompt: str) -> None:
+        row, self._row = self._row, None
+        text = ""
+        if row is not None and row[0] == prompt:
+            said = message_text({"content": row[1]})
+            text = (
+                f'<h4>reference <span class="ft-dim">({escaped(row[2])})</span></h4>'
+                f'<div class="ft-reference">{escaped(said)}</div>'
+            )
+        set_html(self.reference, text)
 
 
-def question_and_answer(row: Mapping[str, Any]) -> tuple[str, str] | None:
-    """The last question of a row and the answer to it, the preferred one of two; None where the row
-    has none."""
-    if preferred := row.get("preferred_output"):
-        messages = [*row["input"]["messages"], *preferred]
-    else:
-        messages = row.get("messages", [])
-    if len(messages) >= 2:
-        return str(messages[-2]["content"]), str(messages[-1]["content"])
-    if "completion" in row:
-        return str(row.get("prompt", "")), str(row["completion"])
-    return None
+def _title(side: Side) -> tuple[str, str]:
+    """What stands above a column, and its colour."""
+    return f"{side.title}", "base" if side.is_base else "tuned"

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import json
+import threading
 from threading import Event
 
 import pytest
 
 import ftlab
+from ftlab.answers.process import Stop, Stopped
+from ftlab.answers.sides import Side, say, sides_of
 from ftlab.errors import FtlabError, ServiceError
+from ftlab.job import Job
 from ftlab.providers.together import chat as chatting
 from ftlab.providers.together.account import secret
 from ftlab.providers.together.chat import chat
 from ftlab.providers.together.client import Cancelled, Client
 from ftlab.providers.together.serving import Hardware, endpoint_commands, hardware
+from ftlab.run import Run
+from ftlab.spec import JobSpec
+from ftlab.ui.state import State
+from ftlab.ui.try_panel import TryPanel
 from tests.fakes.together import BUSY, DROP, HANG, Fault, Service
 from tests.fakes.together_artefacts import add_job_as
+from tests.infer.worlds import until
 
 CHAT = "/chat/completions"
 STREAM = (("Content-Type", "text/event-stream"),)
@@ -200,3 +209,71 @@ def test_hardware_is_listed_by_its_price(service):
     assert one.cells() == ("1x H100", "1 × H100", "80 GiB each", "$3.99")
     assert odd.cells() == ("it_9", "0 × ", "0 GiB each", "unknown")
     assert ftlab.account().hardware() == [one, two, odd]
+
+
+# --- beside another ----------------------------------------------------------------------------
+
+
+def hosted_run(service, folder, job_id):
+    """A run whose job has ended there, and of which nothing is here."""
+    job = Job(spec=JobSpec(model="Qwen/Qwen3-8B"), provider="together")
+    run = Run.create(job, folder / "runs")
+    run.note_hosted(address=service.address, job_id=job_id)
+    run.say("completed")
+    return run
+
+
+def test_both_sides_of_a_hosted_run_are_asked_there(service, tmp_path):
+    job_id = add_job_as(service, "completed")
+    run, told, heard = hosted_run(service, tmp_path, job_id), [], []
+    tools = [{"type": "function", "function": {"name": "find"}}]
+    found = run.ask("Hello?", system="Be short.", tools=tools, top_p=0.5, told=told.append,
+                    heard=lambda side, piece: heard.append((side, piece)))  # fmt: skip
+    assert found == ("Hello?", "Hello there", "Hello there")
+    assert {side for side, _ in heard} == {"base", "tuned"}
+    assert any("billed by the tokens" in text for text in told)
+    bodies = [json.loads(request.body) for request in service.asked("POST", CHAT)]
+    names = [body["model"] for body in bodies]
+    assert names == ["Qwen/Qwen3-8B", service.jobs[job_id]["model_output_name"]]
+    assert all(body["messages"][0]["content"] == "Be short." for body in bodies)
+    assert all((body["top_p"], body["tools"]) == (0.5, tools) for body in bodies)
+    assert [side.title for side in sides_of(run)] == [
+        "base (at Together, billed)",
+        "tuned (at Together, billed)",
+    ]
+
+
+def test_the_panel_asks_a_hosted_run_there_once_there_is_a_key(service, tmp_path, monkeypatch):
+    run = hosted_run(service, tmp_path, add_job_as(service, "completed"))
+    monkeypatch.delenv("TOGETHER_API_KEY")
+    state = State(run.path.parent)
+    state.find_run()
+    panel = TryPanel(state)
+    panel.prompt.value = "Hello?"
+    assert "Type it above" in panel.reason.value
+    assert panel.key.layout.display is None
+    state.key.take(secret("k"))
+    panel.ask.click()
+    until(lambda: not panel.is_busy)
+    assert [column.turns[-1]["content"] for column in panel.columns] == ["Hello there"] * 2
+    assert "billed" in panel.columns[0].head.value
+
+
+def test_calls_of_tools_are_shown_as_text(service):
+    call = {"index": 0, "function": {"name": "find", "arguments": '{"city": '}}
+    more = {"index": 0, "function": {"arguments": '"Oslo"}'}}
+    lines = [
+        f"data: {json.dumps({'choices': [{'delta': {'tool_calls': [one]}}]})}"
+        for one in (call, more)
+    ]
+    service.misbehave("POST", CHAT, stream(*lines, "data: [DONE]"))
+    assert asked(service) == 'find{"city": "Oslo"}'
+
+
+def test_a_stop_ends_what_is_asked_there(service, tmp_path):
+    run = hosted_run(service, tmp_path, add_job_as(service, "completed"))
+    stop = Stop()
+    service.misbehave("POST", CHAT, HANG)
+    threading.Timer(0.5, stop.set).start()
+    with pytest.raises(Stopped):
+        say(Side.tuned_of(run), [{"role": "user", "content": "Hello?"}], stop=stop)

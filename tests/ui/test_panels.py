@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import pytest
 
-from ftlab.data.rows import Rows, split
 from ftlab.estimated import duration_in_words
 from ftlab.events import Checkpoint, Log, Metrics, Status
 from ftlab.job import Job
 from ftlab.runs import Run
 from ftlab.spec import JobSpec
 from ftlab.ui.run_panel import RunPanel, seconds_left, speed
-from ftlab.ui.try_panel import TryPanel, question_and_answer
 from ftlab.ui.workbench import PANELS, Workbench, run_view
-from tests.small import chat_rows, preference_rows, write_rows
+from tests.small import chat_rows, write_rows
 from tests.ui.test_state import make_run, scan
 
 # plotly 7.1 reads a trait in a way that traitlets 5.16 will no longer allow.
@@ -203,34 +200,6 @@ def test_several_runs_can_be_chosen_from(state, tmp_path):
     assert state.selected == other
 
 
-# --- try -------------------------------------------------------------------------------------
-
-
-def test_try_says_what_is_missing(state, tmp_path):
-    panel = TryPanel(state)
-    assert "no run yet" in panel.reason.value
-    run = make_run(tmp_path / "runs", Status(status="running"))
-    state.find_run()
-    assert "no adapter yet" in panel.reason.value
-    run.adapter.mkdir()
-    state.beat += 1
-    assert "Type a prompt" in panel.reason.value
-    panel.prompt.value = "Hello"
-    assert panel.reason.value == ""
-    assert not panel.ask.disabled
-
-
-def test_the_next_validation_row_becomes_the_prompt(state, tmp_path):
-    panel = TryPanel(state)
-    spec = JobSpec(model="m", validation_file=str(write_rows(tmp_path / "v.jsonl", chat_rows(2))))
-    Run.create(Job(spec=spec, provider="local"), tmp_path / "runs")
-    state.find_run()
-    panel.next_row.click()
-    assert panel.prompt.value == "Where is order 0?"
-    panel.next_row.click()
-    assert panel.prompt.value == "Where is order 1?"
-
-
 # --- workbench -------------------------------------------------------------------------------
 
 
@@ -301,30 +270,3 @@ def test_one_run_can_be_shown_alone(tmp_path):
     run = make_run(tmp_path, Status(status="completed"), Metrics(step=1, values={"train_loss": 1}))
     view = run_view(run)
     assert "completed" in view.children[1].head.value
-
-
-def test_rows_that_were_held_back_are_offered_as_prompts(state, files, tmp_path):
-    spec = JobSpec(**files, validation_split=0.3)
-    run = Run.create(Job(spec=spec, provider="local"), state.folder.folder)
-    state.refresh_runs()
-    state.select(run.id)
-    panel = TryPanel(state)
-    assert not panel.next_row.disabled
-    panel.next_row.click()
-    rows = Rows(Path(files["training_file"]))
-    held_back = [rows[i]["messages"][-2]["content"] for i in split(rows, 0.3)[1]]
-    assert panel.prompt.value == held_back[0]
-
-
-@pytest.mark.parametrize(
-    ("row", "found"),
-    [
-        (chat_rows(1)[0], ("Where is order 0?", "Order 0 left our house on Monday.")),
-        (preference_rows(1)[0], ("Where is order 0?", "Order 0 left us on Monday.")),
-        ({"prompt": "2 + 2 =", "completion": " 4"}, ("2 + 2 =", " 4")),
-        ({"text": "once upon a time"}, None),
-        ({"messages": [{"role": "user", "content": "hm"}]}, None),
-    ],
-)
-def test_the_question_of_a_row_and_its_answer(row, found):
-    assert question_and_answer(row) == found

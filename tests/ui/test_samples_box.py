@@ -8,7 +8,7 @@ from ftlab.events import Sample
 from ftlab.job import Job
 from ftlab.run import Run
 from ftlab.spec import JobSpec
-from ftlab.ui.samples_box import NOT_ASKED, NOT_YET, SamplesBox, answers_of
+from ftlab.ui.samples_box import NOT_ASKED, NOT_YET, SamplesBox, answers_of, stretches
 from ftlab.ui.state import State
 
 PROMPTS = ("Where is it, my order?", "Hello\n<b>there</b>")
@@ -52,7 +52,11 @@ def test_the_first_and_the_newest_stand_side_by_side(state, tmp_path):
     assert [value for _, value in box.prompt.options] == list(PROMPTS)
     assert "first" in box.view.value
     assert "third" in box.view.value
-    assert "second" not in box.view.value
+    side_by_side, _, history = box.view.value.partition("<details")
+    assert "second" not in side_by_side
+    assert [history.index(text) for text in ("first", "second", "third")] == sorted(
+        history.index(text) for text in ("first", "second", "third")
+    )
     box.prompt.value = PROMPTS[1]
     assert "&lt;i&gt;" in box.view.value
     assert "(nothing)" in box.view.value
@@ -74,7 +78,7 @@ def test_a_chosen_step_stays_and_the_newest_is_followed(state, tmp_path):
     answer(run, 20, "a20", "b20")
     state.tick()
     assert box.step.value == 5
-    assert "a20" not in box.view.value
+    assert "a20" not in box.view.value.partition("<details")[0]
     box.prompt.value = PROMPTS[1]
     assert "b5<" in box.view.value
 
@@ -100,3 +104,8 @@ def test_what_a_later_attempt_answers_anew_counts_once():
     first, again = (Sample(step=0, prompt="p", text=text) for text in ("a", "b"))
     later = Sample(step=7, prompt="p", text="c")
     assert answers_of([later, first, again]) == {"p": {0: "b", 7: "c"}}
+
+
+def test_answers_that_stay_the_same_stand_once():
+    texts = {0: "?", 5: "yes", 10: "yes", 15: "no", 20: "yes"}
+    assert stretches(texts) == [([0], "?"), ([5, 10], "yes"), ([15], "no"), ([20], "yes")]

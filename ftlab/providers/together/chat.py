@@ -34,14 +34,17 @@ def chat(
     *,
     max_tokens: int = MAX_TOKENS,
     temperature: float = 0.0,
+    top_p: float | None = None,
     seed: int | None = None,
+    tools: list[Any] | None = None,
     told: Told = lambda _: None,
 ) -> str:
     """The answer of a model to a question, or to a list of messages. It is asked for once: an
     answer that breaks off may have been billed. Raises ServiceError."""
     messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)
     asked = {"model": model, "messages": messages, "max_tokens": max_tokens, "stream": True}
-    asked |= {"temperature": temperature, **({} if seed is None else {"seed": seed})}
+    more = {"temperature": temperature, "top_p": top_p, "seed": seed, "tools": tools or None}
+    asked |= {name: value for name, value in more.items() if value is not None}
     answer = _Answer(client, told)
     doing = f"{model} was asked"
     try:
@@ -118,9 +121,20 @@ class _Answer:
         choices = event.get("choices")
         choice = choices[0] if isinstance(choices, list) and choices else None
         said = choice.get("delta" if is_stream else "message") if isinstance(choice, dict) else None
-        piece = said.get("content") if isinstance(said, dict) else None
-        if isinstance(piece, str) and piece:
+        piece = _text_of(said) if isinstance(said, dict) else ""
+        if piece:
             self._pieces.append(piece)
             self._told(piece)
         if isinstance(said, dict) and not is_stream:
             self._problem = ""
+
+
+def _text_of(said: Mapping[str, Any]) -> str:
+    """What is said, and the calls of tools as text: the name, then the arguments."""
+    content, calls = said.get("content"), said.get("tool_calls")
+    calls = calls if isinstance(calls, list) else []
+    functions = [one.get("function") for one in calls if isinstance(one, dict)]
+    parts = [
+        f.get(name) for f in functions if isinstance(f, dict) for name in ("name", "arguments")
+    ]
+    return "".join(part for part in (content, *parts) if isinstance(part, str))

@@ -1,0 +1,18 @@
+"""Connections to other processes of this machine."""
+
+from __future__ import annotations
+
+import select
+import socket
+
+
+def has_left(connection: socket.socket) -> bool:
+    """Whether the other side of a connection has closed it, or ours has."""
+    try:
+        if not select.select([connection], [], [], 0)[0]:
+            return False
+        return not connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+    except (OSError, ValueError):
+        return True
