@@ -4,9 +4,9 @@
     ftlab.Workbench("train.jsonl", model="demo")
 
 The same verbs without a notebook: scan, convert, repair, split_file a file; check a spec,
-estimate, probe, ask_price, submit, attach, compare, doctor, ask; sweep the learning rate and other
-fields; list_models that are on this machine; check_template at the hosted service, and see what
-the account has there.
+estimate, probe, ask_price, submit, attach, compare, doctor, ask, export; sweep the learning rate
+and other fields; list_models that are on this machine; check_template at the hosted service, and
+see what the account has there.
 Importing ftlab loads nothing else; each name below is imported when it is first used.
 """
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ftlab.diagnosis import doctor as doctor
     from ftlab.errors import FtlabError as FtlabError
     from ftlab.estimated import Estimate as Estimate
+    from ftlab.exports import export as export
     from ftlab.issues import Issue as Issue
     from ftlab.job import Job as Job
     from ftlab.model_cache import list_models as list_models
@@ -65,6 +66,7 @@ _HOMES = {
     "doctor": "ftlab.diagnosis",
     "Estimate": "ftlab.estimated",
     "estimate": "ftlab.cost",
+    "export": "ftlab.exports",
     "FtlabError": "ftlab.errors",
     "Issue": "ftlab.issues",
     "Job": "ftlab.job",

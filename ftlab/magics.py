@@ -24,11 +24,11 @@ from ftlab.cli import (
 )
 from ftlab.cli.options import add_provider_options
 from ftlab.cli.sweeps import add_sweep_arguments, started
+from ftlab.cli.tracking import add_track_arguments
 
 VERBS = (
     *("scan", "recommend", "estimate", "train", "sweep", "runs", "compare", "doctor", "account"),
-    "score",
-    *("attach", "pause", "resume"),
+    *("score", "attach", "pause", "resume", "track"),
 )
 
 
@@ -55,6 +55,7 @@ class FtlabMagics(Magics):
         sweep SPEC.json [--rates RATE,…] [--n N] [--vary FIELD=VALUE,…] [--no-halving]
         [--range-test] [--max-train-rows ROWS] [--on together] [--pay-up-to USD],
         runs, score [RUN] [FILE] [--shots K] [--checkpoints] …, compare RUN… [--json],
+        track [RUN] [--to TRACKER,…] [--project NAME],
         doctor [RUN_OR_CSV], account, attach [RUN], pause [RUN], resume [RUN].
         """
         options = _parser().parse_args(shlex.split(line))
@@ -96,6 +97,9 @@ def _parser() -> _Parser:
     add_compare_arguments(compare)
     compare.set_defaults(show=_compare)
     verbs.add_parser("account", add_help=False).set_defaults(show=_account)
+    track = verbs.add_parser("track", add_help=False)
+    add_track_arguments(track)
+    track.set_defaults(show=_track)
     for name, show in {"attach": _attach, "pause": _pause, "resume": _resume}.items():
         verb = verbs.add_parser(name, add_help=False)
         verb.add_argument("run", nargs="?")
@@ -177,6 +181,12 @@ def _pause(options: argparse.Namespace) -> Any:
 
 def _resume(options: argparse.Namespace) -> Any:
     return _attach(options).resume()
+
+
+def _track(options: argparse.Namespace) -> Any:
+    from ftlab.cli.tracking import track
+
+    track(options)
 
 
 def _doctor(options: argparse.Namespace) -> Any:

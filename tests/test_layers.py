@@ -25,6 +25,8 @@ LAYERS = (
         "pieces",
         "packs",
         "processes",
+        "errands",
+        "digests",
         "spare",
         "html",
         "units",
@@ -43,7 +45,7 @@ LAYERS = (
     ),
     ("data",),
     (
-        *("base", "generation", "number_formats", "tickets", "devices", "queues", "sizes"),
+        *("base", "generation", "number_formats", "gpus", "tickets", "devices", "queues", "sizes"),
         *("recommendation", "rates", "advice", "presets"),
     ),
     ("rulebook", "rules", "ties", "exchange"),
@@ -51,7 +53,7 @@ LAYERS = (
     (
         *("eventlog", "row_losses", "job", "asking", "endings", "attempts", "about", "upkeep"),
         *("run_folder", "run_html", "run", "overview", "runs", "network_folders", "origin"),
-        "diagnosis",
+        *("diagnosis", "trackers", "exports"),
     ),
     ("memory", "timing", "measured", "local_plan", "fits", "estimated", "cost"),
     ("providers",),
@@ -88,10 +90,12 @@ APART = {
             "adapter_files",
             "sweeps",
         ),
-        *("devices", "run", "endings", "processes"),
+        *("asking", "devices", "run", "run_folder", "endings", "processes", "number_formats"),
+        *("rulebook", "errands", "digests"),
     },
     "infer": {
         *("base", "generation", "errors", "data", "models", "devices", "processes", "pieces"),
+        *("errands", "digests"),
     },
 }
 # What a run is asked for by methods of its own, which load it when they are called.
@@ -100,6 +104,7 @@ HEAVY = {
     "torch": {"train", "infer", "demo", "base", "generation"},
     "transformers": {"train", "infer", "demo", "base"},
     "peft": {"train", "infer"},
+    "ray": {"train"},
     "ipywidgets": {"ui"},
     "traitlets": {"ui"},
     "plotly": {"plots", "ui"},
@@ -108,7 +113,7 @@ HEAVY = {
     "httpx": {"answers", "providers", "scores"},
     "IPython": {"ui", "magics"},
     "huggingface_hub": {
-        *("models", "model_cache", "refusals", "model_hub", "downloads", "data"),
+        *("models", "model_cache", "refusals", "model_hub", "downloads", "data", "exports"),
     },
 }
 

@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import math
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -16,6 +16,7 @@ from ftlab.cli import (
     comparing,
     data,
     doctor,
+    exports,
     forms,
     keeping,
     models,
@@ -23,6 +24,7 @@ from ftlab.cli import (
     scoring,
     specs,
     sweeps,
+    tracking,
 )
 from ftlab.cli.options import add_provider_options
 from ftlab.cli.printing import visible
@@ -40,21 +42,6 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         super().error(visible(message))
-
-
-class _Forms:
-    """The forms of a spec by name, loaded when one is asked for: most verbs do without them."""
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._names()
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names())
-
-    def _names(self) -> Collection[str]:
-        from ftlab.exchange import FORMS
-
-        return FORMS
 
 
 def make_parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
@@ -201,10 +188,7 @@ def add_estimate_arguments(verb: argparse.ArgumentParser) -> None:
 
 
 def _add_form_verbs(add: Add) -> None:
-    export = add("export", forms.export)
-    export.add_argument("spec", type=Path, help=SPEC_HELP)
-    export.add_argument("form", choices=_Forms(), metavar="FORM", help="%(choices)s")
-    export.add_argument("--to", type=Path, metavar="FILE", help="a new file, instead of stdout")
+    exports.add_export_arguments(add("export", exports.export))
     read = add("import", forms.import_)
     read.add_argument("file", type=Path)
     read.add_argument("--to", type=Path, metavar="SPEC", help="a new JSON file, instead of stdout")
@@ -218,11 +202,17 @@ def _add_run_verbs(add: Add) -> None:
     ask = add("ask", runs.ask)
     ask.add_argument("run", nargs="?", help="id or folder; or the newest")
     ask.add_argument("prompt")
-    for command in (runs.pause, runs.resume, runs.stop, runs.attach):
-        add(command.__name__, command).add_argument(
-            "run", nargs="?", help="id or folder; or the newest"
-        )
+    verbs = {
+        one: add(one.__name__, one) for one in (runs.pause, runs.resume, runs.stop, runs.attach)
+    }
+    for verb in verbs.values():
+        verb.add_argument("run", nargs="?", help="id or folder; or the newest")
+    verbs[runs.resume].add_argument(
+        "--pay-up-to", type=float, metavar="USD", help="agree to a price that it was refused for"
+    )
+    verbs[runs.stop].add_argument("--yes", action="store_true", help="don't ask")
     add_score_arguments(add("score", scoring.score))
+    tracking.add_track_arguments(add("track", tracking.track))
     add_compare_arguments(add("compare", comparing.compare))
     add_doctor_arguments(add("doctor", doctor.doctor))
     add("models", models.models)

@@ -7,9 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from ftlab.cli.hosted import submitted
+from ftlab.cli.keeping import agreed
 from ftlab.cli.printing import print_table, say, teller, visible
 from ftlab.cli.sweeps import show, sweep
 from ftlab.issues import SHAPES
+
+NOTHING_YET = "Together has kept no checkpoint yet: nothing is left of what was paid for if"
+UNDISTURBED = "It goes on."
 
 
 def train(options: argparse.Namespace) -> int:
@@ -41,17 +45,24 @@ def pause(options: argparse.Namespace) -> int:
 
 
 def resume(options: argparse.Namespace) -> int:
-    """Go on with a run that was paused, that failed, or whose process was killed."""
-    from ftlab.sweeps.folder import find
+    """Go on with a run that was paused, that failed, or whose process was killed; with
+    --pay-up-to with one that was refused for its price."""
+    from ftlab.sweeps.folder import Sweep, find
 
-    return _show(find(options.run).resume())
+    run = find(options.run)
+    if options.pay_up_to is None or isinstance(run, Sweep):
+        return _show(run.resume())
+    return _show(run.resume(pay_up_to=options.pay_up_to))
 
 
 def stop(options: argparse.Namespace) -> int:
-    """End a run after its present step and keep what it has learned."""
+    """End a run after its present step and keep what it has learned; a job at Together leaves
+    nothing as long as no checkpoint is kept there, and asks first."""
     from ftlab.sweeps.folder import find
 
     run = find(options.run)
+    if run.leaves_nothing and not agreed(options, f"{NOTHING_YET} {run.id} ends.", UNDISTURBED):
+        return 1
     run.stop()
     return _show(run)
 

@@ -14,6 +14,8 @@ from ftlab.run import Run
 
 Axis = Literal["step", "tokens", "time"]
 AXES: dict[Axis, str] = {"step": "step", "tokens": "trained tokens", "time": "seconds of training"}
+NOT_SETTINGS = ("usd_per_hour", "track", "track_project")
+"""Options that say neither what is learned nor how fast."""
 Steps = Mapping[int, float]
 """Step → value, the steps rising."""
 
@@ -92,7 +94,7 @@ def track_of(run: Run, name: str = "") -> Track:
         **job.spec.model_dump(),
         "rows of training_file": job.data_sha256[:12] or None,
         "rows of validation": _validation(run),
-        **{name: value for name, value in options.items() if name != "usd_per_hour"},
+        **{name: value for name, value in options.items() if name not in NOT_SETTINGS},
     }
     seconds = dict(sorted(history.seconds.items()))
     counted = summed(series.get("loss_tokens", {}))

@@ -52,8 +52,8 @@ class Provider(Protocol):
         """Raise MissingExtra when something it needs is not installed here."""
         ...
 
-    def missing(self, options: Any) -> list[Issue]:
-        """What the options ask for that is not there."""
+    def missing(self, options: Any, spec: JobSpec) -> list[Issue]:
+        """What the options ask for that is not there, or not for such a job."""
         ...
 
     def settled(
@@ -167,7 +167,7 @@ def prepare(
     report, validation = scan_data(given, report, validation, where.engine)
     limits, info = where.limits_now(given, options, key), model_of(given)[0]
     found = examine(spec, where, report, validation, limits)
-    found += option_issues(where, options)
+    found += option_issues(where, options, given)
     if refused := errors_for(found, where.engine):
         raise InvalidSpec(refused)
     known = replace(info, hosted=limits or info.hosted)
@@ -214,10 +214,10 @@ def examine(
     return by_gravity(where.examine(values, report, validation, limits))
 
 
-def option_issues(where: Provider, given: Mapping[str, Any]) -> list[Issue]:
-    """What is to be said about the provider's own options."""
+def option_issues(where: Provider, given: Mapping[str, Any], spec: JobSpec) -> list[Issue]:
+    """What is to be said about the provider's own options for a job."""
     try:
-        return where.missing(where.options(**given))
+        return where.missing(where.options(**given), spec)
     except ValidationError as error:
         return from_validation(error, where.options, (where.engine,), {})
 
