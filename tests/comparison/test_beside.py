@@ -103,7 +103,7 @@ def test_what_was_estimated_is_kept_with_the_job(tmp_path, files_of_a_job):
     job = prepare(files_of_a_job, usd_per_hour=2.0).job
     assert job.estimate.seconds[0] < job.estimate.seconds[1]
     assert job.estimate.usd == pytest.approx([s * 2.0 / 3600 for s in job.estimate.seconds])
-    assert Job.model_validate_json(job.model_dump_json()) == job
+    assert Job.model_validate_json(job.model_dump_json()).estimate == job.estimate
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from pathlib import Path
 
 import psutil
@@ -224,6 +225,24 @@ def test_two_at_once_don_t_write_over_each_other(run):
 
     with alone(run.score_folder), pytest.raises(RunError, match="is being scored by another"):
         run.scores(metrics=["loss"])
+
+
+def test_a_run_that_waits_for_the_device_gets_it(run, tmp_path):
+    file = write_rows(tmp_path / "way.jsonl", [answered(r, "No.") for r in chat_rows(40)])
+    said, started = [], []
+
+    def progress(done, _of, _what):
+        if done and not started:
+            values = {**run.job.spec.model_dump(), "n_epochs": 1, "n_checkpoints": 1}
+            started.append(ftlab.submit(values, folder=tmp_path / "runs"))
+            while not devices.is_wanted("cpu"):
+                assert started[0].is_alive
+                time.sleep(0.05)
+
+    found = run.scores(file, metrics=["exact_match"], told=said.append, progress=progress)
+    assert found.get("exact_match").n == 40
+    assert said  # what it waited for: the run, or the models that come back after it
+    assert started[0].wait(120).status == "completed"
 
 
 def test_a_run_on_shuffled_answers_is_no_better_than_base(tmp_path):
