@@ -25,12 +25,13 @@ class TrackersBox(widgets.VBox):
         self.state = state
         self.lines: dict[str, widgets.HBox] = {}
         self.mirrors = widgets.VBox()
-        self.choice = widgets.Dropdown(description="show it in", options=[])
+        every = [(title, name) for name, title in TITLES.items()]
+        self.choice = widgets.Dropdown(description="show it in", options=every)
         self.begin = widgets.Button(description="Track", tooltip=TOOLTIP)
         self.offer = widgets.HBox([self.choice, self.begin]).add_class("ft-buttons")
         self.task = Task(state, self.refresh)
         super().__init__([self.mirrors, self.offer, self.task.said])
-        self.begin.on_click(guarded(state.tell, lambda _: self.track(self.choice.value)))
+        self.begin.on_click(guarded(state.tell, lambda _: self.track(str(self.choice.value))))
         state.observe(guarded(state.tell, lambda _: self.refresh()), ["beat", "looked"])
         self.refresh()
 
