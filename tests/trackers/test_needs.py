@@ -12,6 +12,7 @@ from ftlab.cli import main
 from ftlab.errors import RunError
 from ftlab.job import LocalOptions
 from ftlab.providers import get_provider, option_issues
+from ftlab.spec import JobSpec
 from ftlab.trackers.hidden import without_secrets
 from ftlab.trackers.needs import problem_with
 from ftlab.trackers.shown import reports_of
@@ -33,7 +34,7 @@ def test_names_in_a_terminal_and_in_code_are_the_same():
         *("wandb", "mlflow"),
     )
     assert LocalOptions.model_validate({"track": ["trackio"]}).track == ("trackio",)
-    [issue] = option_issues(get_provider("local"), {"track": "comet"})
+    [issue] = option_issues(get_provider("local"), {"track": "comet"}, JobSpec())
     assert "'wandb', 'mlflow', 'tensorboard', 'trackio'" in issue.message
 
 
@@ -41,7 +42,7 @@ def test_a_library_that_is_missing_is_named_with_its_cure(monkeypatch, tmp_path)
     local = get_provider("local")
     (tmp_path / "trackio").mkdir()  # as W&B leaves a folder wandb beside a notebook
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
-    [issue] = option_issues(local, {"track": ["trackio"]})
+    [issue] = option_issues(local, {"track": ["trackio"]}, JobSpec())
     assert issue.blocks == ("local",)
     assert issue.where == "track"
     assert issue.fix == {"track": None}
