@@ -25,7 +25,8 @@ class TrackersBox(widgets.VBox):
         self.state = state
         self.lines: dict[str, widgets.HBox] = {}
         self.mirrors = widgets.VBox()
-        self.choice = widgets.Dropdown(description="show it in", options=[])
+        every = [(title, name) for name, title in TITLES.items()]
+        self.choice = widgets.Dropdown(description="show it in", options=every)
         self.begin = widgets.Button(description="Track", tooltip=TOOLTIP)
         self.offer = widgets.HBox([self.choice, self.begin]).add_class("ft-buttons")
         self.task = Task(state, self.refresh)
