@@ -19,6 +19,7 @@ from ftlab.eventlog import EventWriter
 from ftlab.events import FINAL, Status
 from ftlab.processes import spawn, try_lock
 from ftlab.spare import SPARE
+from ftlab.trackers.starting import track_again
 
 if TYPE_CHECKING:
     from ftlab.run import Run
@@ -59,6 +60,7 @@ def start(run: Run, *requests: Request, key: SecretStr | None = None) -> None:
         ended = partial(_note_exit, run)
         if not (module == TRAINER and SPARE.take_over(run.path, run.log_file, handle, ended)):
             spawn(module, [str(run.path)], run.log_file, handle, ended, given)
+        track_again(run)
     except OSError as exc:
         run.say(
             "failed",

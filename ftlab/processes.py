@@ -33,6 +33,8 @@ QUIET = {"PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false"}
 APPLE = {"PYTORCH_ENABLE_MPS_FALLBACK": "1"}
 # CUDA numbers GPUs by speed unless told; the driver, which says what they are, by their slots.
 CUDA = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+TRAINING = {**WAIT_POLICY, **MALLOC, **SHAPES, **QUIET, **APPLE, **CUDA}
+"""What is good for a process that loads torch."""
 OF_JUPYTER, NOTEBOOK_VARIABLES = "JPY_", ("MPLBACKEND",)
 # What torchrun says to a process: in a pod of a cluster a notebook may have it, too.
 LAUNCHER_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
@@ -122,4 +124,4 @@ def environment(without: tuple[str, ...] = ()) -> dict[str, str]:
     kept = {
         k: v for k, v in os.environ.items() if k not in dropped and not k.startswith(OF_JUPYTER)
     }
-    return {**WAIT_POLICY, **MALLOC, **SHAPES, **QUIET, **APPLE, **CUDA, **kept}
+    return {**TRAINING, **kept}

@@ -32,11 +32,14 @@ from ftlab.run_folder import CHECKPOINT as CHECKPOINT
 from ftlab.run_folder import ORIGIN, RunFolder, new_folder
 from ftlab.run_folder import checkpoint_steps as checkpoint_steps
 from ftlab.run_html import run_html
+from ftlab.trackers import starting
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
     from ftlab.diagnosis import Diagnosis
+    from ftlab.exports.kept import Exported
+    from ftlab.scores import Scores
 
 POLL = 0.1  # seconds
 LAST_WORDS = 400  # characters of the log that a dead run shows
@@ -176,6 +179,29 @@ class Run(RunFolder):
 
         return diagnose(curve_of_run(self))
 
+    def export(
+        self, path: str | Path | None = None, kind: str = "adapter", **options: Any
+    ) -> Exported:
+        """Write what it has tuned into a new folder (as "adapter", "merged", "gguf", or on the
+        "hub") and prove that it says the same; see `ftlab.export` for the options."""
+        from ftlab.exports import export
+
+        return export(self, path, kind, **options)
+
+    @property
+    def exported(self) -> list[Exported]:
+        """What was exported of it, the newest first, each with its proof."""
+        from ftlab.exports import exports_of
+
+        return exports_of(self)
+
+    def scores(self, file: Path | str | None = None, **options: Any) -> Scores:
+        """How good its base and its tuned model are on the rows of a file, or on those that it is
+        measured on; `options` are those of `ftlab.score`."""
+        from ftlab.scores import score
+
+        return score(self, file, **options)
+
     def follow(self, poll: float = POLL) -> Iterator[Event]:
         """Events as they come, from those not read yet, until the run has ended or paused."""
         while True:
@@ -301,6 +327,12 @@ class Run(RunFolder):
     def asked(self) -> Request | None:
         """The strongest request to the present process: cancel, then stop, then pause."""
         return asked(self.request_file)
+
+    def track(self, *trackers: str, project: str | None = None) -> None:
+        """Mirror it in trackers ("wandb", "mlflow", "tensorboard", "trackio") from its first step,
+        now that it has begun or ended; a process of its own does it. Raises RunError for what is
+        missing here."""
+        starting.track(self, trackers, project)
 
     # --- being kept --------------------------------------------------------------------------
 

@@ -16,6 +16,8 @@ from ftlab.files import bytes_in, existing, replace_file
 from ftlab.job import Job
 
 ORIGIN = "origin"
+RECORDED = "recorded.safetensors"
+"""What the model said when it was saved: beside the result, and in each checkpoint."""
 CHECKPOINT = "step-{:08}"
 """The folder of the state after so many steps."""
 
@@ -130,10 +132,37 @@ class RunFolder:
         """The folder of the state after so many steps."""
         return self.checkpoints / CHECKPOINT.format(step)
 
+    def recorded(self, step: int | None = None) -> Path:
+        """The file of what the model said after so many steps, or at its end."""
+        return (self.path if step is None else self.checkpoint(step)) / RECORDED
+
+    @property
+    def exports(self) -> Path:
+        """The folder of what was made of it to be taken away, and of the proofs of that."""
+        return self.path / "exports"
+
+    @property
+    def score_folder(self) -> Path:
+        """The folder of what its models were found to be worth."""
+        return self.path / "scores"
+
     @property
     def about_file(self) -> Path:
         """What a person says about it."""
         return self.path / "about.json"
+
+    def mirror(self, tracker: str) -> Path:
+        """The folder of its mirror in a tracker, and what that keeps there."""
+        return self._mirrors / tracker
+
+    @property
+    def tracked(self) -> list[str]:
+        """The trackers in which it has a mirror."""
+        return sorted(path.name for path in self._mirrors.glob("*/") if path.is_dir())
+
+    @property
+    def _mirrors(self) -> Path:
+        return self.path / "trackers"
 
     @property
     def log_file(self) -> Path:

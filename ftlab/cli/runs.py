@@ -82,7 +82,7 @@ def demo(options: argparse.Namespace) -> int:
     from ftlab.answers import ask as answers_of
     from ftlab.data.rows import Rows
     from ftlab.providers import submit
-    from ftlab.scores import exact_matches
+    from ftlab.scores import score
 
     say("Tuning a tiny chat model to turn customer messages into JSON.")
     run = submit(brought.JOB)
@@ -94,7 +94,8 @@ def demo(options: argparse.Namespace) -> int:
     _print_answers([answers_of(run, question, told=tell) for question in questions])
     files = {"held-out rows": brought.HELD_OUT, "new patterns": brought.NEW_PATTERNS}
     for title, file in files.items():
-        before, after = (exact_matches(run, file, tuned=tuned) for tuned in (False, True))
+        found = score(run, file, metrics=["exact_match"], told=tell)
+        before, after = (_matches(found, column) for column in ("base", "tuned"))
         say(f"Exactly right on {title}: base {before}, tuned {after}")
     return 0
 
@@ -157,6 +158,13 @@ def _losses(history: Any) -> str:
         "validation": history.latest("eval_loss"),
     }
     return "  ".join(f"{name} {value:.3g}" for name, value in parts.items() if value is not None)
+
+
+def _matches(found: Any, column: str) -> str:
+    """ "193 of 200 (96.5%, 93.0 to 98.3)"."""
+    one = found.get("exact_match", column)
+    value, low, high = one.found
+    return f"{value * one.n:.0f} of {one.n} ({value:.1%}, {100 * low:.1f} to {100 * high:.1f})"
 
 
 def _print_answers(comparisons: Sequence[Sequence[str]]) -> None:

@@ -52,6 +52,7 @@ def started(options: argparse.Namespace) -> Sweep | None:
         "halving": not options.no_halving,
         "range_test": options.range_test,
         "max_train_rows": options.max_train_rows,
+        "ray": options.ray,
         **dict(options.vary),
     }
     values = read_values(options.spec)
@@ -183,6 +184,9 @@ def add_sweep_arguments(verb: argparse.ArgumentParser) -> None:
         "--range-test", action="store_true", help="one short run first, which bounds the rates"
     )
     verb.add_argument("--max-train-rows", type=int, metavar="ROWS", help="of a part of the rows")
+    verb.add_argument(
+        "--ray", metavar="ADDRESS", help="of a Ray cluster that trains the arms, such as auto"
+    )
 
 
 def varied(text: str) -> tuple[str, list[Any]]:

@@ -21,7 +21,7 @@ from ftlab.errors import FtlabError, InvalidSpec
 from ftlab.exchange.code import UPLOADED
 from ftlab.files import existing
 from ftlab.issues import Issue, by_gravity, errors_for, from_validation
-from ftlab.job import Job
+from ftlab.job import Estimated, Job
 from ftlab.models import Limits, ModelInfo, model_problem, read_info
 from ftlab.network_folders import network_warning
 from ftlab.origin import Start, started
@@ -181,9 +181,26 @@ def prepare(
         data_sha256=report.sha256 if report else "",
         validation_sha256=validation.sha256 if validation else "",
         data_format=report.format if report else None,
+        estimate=_estimated(resolved.spec, report, validation, chosen, where.engine),
         ftlab_version=ftlab.__version__,
     )
     return Ready(job, where, report, validation)
+
+
+def _estimated(
+    spec: JobSpec,
+    report: DataReport | None,
+    validation: DataReport | None,
+    options: BaseModel,
+    engine: Engine,
+) -> Estimated:
+    """What is held against what the job takes, once it has."""
+    from ftlab.cost import estimate  # not before there is a job
+
+    if engine != "local":
+        return Estimated(usd=estimate(spec, report, validation=validation).price)
+    found = estimate(spec, report, validation=validation, options=options.model_dump())
+    return Estimated(seconds=found.duration, usd=found.local_price)
 
 
 def examine(

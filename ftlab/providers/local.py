@@ -28,6 +28,7 @@ from ftlab.rulebook.shares import undivided
 from ftlab.rules import check
 from ftlab.run import Run
 from ftlab.spec import Engine, JobSpec, parse
+from ftlab.trackers.needs import issues_of
 
 NEEDED = ("torch", "transformers", "peft")
 SHARDING = 2, 13  # of torch
@@ -73,9 +74,9 @@ class Local:
                 raise MissingExtra(package, "local")
 
     def missing(self, options: LocalOptions, spec: JobSpec) -> list[Issue]:
-        """GPUs that the options ask for and this machine has not, and a model that they divide and
-        that stays whole."""
-        found = list[Issue]()
+        """GPUs that the options ask for and this machine has not, a model that they divide and
+        that stays whole, and what their trackers need."""
+        found = issues_of(options.track)
         if text := missing_gpus(options.device, options.n_gpus):
             found.append(_refusal("gpus_are_here", "n_gpus", text))
         if options.shard and options.n_gpus > 1:

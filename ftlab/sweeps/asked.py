@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterable, Mapping
 from itertools import product
 from typing import Any, NamedTuple
 
 from ftlab.html import counted
-from ftlab.issues import Issue
+from ftlab.issues import Issue, shown
 from ftlab.spec import FIELDS, KNOBS, LORA, OPTIMISER, Engine, JobSpec, parse
 from ftlab.sweeps.plan import RATE, SEED
 
@@ -110,6 +111,25 @@ def bad_rates(n: int | None, rates: Any, asked: Asked, engine: Engine) -> list[I
             f"{RATE} out for those around the recommended one."
         )
     return [_issue(RATE, message, engine) for message in found]
+
+
+def bad_cluster(address: str | None, engine: Engine) -> list[Issue]:
+    """Why no Ray cluster can train the arms."""
+    if address is None:
+        return []
+    found = f"ray is {shown(address)}"
+    if engine != "local":
+        why = f"{found}; a sweep at a service trains nothing on a cluster. Leave ray out"
+    elif not address.strip():
+        why = f"{found}; it takes the address of a Ray cluster that runs. Give for example auto"
+    elif importlib.util.find_spec("ray") is None:
+        why = (
+            f"{found}, but the package ray is not installed; a sweep reaches a cluster by it. "
+            'Install it with pip install "ftlab[ray]", or leave ray out'
+        )
+    else:
+        return []
+    return [_issue("ray", f"{why}.", engine)]
 
 
 def _not_swept(name: str, engine: Engine) -> Issue | None:

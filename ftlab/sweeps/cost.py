@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -25,7 +26,7 @@ class SweepCost:
     """Optimizer steps of all arms, if none ends by itself and none is added."""
     steps_of_grid: int
     duration: Range | None
-    """Seconds on this machine."""
+    """Seconds on this machine; unknown for a cluster."""
     price: Range | None
     """US dollars at the hosted service: with arms ended where they can be, and all to their end."""
     basis: tuple[str, ...]
@@ -54,16 +55,18 @@ def cost_of(
     plan: Plan, report: DataReport | None = None, validation: DataReport | None = None
 ) -> SweepCost:
     """From the estimate of the arm in the middle, and from how many arms go on at each rung."""
-    options = plan.job.options if plan.job.provider == "local" else None
+    is_local, n_at_once = plan.job.provider == "local", plan.job.options.get("n_gpus") or 1
+    options = {**plan.job.options, "n_gpus": 1} if is_local else None
     one = estimate(plan.job.spec, report, validation=validation, options=options)
+    share = steps_of(plan, n_at_once) / plan.n_steps
     steps, grid = steps_of(plan), len(plan.arms) * plan.n_steps
     return SweepCost(
         n_arms=len(plan.arms),
         steps=steps,
         steps_of_grid=grid,
-        duration=_times(one.duration, steps / plan.n_steps),
+        duration=None if plan.ray else _times(one.duration, share),
         price=_price(one, steps / plan.n_steps, len(plan.arms)),
-        basis=(_in_words(plan), *_of_one(one)),
+        basis=(_in_words(plan), *_at_once(plan, n_at_once), *_of_one(one)),
     )
 
 
@@ -79,10 +82,12 @@ def going_on(plan: Plan) -> tuple[int, ...]:
     return tuple(counts)
 
 
-def steps_of(plan: Plan) -> int:
-    """Optimizer steps of all arms, if none ends by itself and none is added."""
+def steps_of(plan: Plan, n_at_once: int = 1) -> int:
+    """Optimizer steps of all arms one after another, or of so many at once, if none ends by itself
+    and none is added."""
     lengths = (b - a for a, b in zip((0, *plan.rungs), plan.rungs, strict=False))
-    return sum(n * length for n, length in zip(going_on(plan), lengths, strict=True))
+    turns = (math.ceil(n / n_at_once) for n in going_on(plan))
+    return sum(n * length for n, length in zip(turns, lengths, strict=True))
 
 
 def _in_words(plan: Plan) -> str:
@@ -91,6 +96,13 @@ def _in_words(plan: Plan) -> str:
         return f"Steps: {arms} × {plan.n_steps:,} steps"
     ends = [f"{n} to step {step:,}" for n, step in zip(going_on(plan), plan.rungs, strict=True)]
     return f"Steps: {', '.join(ends)}; those that end by themselves save more, added ones cost more"
+
+
+def _at_once(plan: Plan, n: int) -> Iterator[str]:
+    if plan.ray:
+        yield f"Time: that of the Ray cluster at {plan.ray} is not known here"
+    elif n > 1:
+        yield f"Time: {n} arms at once"
 
 
 def _of_one(one: Estimate) -> tuple[str, ...]:

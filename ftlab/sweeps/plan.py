@@ -91,6 +91,8 @@ class Plan(BaseModel):
     bounds: Bounds = Bounds()
     most_added: int = MOST_ADDED
     """Arms beyond the edges of the grid; none where an arm is paid for."""
+    ray: str | None = None
+    """The address of a Ray cluster whose workers train the arms; otherwise this machine does."""
     created_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
 
     def job_of(self, arm: Arm) -> Job:
@@ -119,6 +121,7 @@ def planned(
     recommended: float | None = None,
     bounds: Bounds = Bounds(),  # noqa: B008 - it is frozen
     most_added: int = MOST_ADDED,
+    ray: str | None = None,
 ) -> Plan:
     """The plan of a sweep over all combinations of these values, around a resolved job."""
     job = evaluated(job, n_steps)
@@ -134,6 +137,7 @@ def planned(
         recommended=recommended,
         bounds=bounds,
         most_added=most_added,
+        ray=ray,
     )
 
 

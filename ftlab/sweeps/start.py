@@ -34,6 +34,7 @@ from ftlab.sweeps.asked import (
     Asked,
     arm_values,
     as_read,
+    bad_cluster,
     bad_rates,
     problems,
     sorted_out,
@@ -53,46 +54,27 @@ def sweep(
     spec: JobSpec | Mapping[str, Any],
     provider: str = "local",
     *,
-    learning_rate: Sequence[float] | float | None = None,
-    n: int | None = None,
-    halving: bool = True,
-    range_test: bool = False,
-    max_train_rows: int | None = None,
-    report: DataReport | None = None,
-    validation: DataReport | None = None,
     folder: Path | str | None = None,
     key: str | SecretStr | None = None,
-    pay_up_to: float | str | None = None,
-    **fields_and_options: Any,
+    **asked: Any,
 ) -> Sweep:
     """Start one job in several variants and return the sweep at once; it goes on without this
     process.
 
-    Varies the learning rate: over the values given, or over `n` (7; hosted 3) a factor √10 apart
-    around the recommended one. Any other field that is given as a list is varied too, in all
-    combinations, or alone where neither rates nor `n` are given: `lora_r=[8, 64]`. Arms that fall
-    behind are ended on the way unless `halving` is off; `range_test` bounds the rates by one short
-    run first; `max_train_rows` takes a part of the rows, the same for all arms.
+    Varies the learning rate: over `learning_rate=[…]`, or over `n=7` of them (hosted 3) a factor
+    √10 apart around the recommended one. Any other field that is given as a list is varied too, in
+    all combinations, or alone where neither rates nor `n` are given: `lora_r=[8, 64]`. Arms that
+    fall behind are ended on the way unless `halving=False`; `range_test=True` bounds the rates by
+    one short run first; `max_train_rows=2000` takes a part of the rows, the same for all arms.
+    Arms train side by side on `n_gpus=4` of this machine, or as tasks of a Ray cluster whose
+    machines share the files: `ray="auto"`, or its address.
 
     Other arguments are as for `submit`; raises InvalidSpec with every issue. Where it is paid for,
     `pay_up_to` (US dollars) agrees to the price of all arms together.
     """
     secret = SecretStr(key) if isinstance(key, str) else key
     key = None  # so that no traceback shows it
-    ready = prepare_sweep(
-        spec,
-        provider,
-        learning_rate=learning_rate,
-        n=n,
-        halving=halving,
-        range_test=range_test,
-        max_train_rows=max_train_rows,
-        report=report,
-        validation=validation,
-        pay_up_to=pay_up_to,
-        **fields_and_options,
-    )
-    return started(ready, folder, secret)
+    return started(prepare_sweep(spec, provider, **asked), folder, secret)
 
 
 def started(
@@ -116,12 +98,13 @@ def prepare_sweep(
     halving: bool = True,
     range_test: bool = False,
     max_train_rows: int | None = None,
+    ray: str | None = None,
     report: DataReport | None = None,
     validation: DataReport | None = None,
     pay_up_to: float | str | None = None,
     **fields_and_options: Any,
 ) -> ReadySweep:
-    """Check and plan a sweep as `sweep` does, and start nothing."""
+    """Check and plan a sweep as `sweep` does of the same arguments, and start nothing."""
     where = get_provider(provider)
     where.require()
     given, wrong = _values(spec)
@@ -130,6 +113,7 @@ def prepare_sweep(
         {**given, **own}, fields_and_options, learning_rate, varies_rate=n is not None
     )
     wrong += bad_rates(n, learning_rate, asked, where.engine)
+    wrong += bad_cluster(ray, where.engine)
     asked, reasons = _with_validation(asked, where.engine)
     scans = scan_data(parse(asked.values)[0], report, validation, where.engine)
     asked, recommended, bounds = _with_rates(asked, where, scans[0], n)
@@ -149,6 +133,7 @@ def prepare_sweep(
         recommended=recommended if RATE in asked.varied else None,
         bounds=bounds,
         most_added=MOST_ADDED if where.engine == "local" else 0,
+        ray=ray,
     )
     return ReadySweep(plan, where, ready.report, ready.validation)
 

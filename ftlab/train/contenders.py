@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ftlab.endings import note_birth
 from ftlab.eventlog import SYNC_SECONDS, EventWriter
@@ -22,9 +22,25 @@ if TYPE_CHECKING:
     from ftlab.train.training import Training
 
 STEPS_OF_TURN = 4
+WAITS = "waits for its turn"
 PER_PARAMETER = 12
 """Bytes that an arm keeps between its turns for each parameter that trains: its value, and what
 AdamW knows of it, in float32."""
+
+
+class Place(NamedTuple):
+    """Where an arm stands, also while it is out of memory."""
+
+    step: int = 0
+    last: int = 0
+    """The step that it ends with; 0 before that is known."""
+    is_settled: bool = False
+    """Whether nothing of its step is left to do."""
+
+    def has_reached(self, step: int | None) -> bool:
+        """Whether it is done with a step, or with its last one."""
+        wanted = self.last if step is None else min(step, self.last)
+        return self.is_settled and self.step >= wanted
 
 
 class Contender:
@@ -51,12 +67,16 @@ class Contender:
         self._training: Training | None = None
         self._random = list[Any]()
         self._request: str | None = None
-        self.step = self._last = 0
-        self._has_come = self._is_settled = self._ends = self.has_ended = False
+        self.place = Place()
+        self._has_come = self._ends = self.has_ended = False
 
     def asked(self) -> str | None:
         """What is asked of all arms, or of this one alone; of one that ends, as whom."""
         return self._request if self._ends else self._of_all() or self.run.asked()
+
+    @property
+    def step(self) -> int:
+        return self.place.step
 
     @property
     def is_here(self) -> bool:
@@ -80,8 +100,7 @@ class Contender:
 
     def has_reached(self, step: int | None) -> bool:
         """Whether it is done with a step, or with its last one."""
-        wanted = self._last if step is None else min(step, self._last)
-        return self._is_settled and self.step >= wanted
+        return self.place.has_reached(step)
 
     # --- its turns -------------------------------------------------------------------------------
 
@@ -91,7 +110,9 @@ class Contender:
         from ftlab.train.training import Training
 
         training = Training(prepared(job), self.asked, self._saving)
-        for event in begun(training, self._attempt):
+        # One that has waited, and has not trained before, begins for the first time.
+        attempt = self._attempt if self.run.history.last_step else 1
+        for event in begun(training, attempt):
             if not (self._has_come and isinstance(event, Log)):  # it was said the first time
                 self.tell([event])
         self._training, self._random = training, random_state(training.trainer.device)
@@ -117,6 +138,12 @@ class Contender:
     def leave(self) -> None:
         """Out of memory as it is: what it did since its newest checkpoint is to be done again."""
         self._training, self._random = None, []
+
+    def wait(self) -> None:
+        """Out of memory and let go, until it is its turn again."""
+        self.rest()
+        self.tell([Status(status="paused", detail=WAITS)])
+        self.close()
 
     def end(self, why: str = "", request: str | None = None) -> None:
         """End it as is asked of it, or because of `why`, and keep what it has learned. What is
@@ -166,7 +193,6 @@ class Contender:
             self._random = random_state(device)
 
     def _note(self, training: Training) -> None:
-        """Where it stands, also while it is out of memory."""
-        self.step = training.position.step
-        self._last = self.step if training.stops_early else training.n_steps
-        self._has_come, self._is_settled = True, training.is_settled
+        step = training.position.step
+        last = step if training.stops_early else training.n_steps
+        self.place, self._has_come = Place(step, last, training.is_settled), True

@@ -11,11 +11,13 @@ import math
 from collections.abc import Sequence
 from itertools import islice, pairwise, takewhile
 from statistics import median
+from typing import TYPE_CHECKING
 
 from ftlab.sweeps.plan import Arm, Plan
-from ftlab.train.loop import Prepared
-from ftlab.train.reading import all_steps
-from ftlab.train.training import Asked
+
+if TYPE_CHECKING:
+    from ftlab.train.loop import Prepared
+    from ftlab.train.training import Asked
 
 MOST_STEPS, FEWEST_STEPS, SHARE_OF_RUN = 100, 20, 0.25
 BELOW, ABOVE = 10, 30  # times the lowest and the highest rate of the arms
@@ -39,6 +41,8 @@ def ramp(plan: Plan) -> list[float]:
 
 def losses_along(ready: Prepared, rates: Sequence[float], asked: Asked) -> list[float]:
     """The loss of each step, up to the first that is no number, or until something is asked."""
+    from ftlab.train.reading import all_steps
+
     found = list[float]()
     rows = all_steps(ready.trainer.spec, ready.training, len(rates))
     for rate, some in zip(rates, islice(rows, len(rates)), strict=False):

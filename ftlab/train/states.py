@@ -14,6 +14,8 @@ from safetensors.torch import load_file, save_file
 
 from ftlab.adapter_files import WEIGHTS
 from ftlab.base import load_base
+from ftlab.manifest import written_whole
+from ftlab.run_folder import RECORDED
 from ftlab.train.checkpoints import (
     GENERATORS,
     OPTIMIZER,
@@ -21,7 +23,6 @@ from ftlab.train.checkpoints import (
     POSITION,
     REFERENCES,
     write_tuned,
-    written_whole,
 )
 from ftlab.train.device import own_random_state, set_own_random_state
 from ftlab.train.position import Position
@@ -35,10 +36,12 @@ def save_state(
     base: Path,
     position: Position,
     references: Mapping[str, Mapping[int, Reference]],
+    recorded: bytes = b"",
 ) -> None:
     """Save all that the steps to come depend on; `folder` appears when it is on disk for good.
 
-    `references` are those of the training and the validation rows, by place.
+    `references` are those of the training and the validation rows, by place; `recorded` is what
+    the model said when it was saved.
     """
     folder.parent.mkdir(exist_ok=True)
     with written_whole(folder) as staged:
@@ -48,6 +51,8 @@ def save_state(
         _save_optimizer(whole_states(trainer.optimizer), staged)
         (staged / GENERATORS).write_text(json.dumps(_all_generators(trainer)), encoding="utf-8")
         (staged / POSITION).write_text(position.model_dump_json(indent=1), encoding="utf-8")
+        if recorded:
+            (staged / RECORDED).write_bytes(recorded)
         if any(references.values()):
             save_file(_as_tensors(references), staged / REFERENCES)
 

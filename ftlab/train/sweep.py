@@ -1,7 +1,8 @@
-"""`python -m ftlab.train.sweep SWEEP`: all arms of a sweep on one device, in one process.
+"""`python -m ftlab.train.sweep SWEEP`: a sweep, from its plan to its last event.
 
-Holds the sweep's lock for its whole life, those of its arms until each ends, and the device's
-lease while it trains. Base weights, rows and imports are those of all arms.
+Holds the sweep's lock for its whole life. On one device it trains all arms itself: it holds their
+locks until each ends, and base weights, rows and imports are those of all arms. On several, or in
+a cluster, workers train them side by side. It has the leases of this machine's devices meanwhile.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
 
-from ftlab.devices import lease
+from ftlab.devices import leases
 from ftlab.eventlog import EventWriter
 from ftlab.events import Event, Log, Status
 from ftlab.files import replace_file
@@ -21,9 +22,11 @@ from ftlab.run import Run
 from ftlab.sweeps.folder import Sweep
 from ftlab.train.__main__ import begin, with_origin, write
 from ftlab.train.base_files import with_base
-from ftlab.train.device import chosen_device, usable
+from ftlab.train.crew import Crew, Workers
+from ftlab.train.device import chosen_devices, usable
 from ftlab.train.saving import Pace
 from ftlab.train.sweeping import Sweeping
+from ftlab.train.workers import WorkersHere
 
 
 def main() -> int:
@@ -39,30 +42,38 @@ def _events(
     sweep: Sweep, writer: EventWriter, asked: Callable[[], str | None], pace: Pace | None
 ) -> Iterator[Event]:
     """All that happens in this process; what it waits for is written at once."""
-    with closing(Sweeping(sweep, asked, pace)) as sweeping:
+    options, address = LocalOptions(**sweep.job.options), sweep.plan.ray
+    devices = [] if address else chosen_devices(options)[: len(sweep.plan.arms)]
+    with closing(Sweeping(sweep, asked, pace, apart=len(devices) != 1)) as sweeping:
         job = with_base(sweep, writer.append, asked) if asked() is None else None
         if job is None:  # to stop a paused sweep takes neither its model nor the network
             yield sweeping.ended()
             return
-        options = LocalOptions(**job.options)
-        device = chosen_device(options)
 
-        def waiting(holder: str) -> None:
+        def waiting(device: str, holder: str) -> None:
             writer.append(Status(status="queued", detail=f"waiting for {device}, used by {holder}"))
 
-        with lease(device, sweep.id, waiting, lambda: asked() is not None) as granted:
+        with leases(devices, sweep.id, waiting, lambda: asked() is not None) as granted:
             if not granted:
                 yield sweeping.ended()
-                return
-            yield from _on(device, options, sweep, sweeping, asked)
+            elif len(devices) == 1:
+                yield from _on(devices[0], sweep, sweeping, asked)
+            else:
+                with closing(_workers(devices, address, options.device)) as workers:
+                    yield from sweeping.events(Crew(sweep, workers, asked, writer.append))
+
+
+def _workers(devices: list[str], address: str | None, device: str) -> Workers:
+    """Those of this machine, one for each device, or those of the cluster at an address."""
+    if address is None:
+        return WorkersHere(devices)
+    from ftlab.train.cluster import Cluster
+
+    return Cluster(address, device)
 
 
 def _on(
-    device: str,
-    options: LocalOptions,
-    sweep: Sweep,
-    sweeping: Sweeping,
-    asked: Callable[[], str | None],
+    device: str, sweep: Sweep, sweeping: Sweeping, asked: Callable[[], str | None]
 ) -> Iterator[Event]:
     """All that happens on a device."""
     with loading():
@@ -74,11 +85,9 @@ def _on(
     device, problem = usable([device])
     if problem:
         yield Log(level="warning", text=problem)
-    if options.n_gpus > 1:
-        yield Log(level="warning", text=ONE_DEVICE.format(options.n_gpus, device))
     crowd = sweep.path / CROWD
     try:
-        yield from sweeping.events(Turns(Shared(device), partial(_job_of, sweep), asked, crowd))
+        yield from sweeping.events(Turns(Shared(device), partial(job_of, sweep), asked, crowd))
     finally:  # whoever is killed leaves it
         crowd.unlink(missing_ok=True)
 
@@ -87,13 +96,7 @@ CROWD = "in_memory.txt"
 """How many arms are in memory at once, in the folder of the sweep while its process lives."""
 
 
-ONE_DEVICE = (
-    "n_gpus is {}; the arms of a sweep take turns on one device, which is {} here. Train the "
-    "winner on several."
-)
-
-
-def _job_of(sweep: Sweep, run: Run) -> Job:
+def job_of(sweep: Sweep, run: Run) -> Job:
     """The job of an arm, at the commit of its model that the sweep found; an adapter that all go on
     from is read where the first one has it."""
     job = with_origin(run.job, sweep.arms[0][1])

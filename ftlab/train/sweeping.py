@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Generator, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ftlab.errors import FtlabError
 from ftlab.events import ENDED, Decision, Event, Log, Status
@@ -19,11 +19,14 @@ from ftlab.sweeps.folder import Sweep
 from ftlab.sweeps.plan import RATE, Arm
 from ftlab.sweeps.rungs import Standing, decide, ending
 from ftlab.train.contenders import Contender
+from ftlab.train.crew import Away, Crew
 from ftlab.train.saving import Pace
 
 if TYPE_CHECKING:
     from ftlab.train.training import Asked
     from ftlab.train.turns import Turns
+
+Entrant = Contender | Away
 
 RANGE_TEST = "range_test.json"
 """The rates and the losses of a range test, in the folder of the sweep."""
@@ -32,14 +35,17 @@ RANGE_TEST = "range_test.json"
 class Sweeping:
     """A sweep on its way."""
 
-    def __init__(self, sweep: Sweep, asked: Asked, pace: Pace | None) -> None:
-        """Takes the locks of all arms that have not ended."""
-        self.sweep, self.asked, self._pace = sweep, asked, pace
+    def __init__(
+        self, sweep: Sweep, asked: Asked, pace: Pace | None, *, apart: bool = False
+    ) -> None:
+        """Takes the locks of all arms that have not ended, unless they train `apart`, in other
+        processes."""
+        self.sweep, self.asked, self._pace, self._apart = sweep, asked, pace, apart
         self._logged = deque(sweep.decisions)
         self._bounds = sweep.plan.bounds
         self._failed = dict[int, str]()
         """Arms of which no decision says so yet, and why."""
-        self.contenders = list[Contender]()
+        self.contenders = list[Entrant]()
         arms = sweep.all_arms
         self._n_arms = len(arms)
         stopped = {number for decision in self._logged for number in decision.stopped}
@@ -54,9 +60,13 @@ class Sweeping:
 
     def _join(self, number: int, arm: Arm) -> None:
         run, n_arms = self.sweep.run_of(number, arm), len(self.sweep.plan.arms)
-        self.contenders.append(Contender(number, run, self.asked, n_arms, self._pace))
+        self.contenders.append(
+            Away(number, run, self.asked)
+            if self._apart
+            else Contender(number, run, self.asked, n_arms, self._pace)
+        )
 
-    def events(self, turns: Turns) -> Iterator[Event]:
+    def events(self, turns: Turns | Crew) -> Iterator[Event]:
         """All that happens to the sweep as a whole; its arms write their own logs."""
         yield Status(status="running", n_steps=self.sweep.plan.n_steps)
         turns.failed = self._failed
@@ -83,7 +93,7 @@ class Sweeping:
             contender.put_off()
 
     @property
-    def _live(self) -> list[Contender]:
+    def _live(self) -> list[Any]:
         return [contender for contender in self.contenders if not contender.has_ended]
 
     @property
@@ -91,7 +101,7 @@ class Sweeping:
         """Whether all arms have."""
         return all(run.status == "failed" for _, run in self.sweep.arms)
 
-    def _rungs(self, turns: Turns) -> Iterator[Event]:
+    def _rungs(self, turns: Turns | Crew) -> Iterator[Event]:
         """All arms to each rung, and what becomes of them there."""
         yield from self._range_tested(turns)
         yield from self._counted(turns)
@@ -109,16 +119,16 @@ class Sweeping:
         for contender in self._live:
             contender.end()
 
-    def _range_tested(self, turns: Turns) -> Iterator[Event]:
+    def _range_tested(self, turns: Turns | Crew) -> Iterator[Event]:
         """The arms whose rates are too high end before they begin."""
         plan, file = self.sweep.plan, self.sweep.path / RANGE_TEST
         if not (plan.range_test and RATE in plan.varied and self._live):
             return
         if not file.is_file():
-            from ftlab.train.ramp import losses_along, ramp
+            from ftlab.train.ramp import ramp
 
             rates, middle = ramp(plan), self._live[len(self._live) // 2]
-            losses = losses_along(turns.like(middle.run), rates, self.asked)
+            losses = turns.losses_along(middle, rates)
             if self.asked() is not None:
                 return
             replace_file(file, json.dumps({"rates": rates, "losses": losses}).encode())
@@ -141,9 +151,11 @@ class Sweeping:
         yield decision
         self._follow(decision)
 
-    def _counted(self, turns: Turns) -> Iterator[Event]:
+    def _counted(self, turns: Turns | Crew) -> Iterator[Event]:
         """How many steps the arms have is sure once the rows are read."""
         planned = self.sweep.plan.n_steps
+        if any(run.history.n_steps for _, run in self.sweep.arms):
+            return
         for contender in self._live:
             turns.all_to([contender], 0)
             if not contender.has_ended:
@@ -157,7 +169,7 @@ class Sweeping:
         """What was decided at a rung, or what is decided now."""
         if self._logged and self._logged[0].rung == rung:
             return self._logged.popleft()
-        standings = [Standing(c.number, c.step, _losses(c.run)) for c in self._live]
+        standings = [Standing(c.number, c.place.step, _losses(c.run)) for c in self._live]
         standings += [Standing(number, 0, {}, why) for number, why in self._failed.items()]
         standings += self._ended_between()
         decision = decide(self.sweep.plan, self.sweep.all_arms, rung, standings, self._bounds)

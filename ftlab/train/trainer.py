@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-import psutil
 import torch
 
 from ftlab.job import LocalOptions
@@ -18,6 +16,7 @@ from ftlab.spec import JobSpec
 from ftlab.train.batches import Pair, Row, pieces
 from ftlab.train.cutting import agree_on_pieces, in_memory
 from ftlab.train.device import brought
+from ftlab.train.gauges import Gauges
 from ftlab.train.methods import Method, method_of
 from ftlab.train.methods.method import Loss, added
 from ftlab.train.model import autocast, trainable
@@ -27,7 +26,6 @@ from ftlab.train.sent import dealt
 from ftlab.train.sharded import in_each, whole
 from ftlab.train.steps import Step, Told, Values
 
-GIB = 2**30
 HARDEST = 3  # rows of each step
 
 
@@ -48,7 +46,6 @@ class Trainer:
         default_factory=lambda: torch.amp.GradScaler(enabled=False)
     )
     """Keeps small gradients in float16; does nothing in other formats."""
-    _read_at: float = 0.0
 
     @property
     def model(self) -> Any:
@@ -124,9 +121,12 @@ class Trainer:
         """One optimizer step; the loss is the mean over what the method counts."""
         return self.launch(rows, learning_rate)().values
 
-    def launch(self, rows: Sequence[Row], learning_rate: float) -> Callable[[], Told]:
-        """The same, without waiting for a GPU; what is returned waits, and says what happened."""
-        began = time.perf_counter()
+    def launch(
+        self, rows: Sequence[Row], learning_rate: float, waited: float = 0.0
+    ) -> Callable[[], Told]:
+        """The same, without waiting for a GPU; what is returned waits, and says what happened. The
+        rows took `waited` seconds to come."""
+        lap = self._gauges.lap(waited)
         self.refer(rows)
         shares = dealt(rows, self.room.size)
         step = Step(max(self.method.divisor(rows), 1), learning_rate, len(rows))
@@ -137,20 +137,21 @@ class Trainer:
         highest = found.rows.topk(k)
         figures = torch.stack([found.total, norm, *found.sums.values()])
         figures = brought(torch.cat([figures, highest.values, highest.indices]))
+        lap.launched()
 
         def told() -> Told:
             loss, grad_norm, *more = figures()
             sums, losses, places = more[: -2 * k], more[-2 * k : -k], more[-k:]
-            now = time.perf_counter()  # of steps that overlap, the time from one end to the next
-            seconds, self._read_at = now - max(began, self._read_at), now
+            taken = lap.taken()
             values = {
                 "train_loss": loss,
                 "grad_norm": grad_norm,
                 "learning_rate": learning_rate,
                 "loss_tokens": sum(row.n_trained for row in rows),
-                "tokens_per_second": sum(row.n_tokens for row in rows) / seconds,
+                "tokens_per_second": sum(row.n_tokens for row in rows) / taken["step_seconds"],
+                **taken,
                 **dict(zip(found.sums, sums, strict=True)),
-                **self._memory(),
+                **self._gauges.values(),
             }
             return Told(values, [(lines[int(i)], x) for i, x in zip(places, losses, strict=True)])
 
@@ -176,15 +177,9 @@ class Trainer:
         """Of the rows, in the order in which they go through the model."""
         return [row.line for piece in self.pieces(rows) for row in piece]
 
-    def _memory(self) -> Values:
-        found = {"memory_gib": self._process.memory_info().rss / GIB}
-        if self.device.startswith("cuda"):
-            found["gpu_memory_gib"] = torch.cuda.max_memory_allocated(self.device) / GIB
-        return found
-
     @cached_property
-    def _process(self) -> psutil.Process:
-        return psutil.Process()
+    def _gauges(self) -> Gauges:
+        return Gauges(self.device)
 
     def backward(self, rows: Sequence[Row], divisor: int) -> Loss:
         """What the rows add to the mean loss of their step, with its gradients."""

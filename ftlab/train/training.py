@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 
 from ftlab.course import course, rate_at
 from ftlab.events import Checkpoint, Event, Log, RowLosses, Status
+from ftlab.run_folder import RECORDED
 from ftlab.spec import filled
 from ftlab.train.batches import Examples
 from ftlab.train.checkpoints import copy_tuned, keep_only, save_tuned
@@ -19,6 +21,7 @@ from ftlab.train.looks import Looks
 from ftlab.train.model import trainable
 from ftlab.train.position import is_enough
 from ftlab.train.reading import all_steps, steps_of
+from ftlab.train.recorded import fixed_prompts, keep_recorded, recorded
 from ftlab.train.references import Referred
 from ftlab.train.rehearsal import rehearsed
 from ftlab.train.saving import Saving, rows_cut, warnings
@@ -76,7 +79,9 @@ class Training:
         between them."""
         until = self.n_steps if until is None else min(until, self.n_steps)
         while self.position.step < until and self.asked() is None and not self.stops_early:
-            yield from self._step(next(self._rows))
+            asked_at = time.perf_counter()
+            rows = next(self._rows)
+            yield from self._step(rows, time.perf_counter() - asked_at)
             yield from self._looked_at()
             yield from self._saved_if_due()
         yield from self.telling.told()
@@ -118,10 +123,12 @@ class Training:
 
     # --- what they are made of -------------------------------------------------------------------
 
-    def _step(self, rows: list[Any]) -> Iterator[Event | RowLosses]:
-        """One optimizer step. What a GPU made of it is told when the next one is under way."""
+    def _step(self, rows: list[Any], waited: float) -> Iterator[Event | RowLosses]:
+        """One optimizer step, whose rows took `waited` seconds to come. What a GPU made of it is
+        told when the next one is under way."""
         step, seen = self.position.step + 1, self.position.rows_seen + len(rows)
-        read = self.trainer.launch(rows, rate_at(self.spec, step - 1, self.n_steps))
+        rate = rate_at(self.spec, step - 1, self.n_steps)
+        read = self.trainer.launch(rows, rate, waited)
         yield from self.telling.told()
         self.telling.keep(step, seen / len(self.training), read)
         self.position = self.position.model_copy(update={"step": step, "rows_seen": seen})
@@ -154,7 +161,8 @@ class Training:
         named = {"training": self.training, "validation": self.validation}
         references = {n: rows.references for n, rows in named.items() if isinstance(rows, Referred)}
         yield from self.saving.save(
-            self.trainer, self.ready.base, self.position, references, self._wanted
+            *(self.trainer, self.ready.base, self.position, references, self._wanted),
+            self._recorded,
         )
 
     @cached_property
@@ -176,7 +184,9 @@ class Training:
         """Save what was tuned: as it is now, or as it was where early stopping found it best."""
         best = self.saving.best(self.spec, self.position)
         weights = all_weights(self.trainer) if best.folder is None else None
+        said = self._recorded() if best.folder is None else best.folder
         self.trainer.room.leave()  # it may take long, and nobody else is needed
+        keep_recorded(said, adapter.with_name(RECORDED))
         if best.folder is None:
             save_tuned(self.trainer.model, adapter, self.ready.base, weights)
         else:
@@ -188,6 +198,15 @@ class Training:
         yield from warnings(text for text in said if text)
         detail = best.ending(self.position.step, self.n_steps, why)
         yield Status(status="completed", detail=detail)
+
+    def _recorded(self) -> bytes:
+        """What the model says now of some fixed prompts."""
+        return recorded(self.trainer, self._prompts)
+
+    @cached_property
+    def _prompts(self) -> list[list[int]]:
+        ready = self.ready
+        return fixed_prompts(ready.sampler.prompts, ready.validation or ready.training)
 
     def _rows_looked_at(self) -> Iterator[Log]:
         """Where all weights train, the model that they started from is gone later."""

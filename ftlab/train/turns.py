@@ -15,7 +15,7 @@ from ftlab.run import Run
 from ftlab.train.__main__ import in_words
 from ftlab.train.contenders import Contender
 from ftlab.train.device import is_out_of_memory
-from ftlab.train.loop import Prepared
+from ftlab.train.ramp import losses_along
 from ftlab.train.shared import Shared
 from ftlab.train.training import Asked
 
@@ -54,9 +54,10 @@ class Turns:
                 if request and not contender.has_ended:
                     contender.end(request=request)
 
-    def like(self, run: Run) -> Prepared:
-        """What trains as an arm does, and is none."""
-        return self._shared.prepared(self._job_of(run))
+    def losses_along(self, contender: Contender, rates: Sequence[float]) -> list[float]:
+        """Of a training like that of an arm, whose rate rises at every step."""
+        ready = self._shared.prepared(self._job_of(contender.run))
+        return losses_along(ready, rates, self._asked)
 
     def forget(self) -> None:
         """Arms that ended are in memory no more."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from typing import Any
 
@@ -39,6 +40,7 @@ TOOLTIPS = {
     "halving": "All arms begin; at each rung those that are behind end, and the best go on",
     "range_test": "One short run with a rising rate first; rates that are too high are left out",
     "rows": "Of the training file, the same for all arms; empty for all rows",
+    "ray": "Address of a Ray cluster that trains the arms, such as auto; empty for this machine",
 }
 
 
@@ -89,9 +91,15 @@ class SweepForm(Fold):
         self.range_test = widgets.Checkbox(
             description="range test first", indent=False, tooltip=TOOLTIPS["range_test"]
         )
+        self.ray = widgets.Text(
+            description="Ray cluster",
+            placeholder="none",
+            tooltip=TOOLTIPS["ray"],
+            continuous_update=False,
+        )
         self.controls = [
             *(self.rates, self.n, self.values, self.field, self.others, self.rows),
-            *(self.halving, self.range_test),
+            *(self.halving, self.range_test, self.ray),
         ]
         self.bar = widgets.HBox(self.controls).add_class("ft-row").add_class("ft-sweep-bar")
 
@@ -104,6 +112,8 @@ class SweepForm(Fold):
             "range_test": self.range_test.value and self.rates.value != AS_TYPED,
             "max_train_rows": rows_typed(self.rows.value),
         }
+        if self._may_have_cluster:
+            found["ray"] = self.ray.value.strip() or None
         if self.rates.value == AROUND:
             found["n"] = self.n.value
         if self.rates.value == THESE:
@@ -122,6 +132,7 @@ class SweepForm(Fold):
         show(self.n, visible=self.rates.value == AROUND)
         show(self.values, visible=self.rates.value == THESE)
         show(self.others, visible=self.field.value != NOTHING)
+        show(self.ray, visible=self._may_have_cluster)
         state = self.state
         key = (*(c.value for c in self.controls), state.checked, state.scanning, state.provider)
         if key == self._planned_for or self._is_planning:
@@ -130,6 +141,10 @@ class SweepForm(Fold):
         self._why_not = state.why_not_train
         self._plan()
         self._show_button()
+
+    @property
+    def _may_have_cluster(self) -> bool:
+        return not self._is_paid and importlib.util.find_spec("ray") is not None
 
     @property
     def _is_paid(self) -> bool:

@@ -62,6 +62,7 @@ class Warm:
         process;
         at_once: arms of a sweep that the memory has room for; full: in that turn it does not
         suffice; broken: in that turn the device is;
+        once: {"at", "n"} as below, in the first worker of a sweep alone that comes there;
         kill: {"after": seconds}, or {"at": one of POINTS, "n": which time}; room: bytes that a file
         may have; clock: seconds that it jumps by with every look; ask: what is asked of it at once.
         """
@@ -141,6 +142,7 @@ class _Every:
 
 
 def _points() -> dict[str, tuple[object, str]]:
+    from ftlab import manifest
     from ftlab.eventlog import EventWriter
     from ftlab.train import checkpoints, joining, saving, states, training
     from ftlab.train.contenders import Contender
@@ -151,12 +153,12 @@ def _points() -> dict[str, tuple[object, str]]:
         "step": (Trainer, "launch"),
         "evaluation": (Trainer, "loss"),
         "event": (EventWriter, "append"),
-        "sync": (checkpoints, "_sync"),
-        "manifest": (checkpoints, "_write_manifest"),
+        "sync": (manifest, "_sync"),
+        "manifest": (manifest, "_write_manifest"),
         "weights": (states, "write_tuned"),
         "optimizer": (states, "_save_optimizer"),
         "rename": (Path, "rename"),
-        "removal": (checkpoints, "_remove"),
+        "removal": (checkpoints, "remove"),
         "saved": (saving, "keep_only"),
         "loading": (states, "_load_optimizer"),
         "reference": (Trainer, "refer"),
@@ -239,6 +241,42 @@ class _Forked:
         os.close(self._open)
 
 
+class _ForkedWorker(_Forked):
+    """A worker of a sweep, likewise."""
+
+    one_at_a_time: ClassVar[threading.Lock] = threading.Lock()
+
+    def __init__(self, device, n) -> None:
+        self._status, self._mutex = None, threading.Lock()
+        tasks, self._open = os.pipe()
+        answers, to = os.pipe()
+        with self.one_at_a_time:  # a package that is loaded refuses two forks at once
+            self.pid = os.fork()
+        if self.pid == 0:
+            os.dup2(tasks, 0)
+            os.dup2(to, 1)
+            os.closerange(3, 4096)
+            sys.stdin = os.fdopen(0)  # what this process read from belongs to another
+            _exit(functools.partial(_work, device, n))
+        os.close(tasks)
+        os.close(to)
+        self.stdin, self.stdout = os.fdopen(self._open, "w"), os.fdopen(answers)
+        self.all.append(self)
+
+
+def _work(device, n) -> int:
+    from ftlab.train.worker import work
+
+    return work(device, n)
+
+
+def _die_once(folder: Path) -> None:
+    mark = folder / "killed"
+    if not mark.exists():
+        mark.touch()
+        _die()
+
+
 def _follow() -> int:
     from ftlab.train.follower import main
 
@@ -246,9 +284,9 @@ def _follow() -> int:
 
 
 def _prepare(run: Run, plan: dict) -> None:
-    from ftlab.train import joining, others
+    from ftlab.train import joining, others, workers
 
-    others.start = _Forked
+    others.start, workers.start = _Forked, _ForkedWorker
     kill = plan.get("kill") or {}
     if "after" in kill:
         threading.Timer(kill["after"], _die).start()
@@ -259,9 +297,12 @@ def _prepare(run: Run, plan: dict) -> None:
     for request in {"pause", "stop", "cancel"} & plan.keys():
         _watch("step", plan[request], getattr(run, request))
     if "signal" in plan:
-        _watch("step", plan["signal"], lambda: os.kill(os.getpid(), signal.SIGTERM))
+        own = os.getpid()  # in a worker it is another
+        _watch("step", plan["signal"], lambda: os.kill(own, signal.SIGTERM))
     if "lose" in plan:
         _watch("step", plan["lose"], lambda: _Forked.all[0].kill())
+    if "once" in plan:
+        _watch(plan["once"]["at"], plan["once"]["n"], lambda: _die_once(run.path))
     if "lose_after" in plan:
         threading.Timer(plan["lose_after"], lambda: _Forked.all and _Forked.all[0].kill()).start()
     if "spoil" in plan:
