@@ -136,8 +136,9 @@ class Trainer:
         k = min(HARDEST, len(lines))
         highest = found.rows.topk(k)
         figures = torch.stack([found.total, norm, *found.sums.values()])
-        figures = brought(torch.cat([figures, highest.values, highest.indices]))
-        lap.launched()
+        figures = torch.cat([figures, highest.values, highest.indices])
+        lap.launched()  # before they are brought: once they are there, that mark has passed, too
+        figures = brought(figures)
 
         def told() -> Told:
             loss, grad_norm, *more = figures()

@@ -7,13 +7,16 @@ from typing import get_args
 import pytest
 import torch
 
+from ftlab.adapter_files import WEIGHTS
 from ftlab.data.chat import Tokens
 from ftlab.data.rows import Rows
 from ftlab.errors import FtlabError
 from ftlab.spec import JobSpec
 from ftlab.train.batches import Example, Examples, Pair
 from ftlab.train.rehearsal import STATES, rehearsed
-from tests.small import write_rows
+from ftlab.train.trainer import Trainer
+from tests.small import save_architecture, write_rows
+from tests.train.test_architectures import job_of, losses_of
 from tests.train.test_memory_falls_short import small_device, trainer, weights  # noqa: F401
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
@@ -99,3 +102,17 @@ def test_pairs_are_tried_before_anybody_knows_their_reference(trainer, tmp_path,
 
 def test_what_is_kept_for_each_optimizer_is_known():
     assert {*get_args(JobSpec.model_fields["optimizer"].annotation)} == STATES.keys()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["sft", "dpo"])
+def test_a_run_with_it_ends_bit_by_bit_as_one_without(tmp_path, monkeypatch, method):
+    model, ends = save_architecture(tmp_path / "model", "llama"), []
+    for rehearses in (False, True):
+        monkeypatch.setattr(Trainer, "rehearses", rehearses)
+        folder = tmp_path / str(rehearses)
+        folder.mkdir()
+        job = job_of(model, folder, method, lora_dropout=0.1, max_steps=4)
+        losses_of(job, folder)
+        ends.append((folder / "tuned" / WEIGHTS).read_bytes())
+    assert ends[0] == ends[1]
