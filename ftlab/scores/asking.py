@@ -109,6 +109,7 @@ class Models:
             body = reply.json()
             if reply.is_error and body["error"].get("type") == GAVE_WAY:
                 self.close()
+                self._told(body["error"]["message"])
                 return self._ask(path, asked)  # it waits for its turn
             if reply.is_error:
                 raise RunError(
