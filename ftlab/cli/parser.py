@@ -214,6 +214,9 @@ def _add_form_verbs(add: Add) -> None:
 
 def _add_run_verbs(add: Add) -> None:
     _add_keeping_verbs(add)
+    promote = add("promote", sweeps.promote)
+    promote.add_argument("sweep", nargs="?", help="id or folder; or the newest")
+    promote.add_argument("--to", type=Path, metavar="SPEC", help="a new JSON file for its values")
     ask = add("ask", runs.ask)
     ask.add_argument("run", nargs="?", help="id or folder; or the newest")
     ask.add_argument("prompt")

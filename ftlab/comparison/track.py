@@ -33,6 +33,8 @@ class Track:
     """Seconds of training until then; empty where nobody took the time."""
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """What it was set to, as far as that is known; a None is a setting too."""
+    place: int | None = None
+    """Which colour it has; otherwise that of its place among those that are drawn."""
 
     def along(self, metric: str, axis: Axis = "step") -> tuple[list[float], list[float]]:
         """Places on the axis, and values; nothing where the axis is not known. What is no number is
