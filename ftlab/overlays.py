@@ -50,6 +50,11 @@ class Line(NamedTuple):
         return same and ends[0] == ends[1] and repr(self.ys[:1]) == repr(other.ys[:1])
 
 
+def place_of(track: Track, place: int) -> int:
+    """Which colour the n-th track has: an arm keeps its own when another goes."""
+    return place if track.place is None else track.place
+
+
 def look_of(place: int) -> tuple[str, str]:
     """Colour and dash of the n-th run; beyond six the dashes tell them apart."""
     return SERIES[place % len(SERIES)], DASHES[place // len(SERIES) % len(DASHES)]
@@ -70,7 +75,7 @@ def lines_of(
     return [
         line._replace(opacity=line.opacity * (FADED if track.name in faded else 1))
         for place, track in enumerate(tracks)
-        for line in _lines(track, metric, axis, smoothing, *look_of(place))
+        for line in _lines(track, metric, axis, smoothing, *look_of(place_of(track, place)))
     ]
 
 

@@ -200,6 +200,9 @@ def _add_form_verbs(add: Add) -> None:
 
 def _add_run_verbs(add: Add) -> None:
     _add_keeping_verbs(add)
+    promote = add("promote", sweeps.promote)
+    promote.add_argument("sweep", nargs="?", help="id or folder; or the newest")
+    promote.add_argument("--to", type=Path, metavar="SPEC", help="a new JSON file for its values")
     add_ask_arguments(add("ask", asking.ask))
     serve = add("serve", asking.serve)
     serve.add_argument("run", nargs="?", help="id or folder; or the newest")

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from ftlab.sweeps.ready import ReadySweep
 
 LOOK_EVERY = 0.3  # seconds
+GO_ON = (
+    "`ftlab promote {0}` makes the best arm a run of its own, which can go on to its end; with "
+    "--to best.json it writes the spec with these values instead."
+)
 
 
 def sweep(options: argparse.Namespace) -> int:
@@ -26,7 +30,8 @@ def sweep(options: argparse.Namespace) -> int:
     the sweep going.
 
     Says first what it will take. With --json an object at the end: id, status, headline; value,
-    low and high, the best learning rate and its interval, and basis, how that was found; steps and
+    low and high, the learning rate of the best arm and the interval in which the best may lie, and
+    basis, how that was found; fitted, where the parabola through the arms is lowest; steps and
     steps_of_grid, what was spent and what all arms to the end would take; regret_of_recommended in
     %; arms, a list of {name, changes, best_loss, regret in %, steps, state}, the best one named by
     best; winning_spec, the values with those of the best. What is unknown is null.
@@ -62,7 +67,7 @@ def started(options: argparse.Namespace) -> Sweep | None:
     ready = prepare_sweep(values, options.on, **asked)
     for name, text in ready.cost.in_words().items():
         say(f"{name}: {text}", to)
-    say("\n".join(ready.cost.basis), to)
+    say(ready.cost.basis[0], to)
     if options.on == "together":
         if (agreed := _agreed(ready, asked.get("pay_up_to"))) is None:
             say("Nothing was started.", to)
@@ -101,16 +106,61 @@ def show(found: Sweep, *, as_json: bool = False) -> int:
         return 0 if state.status == "completed" else 1
     from ftlab.sweeps.shown import TITLES, rows_of
 
-    print_columns(TITLES, rows_of(found))
+    print_columns(TITLES, rows_of(found).values())
     if (answer := found.answer) is not None:
         say(answer.headline)
         say(f"The interval: {answer.basis}.")
+        say(f"Best values: {_best_values(found, answer.best)}.")
     say(f"{found.id}: {state.status}" + (f", {state.detail}" if state.detail else ""))
     if state.status == "paused" or found.is_left:
         say(f"`ftlab resume {found.id}` goes on from there.")
-    elif (winner := found.winner) is not None and winner.adapter.exists():
-        say(f'Its best arm is in {winner.path}; `ftlab ask {winner.path} "a prompt"` tries it.')
+    elif (winner := found.winner) is not None:
+        if winner.adapter.exists():
+            say(f'Its best arm is in {winner.path}; `ftlab ask {winner.path} "a prompt"` tries it.')
+        say(GO_ON.format(found.id))
     return 0 if state.status == "completed" else 1
+
+
+def promote(options: argparse.Namespace) -> int:
+    """Make the best arm of a sweep a run like any other, or write the spec with its values.
+
+    The run can be tried, and resumed where it is not at its end. With --to nothing is copied: the
+    winning spec goes into a new JSON file, which `ftlab train` takes.
+    """
+    from ftlab.cli.files import require_new, write_new
+
+    found = _sweep_named(options.sweep)
+    if options.to is not None:
+        require_new(options.to)
+        write_new(options.to, json.dumps(_given(found), indent=1) + "\n")
+        say(f"The winning spec is in {options.to}; `ftlab train {options.to}` trains it.")
+        return 0
+    run = found.promote()
+    said = f"The best arm of {found.id} is run {run.id}, {run.status}"
+    if run.status == "paused" and not run.why_not_resume:
+        say(f"{said}: `ftlab resume {run.id}` trains it to its end.")
+    elif run.adapter.exists():
+        say(f'{said}: `ftlab ask {run.id} "a prompt"` tries it.')
+    else:
+        say(f"{said}: {run.state.detail}")
+    return 0
+
+
+def _sweep_named(name: str | None) -> Sweep:
+    """By id or path, or the newest."""
+    from ftlab.errors import RunError
+    from ftlab.sweeps.folder import Sweep, Sweeps, find
+
+    found = next(iter(Sweeps()), None) if name is None else find(name)
+    if isinstance(found, Sweep):
+        return found
+    said = f"{found.id} is a run" if found else "There is no sweep here"
+    raise RunError(f"{said}; promote takes a sweep, by id or folder. `ftlab runs` lists them.")
+
+
+def _best_values(found: Sweep, best: int) -> str:
+    name = found.all_arms[best].name
+    return f"learning_rate {name}" if "learning_rate" in found.plan.varied else name
 
 
 def as_dict(found: Sweep) -> dict[str, Any]:
@@ -120,6 +170,7 @@ def as_dict(found: Sweep) -> dict[str, Any]:
     answer = found.answer
     told = ("value", "low", "high", "basis", "regret_of_recommended", "steps", "steps_of_grid")
     known = {name: None if answer is None else getattr(answer, name) for name in told}
+    known["fitted"] = answer.fit.rate if answer and answer.fit else None
     return {
         "id": found.id,
         "status": found.status,

@@ -46,6 +46,8 @@ class Track:
     """What it trained on, where that is known."""
     run: Run | None = None
     """Where it is one of ours."""
+    place: int | None = None
+    """Which colour it has; otherwise that of its place among those that are drawn."""
 
     def along(self, metric: str, axis: Axis = "step") -> tuple[list[float], list[float]]:
         """Places on the axis, and values; nothing where the axis is not known. What is no number is

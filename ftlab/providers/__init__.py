@@ -23,6 +23,7 @@ from ftlab.files import existing
 from ftlab.issues import Issue, by_gravity, errors_for, from_validation
 from ftlab.job import Estimated, Job
 from ftlab.models import Limits, ModelInfo, model_problem, read_info
+from ftlab.names import FOREIGN_NAMES, OTHER_UNITS
 from ftlab.network_folders import network_warning
 from ftlab.origin import Start, started
 from ftlab.rules import resolve
@@ -219,7 +220,7 @@ def option_issues(where: Provider, given: Mapping[str, Any], spec: JobSpec) -> l
     try:
         return where.missing(where.options(**given), spec)
     except ValidationError as error:
-        return from_validation(error, where.options, (where.engine,), {})
+        return from_validation(error, where.options, (where.engine,), FOREIGN_NAMES, OTHER_UNITS)
 
 
 def _started(values: JobSpec | Mapping[str, Any], where: Provider) -> Start:

@@ -28,8 +28,8 @@ class Answer(NamedTuple):
     """The arm with the lowest validation loss; of those within noise the one of the lowest rate. Of
     repeats the best of those whose mean is that."""
     value: float | None
-    """The best learning rate: where the parabola is lowest, or that of the arm. None where the arms
-    do not differ in it."""
+    """The best learning rate, that of the best arm: what `winning_spec` and the headline have. None
+    where the arms do not differ in it. Between the arms it may be lower yet: see `fit`."""
     low: float | None
     """From which rate on the loss may be as low; None where nothing below was tried."""
     high: float | None
@@ -46,6 +46,7 @@ class Answer(NamedTuple):
     """What all arms that it started with would take to the end."""
     headline: str
     fit: Parabola | None = None
+    """Through the best arm and those beside it; `fit.rate` is where it is lowest."""
     step: int = 0
     """At which the arms beside the best were compared with it."""
 
@@ -80,7 +81,7 @@ def answer(
     )
     found = Answer(
         best=best,
-        value=around.value,
+        value=arms[best].rate,
         low=around.low,
         high=around.high,
         basis=around.basis,
@@ -98,7 +99,6 @@ def answer(
 class _Around(NamedTuple):
     """The best rate and its surroundings."""
 
-    value: float | None = None
     low: float | None = None
     high: float | None = None
     basis: str = "the arms do not differ in their learning rate"
@@ -114,7 +114,7 @@ def _around(arms: Sequence[Arm], best: int, curves: Mapping[int, Losses]) -> _Ar
     place = rates.index(rate)
     below = rates[place - 1] if place else None
     above = rates[place + 1] if place + 1 < len(rates) else None
-    plain = _Around(rate, below, above, "", None, max(curves[best]))
+    plain = _Around(below, above, "", None, max(curves[best]))
     if below is None or above is None:
         where = "lowest" if below is None else "highest"
         both = below is None and above is None
@@ -152,11 +152,12 @@ def _fitted(
     low, high = interval(points, noises)
     basis = (
         f"rates that may be within {TOLERANCE:.1%} of the lowest point of a parabola through "
-        f"{named}; noise {noise.value:.2g}: {noise.basis}"
+        f"{named}, which is at {in_words(rounded(fit.rate))}; noise {noise.value:.2g}: "
+        f"{noise.basis}"
     )
     # The arm itself went further than those beside it: what it reached counts too.
     low, high = min(10**low, rates[1]), max(10**high, rates[1])
-    return _Around(fit.rate, low, high, basis, fit, step)
+    return _Around(low, high, basis, fit, step)
 
 
 def _by_rate(arms: Sequence[Arm], best: int) -> dict[float, list[int]]:

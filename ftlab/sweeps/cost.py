@@ -16,6 +16,12 @@ from ftlab.sweeps.plan import ETA, Plan
 from ftlab.sweeps.rungs import FEWEST_KEPT, settings_of
 from ftlab.timing import Range
 
+ELSEWHERE = {
+    True: ("Price", "Answers", "Adapter"),
+    False: ("Memory", "Time", "Answers", "Adapter"),
+}
+"""Whether the arms train on this machine → what is of no matter there."""
+
 
 @dataclass(frozen=True, slots=True)
 class SweepCost:
@@ -26,20 +32,19 @@ class SweepCost:
     """Optimizer steps of all arms, if none ends by itself and none is added."""
     steps_of_grid: int
     duration: Range | None
-    """Seconds on this machine; unknown for a cluster."""
+    """Seconds on this machine; unknown for a cluster, and at a service."""
     price: Range | None
     """US dollars at the hosted service: with arms ended where they can be, and all to their end."""
+    is_hosted: bool
     basis: tuple[str, ...]
 
     def in_words(self) -> dict[str, str]:
         """What a person reads: each figure with its unit."""
         share = f"{100 * self.steps / self.steps_of_grid:.0f} % of a full grid"
-        return {
-            "arms": f"{self.n_arms}",
-            "steps": f"{short(self.steps)} · {share}",
-            "time": duration_in_words(self.duration),
-            "price": f"hosted {Price(*(self.price or (None, None))).in_words()}",
-        }
+        found = {"arms": f"{self.n_arms}", "steps": f"{short(self.steps)} · {share}"}
+        if self.is_hosted:
+            return {**found, "price": Price(*(self.price or (None, None))).in_words()}
+        return {**found, "time": duration_in_words(self.duration)}
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON: every field by its name."""
@@ -64,9 +69,10 @@ def cost_of(
         n_arms=len(plan.arms),
         steps=steps,
         steps_of_grid=grid,
-        duration=None if plan.ray else _times(one.duration, share),
-        price=_price(one, steps / plan.n_steps, len(plan.arms)),
-        basis=(_in_words(plan), *_at_once(plan, n_at_once), *_of_one(one)),
+        duration=None if plan.ray or not is_local else _times(one.duration, share),
+        price=None if is_local else _price(one, steps / plan.n_steps, len(plan.arms)),
+        is_hosted=not is_local,
+        basis=(_in_words(plan), *_at_once(plan, n_at_once), *_of_one(one, ELSEWHERE[is_local])),
     )
 
 
@@ -106,8 +112,8 @@ def _at_once(plan: Plan, n: int) -> Iterator[str]:
         yield f"Time: {n} arms at once"
 
 
-def _of_one(one: Estimate) -> tuple[str, ...]:
-    return tuple(f"One arm: {line}" for line in one.basis)
+def _of_one(one: Estimate, left_out: tuple[str, ...]) -> Iterator[str]:
+    yield from (f"One arm: {line}" for line in one.basis if not line.startswith(left_out))
 
 
 def _times(amount: Range | None, factor: float) -> Range | None:

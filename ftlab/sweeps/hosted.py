@@ -194,7 +194,17 @@ class _Arms:
         if not any(_outcome(run) == "completed" for run in self._live().values()):
             why = "; ".join({run.state.detail for _, run in self._sweep.arms if run.state.detail})
             return Status(status="failed", detail=f"No arm has completed: {why}")
-        return Status(status="completed", detail="stopped" if self._request == "stop" else "")
+        said = ("stopped" if self._request == "stop" else "", _unfetched(self._sweep))
+        return Status(status="completed", detail="; ".join(part for part in said if part))
+
+
+def _unfetched(sweep: Sweep) -> str:
+    """What is to be said of a best arm whose job has ended, and whose result is not here."""
+    found = sweep.answer
+    state = None if found is None else sweep.runs[found.best].state
+    if found is None or state is None or state.status != "paused":
+        return ""
+    return f"the best arm, {sweep.all_arms[found.best].name}, is paused: {state.detail}"
 
 
 def _outcome(run: Run) -> str:

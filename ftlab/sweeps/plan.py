@@ -181,13 +181,13 @@ def evaluated(job: Job, n_steps: int) -> Job:
     """The job with evaluations at the rungs and between, and the best of them as its result."""
     first = min(first_rung(job.spec, n_steps), n_steps)
     per_rung = math.ceil(FEWEST_EVALUATIONS * first / n_steps)
-    n_evals = max(job.spec.n_evals or 0, min(per_rung * n_steps // first, n_steps))
+    n_evals = min(max(job.spec.n_evals or 0, per_rung * n_steps // first), n_steps)
     changes: dict[str, Any] = {"n_evals": n_evals}
     reasons = {"n_evals": "the arms of a sweep are compared on the way"}
     if not job.spec.early_stopping_enabled:
         changes |= {
             "early_stopping_enabled": True,
-            "early_stopping_patience": n_evals - 1,
+            "early_stopping_patience": max(n_evals - 1, 1),
             "early_stopping_warmup_evals": 0,
         }
         reasons["early_stopping_enabled"] = (

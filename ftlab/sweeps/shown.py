@@ -40,11 +40,11 @@ def _by_number(sweep: Sweep) -> dict[int, dict[str, Any]]:
     }
 
 
-def rows_of(sweep: Sweep) -> list[tuple[str, ...]]:
-    """Each arm in words, in the order of TITLES."""
+def rows_of(sweep: Sweep) -> dict[int, tuple[str, ...]]:
+    """Each arm in words, in the order of TITLES, by its number."""
     found, n_steps = sweep.answer, sweep.plan.n_steps
-    return [
-        (
+    return {
+        n: (
             f"{arm['name']}{' (best)' * (found is not None and found.best == n)}",
             "" if arm["best_loss"] is None else short(arm["best_loss"]),
             "" if arm["regret"] is None else f"{arm['regret']:.1f} %",
@@ -52,13 +52,13 @@ def rows_of(sweep: Sweep) -> list[tuple[str, ...]]:
             arm["state"],
         )
         for n, arm in _by_number(sweep).items()
-    ]
+    }
 
 
 def sweep_html(sweep: Sweep) -> str:
     """The headline, the arms and their validation losses, without scripts."""
     try:
-        rows = rows_of(sweep)
+        rows = rows_of(sweep).values()
     except RunError as exc:
         return f"<div>{escaped(sweep.id)}: {escaped(exc)}</div>"
     state, found = sweep.state, sweep.answer

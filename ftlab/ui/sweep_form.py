@@ -246,10 +246,6 @@ def plan_html(ready: ReadySweep) -> str:
     arms = " · ".join(arm.name for arm in plan.arms)
     rungs = ", ".join(f"{step:,}" for step in plan.rungs)
     words = cost.in_words()
-    if plan.job.provider == "local":
-        words.pop("price", None)
-    else:
-        words.pop("time", None)
     lines = "".join(f"<div>{escaped(line)}</div>" for line in cost.basis)
     shown = {**words, "arms": f"{words['arms']}: {arms}", "compared after": f"{rungs} steps"}
     return (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import ipywidgets as widgets
@@ -147,7 +148,8 @@ class SweepPanel(widgets.VBox):
         marks = marks_of(
             sweep.decisions, sweep.curves(), [arm.name for arm in arms], sweep.plan.n_steps
         )
-        tracks = [track for track in tracks_of(sweep) if track.series]
+        arms_drawn = zip(sweep.runs, tracks_of(sweep), strict=True)
+        tracks = [replace(track, place=n) for n, track in arms_drawn if track.series]
         self.curves.show_tracks(tracks, marks, {arms[n].name for n in ended if n < len(arms)})
         set_html(self.valley, valley_html(sweep))
         set_html(self.arms, arms_html(sweep))

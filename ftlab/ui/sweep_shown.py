@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from itertools import count
 from typing import Any
 
 from ftlab.events import Status
@@ -62,7 +61,8 @@ def seconds_of(statuses: list[Status], now: float) -> float:
 
 def arms_html(sweep: Sweep) -> str:
     """A row for each arm, with the colour of its curve."""
-    rows = (map(escaped, row) for row in rows_of(sweep))
-    marks = (f'<span style="color:{look_of(place)[0]}">━</span>' for place in count())
-    marked = zip(marks, rows, strict=False)
-    return table(TITLES, ((f"{mark} {arm}", *rest) for mark, (arm, *rest) in marked))
+    marked = (
+        (f'<span style="color:{look_of(n)[0]}">━</span> {escaped(arm)}', *map(escaped, rest))
+        for n, (arm, *rest) in rows_of(sweep).items()
+    )
+    return table(TITLES, marked)

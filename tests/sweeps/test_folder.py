@@ -104,7 +104,7 @@ def test_an_arm_whose_folder_is_gone_does_not_move_the_others(finished):
         assert one.winner.path.name == "02"
         assert one.winning_spec.learning_rate == one.winner.job.spec.learning_rate
         assert [*one.answer.regrets] == [1, 2]
-        assert [row[-1] for row in rows_of(one)] == [
+        assert [row[-1] for row in rows_of(one).values()] == [
             *("its run was deleted", "paused", "ended: behind at step 20")
         ]
 

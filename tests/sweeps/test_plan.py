@@ -103,3 +103,11 @@ def test_a_plan_survives_the_disk():
 def test_the_spacing_at_an_edge_is_that_of_its_neighbour():
     assert spacing([1e-4, 1e-3, 2e-3]) == pytest.approx(2)
     assert spacing([2e-3, 1e-3, 1e-4]) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("n_steps", [1, 2, 3, 20, 21, 240])
+@pytest.mark.parametrize("n_evals", [None, 0, 1, 500])
+def test_however_short_it_is_each_arm_is_evaluated_at_its_end(n_steps, n_evals):
+    found = plan(3, n_steps=n_steps, changes={"n_evals": n_evals})
+    assert found.rungs[-1] == n_steps
+    assert 1 <= (found.job.spec.n_evals or 0) <= n_steps

@@ -48,7 +48,9 @@ def test_json_is_one_object_and_nothing_else(file, capsys):
     ]
     assert told["winning_spec"]["learning_rate"] == 3e-3
     assert told["steps"] == told["steps_of_grid"]
-    assert told["low"] < told["value"] < told["high"]
+    assert told["value"] == 3e-3
+    assert told["low"] <= told["value"] <= told["high"]
+    assert 1e-3 < told["fitted"] < 1e-2
 
 
 def test_other_fields_are_varied_with_or_without_rates(file, capsys):
@@ -62,6 +64,34 @@ def test_other_fields_are_varied_with_or_without_rates(file, capsys):
 def test_what_is_no_field_with_values_says_what_to_give(typed):
     with pytest.raises(argparse.ArgumentTypeError, match="for example lora_r=8,64"):
         varied(typed)
+
+
+def test_foreign_names_are_told_ours(file, capsys):
+    assert main(["sweep", file, "--vary", "lora_rank=8,64"]) == 1
+    assert "ftlab calls it `lora_r`" in capsys.readouterr().out
+
+
+def test_the_winner_is_taken_as_a_run_or_as_a_spec(file, capsys, tmp_path):
+    main(["sweep", file, "--rates", "1e-3,3e-3,1e-2", "--no-halving"])
+    (sweep,) = Sweeps()
+    printed = capsys.readouterr().out
+    assert "Best values: learning_rate 3e-3." in printed
+    assert f"`ftlab promote {sweep.id}`" in printed
+    assert "hosted" not in printed
+    best = tmp_path / "best.json"
+    assert main(["promote", "--to", str(best)]) == 0
+    assert json.loads(best.read_text())["learning_rate"] == 3e-3
+    assert f"`ftlab train {best}` trains it" in capsys.readouterr().out
+    assert main(["promote", sweep.id, "--to", str(best)]) == 1
+    assert "is there already" in capsys.readouterr().err
+    sweep.winner.adapter.mkdir()
+    assert main(["promote", sweep.id]) == 0
+    run = sweep.promote()
+    assert f"The best arm of {sweep.id} is run {run.id}, completed: `ftlab ask" in (
+        capsys.readouterr().out
+    )
+    assert main(["promote", run.id]) == 1
+    assert "promote takes a sweep" in capsys.readouterr().err
 
 
 def test_issues_are_told_and_nothing_starts(file, capsys):
