@@ -152,28 +152,35 @@ def _client(model: str, device: str, told: Told) -> httpx.Client:
     key = hashlib.sha256(f"{model}\n{device}".encode()).hexdigest()[:12]
     socket = devices.lease_folder() / f"infer-{key}.sock"
     lock, log = socket.with_suffix(".lock"), socket.with_suffix(".log")
-    if not is_locked(lock):
-        _start(model, device, socket, lock, log)
-    _wait(socket, lock, log, device, told)
+    start = lambda: _start(model, device, socket, lock, log)  # noqa: E731
+    _wait(socket, lock, log, device, told, start)
     transport = httpx.HTTPTransport(uds=str(socket), retries=2)
     return httpx.Client(transport=transport, base_url="http://models", timeout=None)
 
 
-def _start(model: str, device: str, socket: Path, lock: Path, log: Path) -> None:
+def _start(model: str, device: str, socket: Path, lock: Path, log: Path) -> bool:
+    """False where somebody else has just started it."""
     handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        if try_lock(handle):  # otherwise somebody else has just started it
-            socket.unlink(missing_ok=True)
-            log.unlink(missing_ok=True)
-            spawn("ftlab.infer", [model, str(socket), "--device", device], log, handle)
+        if not try_lock(handle):
+            return False
+        socket.unlink(missing_ok=True)
+        log.unlink(missing_ok=True)
+        spawn("ftlab.infer", [model, str(socket), "--device", device], log, handle)
+        return True
     finally:
         os.close(handle)
 
 
-def _wait(socket: Path, lock: Path, log: Path, device: str, told: Told) -> None:
-    end = time.monotonic() + START_SECONDS
-    while not socket.exists():
-        if not is_locked(lock):
+def _wait(
+    socket: Path, lock: Path, log: Path, device: str, told: Told, start: Callable[[], bool]
+) -> None:
+    """Until it can be asked; one that was ending just then is started anew."""
+    end, is_ours = time.monotonic() + START_SECONDS, False
+    while not ((lives := is_locked(lock)) and socket.exists()):
+        if not lives and not is_ours:
+            is_ours = start()
+        elif not lives:
             text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
             raise RunError(
                 "The process that answers ended before it was ready; it must load the model. "
