@@ -207,7 +207,7 @@ def knows_already(facts: Statistics) -> bool:
 
 def _scatter_of_a_batch(facts: Statistics) -> float:
     """The noise from which it says that there are few rows in a step."""
-    few = (facts.curve.batch_size or 8) <= 4
+    few = (facts.curve.batch_size or 8) <= 4 and not facts.curve.spec.packing  # of packs
     if facts.curve.spec.training_method == "dpo":
         return 0.25 if few else 0.35
     # Of a loss that has come to almost nothing, a little scatter is a large share.

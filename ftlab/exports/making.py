@@ -15,7 +15,7 @@ from typing import Any
 from ftlab.data.tokens import Tokenizer, load_tokenizer
 from ftlab.errands import Errand, Told
 from ftlab.errors import RunError
-from ftlab.exports import gguf
+from ftlab.exports import converting
 from ftlab.exports.asked import AUTO, HUB, Asked, asked_for
 from ftlab.exports.card import write_card
 from ftlab.exports.kept import Exported, keep
@@ -64,7 +64,7 @@ class Export:
         done, and where what was written is not the model that was trained: that is not kept."""
         self._told(0.0, "looking at what there is")
         asked = self._checked()
-        script = gguf.converter(self._converter) if asked.kind == "gguf" else None
+        script = converting.converter(self._converter) if asked.kind == "gguf" else None
         asked.target.parent.mkdir(parents=True, exist_ok=True)
         try:
             exported = self._made(asked, script)
@@ -241,8 +241,8 @@ def _prompts(tokenizer: Tokenizer) -> list[list[int]]:
 def _converted(asked: Asked, script: Path, staged: Path) -> None:
     """The merged model in the folder as one file in its place."""
     file = staged / f"{Path(asked.model).name}-{asked.dtype}.gguf"
-    gguf.convert(script, staged / MERGED, file, asked.dtype)
-    gguf.read_back(file)
+    converting.convert(script, staged / MERGED, file, asked.dtype)
+    converting.read_back(file)
     shutil.rmtree(staged / MERGED)
 
 

@@ -12,7 +12,7 @@ from ftlab.rates import rounded
 from ftlab.sweeps.fit import TOLERANCE, Parabola, Point, interval, parabola
 from ftlab.sweeps.noise import Losses, Noise, best_loss
 from ftlab.sweeps.plan import Arm, Plan
-from ftlab.sweeps.rungs import noise_among, ranked
+from ftlab.sweeps.rungs import mean_curves, noise_among, ranked, settings_of
 
 LEAST_SHOWN = 0.05  # %
 DEEPEST = 0.1
@@ -25,7 +25,8 @@ class Answer(NamedTuple):
     """What is known until now."""
 
     best: int
-    """The arm with the lowest validation loss; of those within noise the one of the lowest rate."""
+    """The arm with the lowest validation loss; of those within noise the one of the lowest rate. Of
+    repeats the best of those whose mean is that."""
     value: float | None
     """The best learning rate: where the parabola is lowest, or that of the arm. None where the arms
     do not differ in it."""
@@ -35,7 +36,8 @@ class Answer(NamedTuple):
     basis: str
     """How the interval was found."""
     regrets: dict[int, float]
-    """Arm → its lowest loss over that of the best, in %, at the last step that both reached."""
+    """Arm → its lowest loss over that of the best, in %, at the last step that both reached; of
+    repeats that of their mean."""
     regret_of_recommended: float | None
     """None where no arm has the recommended rate beside what the best has."""
     steps: int
@@ -66,8 +68,11 @@ def answer(
     known = {n: losses for n, losses in curves.items() if best_loss(losses) is not None}
     if not known:
         return None
-    best = min(ranked(arms, known), key=lambda n: n in failed)  # the first of those that are left
-    regrets = {n: _regret(losses, known[best]) for n, losses in known.items()}
+    settings, means = settings_of(arms, known), mean_curves(arms, known)
+    # The first of those that are left.
+    first = min(ranked(arms, known), key=lambda n: all(one in failed for one in settings[n]))
+    best = min(settings[first], key=lambda n: (n in failed, best_loss(known[n])))
+    regrets = {n: _regret(means[of], means[first]) for of, some in settings.items() for n in some}
     recommended = _recommended(plan, arms, best, known)
     around = _around(arms, best, known)
     taken = (
@@ -181,8 +186,9 @@ def _recommended(
     """The arm with the recommended rate that is like the best otherwise."""
     if plan.recommended is None:
         return None
-    alike = (n for n in curves if arms[n].others == arms[best].others)
-    return next((n for n in alike if _is_same(arms[n].rate, plan.recommended)), None)
+    alike = (n for n in curves if arms[n].but_seed == arms[best].but_seed)
+    same = [n for n in alike if _is_same(arms[n].rate, plan.recommended)]
+    return best if best in same else next(iter(same), None)
 
 
 def _is_same(rate: float | None, other: float) -> bool:
@@ -204,7 +210,9 @@ def _headline(
     between = plan.n_steps / (plan.job.spec.n_evals or 1)
     is_over = step > plan.n_steps - between
     verb = "is best" if is_over else f"leads at step {step:,} of {plan.n_steps:,}"
-    parts = f"{_named(arms[found.best], found)} {verb}"
+    n_seeds = next(len(some) for some in settings_of(arms, curves).values() if found.best in some)
+    mean = f" by the mean of {n_seeds} seeds" if n_seeds > 1 else ""
+    parts = f"{_named(plan, arms[found.best], found)} {verb}{mean}"
     if recommended == found.best:
         parts += "; it is the recommended rate"
     elif recommended is not None and plan.recommended is not None:
@@ -213,16 +221,17 @@ def _headline(
     return f"{parts} · {100 * found.share:.0f} % of a full grid"
 
 
-def _named(arm: Arm, found: Answer) -> str:
+def _named(plan: Plan, arm: Arm, found: Answer) -> str:
+    name = plan.setting_of(arm)
     if arm.rate is None or found.value is None:
-        return arm.name
+        return name
     if found.low is None and found.high is None:
-        return arm.name
+        return name
     if found.low is None or found.high is None:
         side = "below" if found.low is None else "above"
-        return f"{arm.name} (nothing {side} was tried)"
+        return f"{name} (nothing {side} was tried)"
     between = f"{in_words(rounded(found.low))} to {in_words(rounded(found.high))}"
-    return f"{arm.name} ({between})"
+    return f"{name} ({between})"
 
 
 def _costs(regret: float, reached: int, step: int) -> str:

@@ -13,7 +13,7 @@ from ftlab.estimated import Estimate, duration_in_words
 from ftlab.html import counted, escaped, facts, short
 from ftlab.prices import Price
 from ftlab.sweeps.plan import ETA, Plan
-from ftlab.sweeps.rungs import FEWEST_KEPT
+from ftlab.sweeps.rungs import FEWEST_KEPT, settings_of
 from ftlab.timing import Range
 
 
@@ -72,14 +72,15 @@ def cost_of(
 
 def going_on(plan: Plan) -> tuple[int, ...]:
     """How many arms run to each rung, if none ends by itself and none is clearly behind."""
-    counts = [len(plan.arms)]
+    counts = [len(settings_of(plan.arms, range(len(plan.arms))))]
+    repeats = len(plan.arms) / counts[0]
     for rung in range(len(plan.rungs) - 1):
         fewest = FEWEST_KEPT + (rung > 0)
         kept = max(fewest, math.ceil(counts[-1] / ETA))
         if rung == len(plan.rungs) - 2:
             kept = fewest if plan.has_many_epochs else 1
         counts.append(min(kept, counts[-1]))
-    return tuple(counts)
+    return tuple(round(n * repeats) for n in counts)
 
 
 def steps_of(plan: Plan, n_at_once: int = 1) -> int:

@@ -99,6 +99,11 @@ class Plan(BaseModel):
         """The job of one arm."""
         return self.job.model_copy(update={"spec": self.job.spec.changed(**arm.changes)})
 
+    def setting_of(self, arm: Arm) -> str:
+        """The name of an arm without its seed, where it differs from others in more than that."""
+        varied = {n: arm.changes[n] for n in self.varied if n in arm.changes}
+        return named({n: v for n, v in varied.items() if n != SEED}) or arm.name
+
     def over(self, n_steps: int) -> Plan:
         """The same plan where the arms have so many steps, which is sure once the rows are read."""
         rungs = rungs_of(self.job.spec, n_steps) if self.halving else (n_steps,)
@@ -163,8 +168,13 @@ def arm_of(job: Job, values: Mapping[str, Any]) -> Arm:
     changes = dict(values)
     if "lora_r" in values and "lora_alpha" not in values and "lora_alpha" in job.reasons:
         changes["lora_alpha"] = 2 * values["lora_r"]
+    return Arm(name=named(values), changes=changes)
+
+
+def named(values: Mapping[str, Any]) -> str:
+    """An arm with these values, in words."""
     words = (rate(v) if name == RATE else f"{name} {_words(v)}" for name, v in values.items())
-    return Arm(name=", ".join(words), changes=changes)
+    return ", ".join(words)
 
 
 def evaluated(job: Job, n_steps: int) -> Job:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean
 from typing import Any, NamedTuple
 
 from ftlab.events import Decision
@@ -47,20 +48,53 @@ def decide(
     """
     found = {standing.arm: standing for standing in standings}
     stopped = {n: why for n, s in found.items() if (why := s.failed or ending(s.losses))}
+    step, goes_on = plan.rungs[rung], plan.halving and rung < len(plan.rungs) - 1
+    if goes_on:
+        stopped |= _with_repeats(arms, stopped, found)
     live = {n: s.losses for n, s in found.items() if n not in stopped}
-    step, is_last = plan.rungs[rung], rung == len(plan.rungs) - 1
     decision = Decision(rung=rung, step=step, kept=tuple(sorted(live)), stopped=stopped)
-    if is_last or not plan.halving or not live:
+    if not (goes_on and live):
         return decision
-    order = ranked(arms, live)
-    may_add = _may_add(plan, arms, rung) and _is_clearly_best(arms, order[0], live)
-    if may_add and (new := beyond(plan, arms, order[0], bounds or plan.bounds)):
-        return decision.model_copy(update={"added": (new.model_dump(),)})
-    kept = _kept(plan, arms, rung, order, live)
-    behind = {n: _behind(live[n], live[order[0]], step) for n in live if n not in kept}
+    means, order = mean_curves(arms, live), ranked(arms, live)
+    best, noise = order[0], noise_of_means(arms, live).value
+    may_add = _may_add(plan, arms, rung) and _is_clearly_best(arms, best, means, noise)
+    if may_add and (new := beyond(plan, arms, best, bounds or plan.bounds)):
+        return decision.model_copy(update={"added": tuple(arm.model_dump() for arm in new)})
+    kept = _kept(plan, arms, rung, order, means, noise)
+    behind = {
+        n: _behind(means[first], means[best], step)
+        for first, repeats in settings_of(arms, live).items()
+        for n in repeats
+        if first not in kept
+    }
     return decision.model_copy(
-        update={"kept": tuple(sorted(kept)), "stopped": {**stopped, **behind}}
+        update={
+            "kept": tuple(n for n in sorted(live) if n not in behind),
+            "stopped": {**stopped, **behind},
+        }
     )
+
+
+def settings_of(arms: Sequence[Arm], among: Iterable[int]) -> dict[int, list[int]]:
+    """The first arm of each setting → all of some arms that have it: repeats, which differ in their
+    seed alone. They go on together, or end together."""
+    found: dict[Any, list[int]] = {}
+    for n in sorted(among):
+        found.setdefault((arms[n].rate, arms[n].but_seed), []).append(n)
+    return {repeats[0]: repeats for repeats in found.values()}
+
+
+def mean_curves(arms: Sequence[Arm], curves: Mapping[int, Losses]) -> dict[int, Losses]:
+    """The first arm of each setting → the mean of its repeats at each step at which all were
+    measured."""
+    return {
+        first: {
+            step: fmean(curves[n][step] for n in repeats)
+            for step in curves[first]
+            if all(step in curves[n] for n in repeats)
+        }
+        for first, repeats in settings_of(arms, curves).items()
+    }
 
 
 def ending(losses: Losses) -> str:
@@ -81,10 +115,12 @@ def ending(losses: Losses) -> str:
 
 
 def ranked(arms: Sequence[Arm], curves: Mapping[int, Losses]) -> list[int]:
-    """Arms by their lowest loss so far, the best first; of those within the noise of the lowest
-    that is left, the one with the lowest rate comes first. Those without a loss are last."""
-    lowest = {n: math.inf if (b := best_loss(c)) is None else b for n, c in curves.items()}
-    noise = noise_among(arms, curves).value
+    """The first arm of each setting, by the lowest loss so far of the mean of its repeats, the best
+    first; of those within the noise of the lowest that is left, the one with the lowest rate comes
+    first. Those without a loss are last."""
+    means = mean_curves(arms, curves)
+    lowest = {n: math.inf if (b := best_loss(c)) is None else b for n, c in means.items()}
+    noise = noise_of_means(arms, curves).value
     order: list[int] = []
     while left := lowest.keys() - set(order):
         best = min(lowest[n] for n in left)
@@ -103,51 +139,84 @@ def noise_among(arms: Sequence[Arm], curves: Mapping[int, Losses]) -> Noise:
     return noise_of([*curves.values()], [*repeats.values()])
 
 
+def noise_of_means(arms: Sequence[Arm], curves: Mapping[int, Losses]) -> Noise:
+    """The noise of the means of repeats."""
+    noise, fewest = noise_among(arms, curves), min(map(len, settings_of(arms, curves).values()))
+    return noise._replace(value=noise.value / math.sqrt(fewest))
+
+
 def neighbours(arms: Sequence[Arm], of: int, among: Iterable[int]) -> list[int]:
-    """Of some arms those that differ from one in the learning rate alone and lie next to it: at
-    most one below and one above."""
+    """Of some arms, one of each setting, those that differ from one in the learning rate alone and
+    lie next to it: at most one below and one above."""
     own, rate = arms[of], arms[of].rate
     if rate is None:
         return []
-    rates = {n: arms[n].rate or 0.0 for n in among if n != of and arms[n].others == own.others}
+    alike = (n for n in among if arms[n].but_seed == own.but_seed)
+    rates = {n: arms[n].rate or 0.0 for n in alike if arms[n].rate != rate}
     below = max((n for n in rates if rates[n] < rate), key=rates.__getitem__, default=None)
     above = min((n for n in rates if rates[n] > rate), key=rates.__getitem__, default=None)
     return [n for n in (below, above) if n is not None]
 
 
-def beyond(plan: Plan, arms: Sequence[Arm], best: int, bounds: Bounds) -> Arm | None:
-    """The arm beyond the edge of the grid where the best stands at one; None where it does not, or
-    no learning rate may lie there."""
+def beyond(plan: Plan, arms: Sequence[Arm], best: int, bounds: Bounds) -> list[Arm]:
+    """The repeats beyond the edge of the grid where the best stands at one; none where it does not,
+    or no learning rate may lie there."""
     rate = arms[best].rate
-    rates = sorted(a.rate or 0.0 for a in arms if a.others == arms[best].others)
+    rates = sorted({a.rate or 0.0 for a in arms if a.but_seed == arms[best].but_seed})
     if rate is None or len(rates) < 2 or rates[0] < rate < rates[-1]:
-        return None
+        return []
     outwards = rates if rate == rates[-1] else rates[::-1]
     wanted = rounded(rate * spacing(outwards))
     if not bounds.hold(wanted):
-        return None
-    return arm_of(plan.job, {**{n: arms[best].changes[n] for n in plan.varied}, RATE: wanted})
+        return []
+    settings = settings_of(arms, range(len(arms))).values()
+    repeats = next(repeats for repeats in settings if best in repeats)
+    changes = ({n: arms[one].changes[n] for n in plan.varied} for one in repeats)
+    return [arm_of(plan.job, {**values, RATE: wanted}) for values in changes]
+
+
+def _with_repeats(
+    arms: Sequence[Arm], stopped: Mapping[int, str], among: Iterable[int]
+) -> dict[int, str]:
+    """The repeats of arms that are stopped, and why they are too."""
+    return {
+        n: f"its repeat {arms[other].name} has ended: {stopped[other]}"
+        for repeats in settings_of(arms, among).values()
+        for other in [n for n in repeats if n in stopped][:1]
+        for n in repeats
+        if n not in stopped
+    }
 
 
 def _may_add(plan: Plan, arms: Sequence[Arm], rung: int) -> bool:
     """An arm that is added late would cost more than it finds."""
     is_early = rung == 0 or rung < len(plan.rungs) - 2
-    return is_early and len(arms) - len(plan.arms) < plan.most_added
+    now, at_first = (len(settings_of(arms, range(len(some)))) for some in (arms, plan.arms))
+    return is_early and now - at_first < plan.most_added
 
 
-def _is_clearly_best(arms: Sequence[Arm], best: int, live: Mapping[int, Losses]) -> bool:
+def _is_clearly_best(
+    arms: Sequence[Arm], best: int, means: Mapping[int, Losses], noise: float
+) -> bool:
     """Whether those beside the best are worse by more than noise, or have ended: a tie says nothing
     of what lies beyond."""
-    own, noise = best_loss(live[best]), noise_among(arms, live).value
-    beside = (best_loss(live.get(n, {})) for n in neighbours(arms, best, range(len(arms))))
+    own = best_loss(means[best])
+    settings = settings_of(arms, range(len(arms))).values()
+    ended = (repeats[0] for repeats in settings if means.keys().isdisjoint(repeats))
+    beside = (best_loss(means.get(n, {})) for n in neighbours(arms, best, [*means, *ended]))
     return own is not None and all(loss is None or loss > own + noise for loss in beside)
 
 
 def _kept(
-    plan: Plan, arms: Sequence[Arm], rung: int, order: list[int], live: Mapping[int, Losses]
+    plan: Plan,
+    arms: Sequence[Arm],
+    rung: int,
+    order: list[int],
+    means: Mapping[int, Losses],
+    noise: float,
 ) -> set[int]:
-    """A third of them, and with the best those beside it, so that a valley can be seen: one at
-    least, and both from the second rung on; at the last rung but one the best alone, unless the
+    """A third of the settings, and with the best those beside it, so that a valley can be seen: one
+    at least, and both from the second rung on; at the last rung but one the best alone, unless the
     rows are seen many times."""
     is_late = rung >= len(plan.rungs) - 2
     if is_late and not plan.has_many_epochs:
@@ -156,8 +225,7 @@ def _kept(
     count = max(FEWEST_KEPT + (rung > 0), 0 if is_late else math.ceil(len(order) / ETA))
     pair = [order[0], *beside[: count - 1]]
     kept = list(dict.fromkeys((*pair, *order)))[:count]
-    noise = noise_among(arms, live).value
-    return {n for n in kept if n in pair or not _is_dominated(live[n], live[order[0]], noise)}
+    return {n for n in kept if n in pair or not _is_dominated(means[n], means[order[0]], noise)}
 
 
 def _is_dominated(losses: Losses, best: Losses, noise: float) -> bool:

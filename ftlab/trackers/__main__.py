@@ -28,6 +28,8 @@ from ftlab.trackers.states import MirrorFolder
 
 POLL = 1.0  # seconds between two looks at the log
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0  # seconds between two tries while a tracker takes nothing
+GIVEN = dict(os.environ)
+"""As it was before a library put something in: W&B the address of a process that is gone then."""
 LOWEST = 19
 """Of priority: 1 % of a core that the training wants too."""
 
@@ -89,7 +91,7 @@ def _begin_anew(options: argparse.Namespace, rests_since: float | None) -> NoRet
     given = [f"--{name}={value}" for name, value in arguments.items() if value is not None]
     os.set_inheritable(options.lock, True)  # noqa: FBT003
     module = [sys.executable, "-P", "-m", "ftlab.trackers"]
-    os.execv(sys.executable, [*module, str(options.run), *given])
+    os.execve(sys.executable, [*module, str(options.run), *given], GIVEN)
 
 
 class Following:

@@ -85,8 +85,9 @@ class Mirror:
         self._rewind()
         self._cuts = _all_cuts(EventReader(self.run.event_file))
         told = told_of(self.run, self.tracker, self.project)
-        self._copy = pkgutil.resolve_name(TRACKERS[self.tracker])(told)
-        self._say(link=without_secrets(self._copy.link), step=0, at_once=True)
+        copy = pkgutil.resolve_name(TRACKERS[self.tracker])(told)
+        self._copy = copy
+        self._say(link=without_secrets(copy.link), step=0, at_once=True)
         return True
 
     def _cut_off(self, events: list[Event]) -> bool:

@@ -20,7 +20,7 @@ TITLE = "Export"
 TOOLTIP = "The adapter, the merged model or a GGUF file, compared with the model as it was trained"
 FORMS = {"adapter (peft)": "adapter", "merged model": "merged", "GGUF file": "gguf"}
 DTYPES = {"as it is stored": "auto", "float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
-END = "the end"
+END = ("the end", 0)
 CANCELLED = "Cancelled; nothing was written."
 NONE_YET = (
     "Nothing was exported yet. An export is loaded in a fresh process by transformers and peft "
@@ -37,7 +37,7 @@ class ExportBox(Fold):
     def __init__(self, state: State) -> None:
         self.form = widgets.Dropdown(description="form", options=list(FORMS.items()))
         self.dtype = widgets.Dropdown(description="numbers", options=list(DTYPES.items()))
-        self.step = widgets.Dropdown(description="after step", options=[(END, None)])
+        self.step = widgets.Dropdown(description="after step", options=[END])
         self.place = widgets.Text(description="folder", placeholder="a new one, in the run")
         self.repo = widgets.Text(description="hub", placeholder="owner/name, to send it there too")
         self.public = widgets.Checkbox(description="for everybody to see", indent=False)
@@ -76,7 +76,7 @@ class ExportBox(Fold):
         offered = {n: form for n, form in FORMS.items() if form != "adapter" or not _is_whole(run)}
         _offer(self.form, list(offered.items()))
         steps = [(f"{step:,}", step) for step in reversed(run.steps_on_disk)]
-        _offer(self.step, [*([(END, None)] if run.adapter.exists() else []), *steps])
+        _offer(self.step, [*([END] if run.adapter.exists() else []), *steps])
         self._show_past(run)
 
     def _show_past(self, run: Run) -> None:
@@ -99,7 +99,7 @@ class ExportBox(Fold):
             form,
             path=place or None,
             dtype=str(self.dtype.value),
-            step=self.step.value,
+            step=self.step.value or None,
             repo=repo or None,
             private=not self.public.value,
             replace=not place,  # of ftlab's own places the last export is the one that counts

@@ -61,7 +61,7 @@ class ScoresBox(widgets.VBox):
     def __init__(self, state: State) -> None:
         self.state = state
         self.file = widgets.Text(
-            description="rows of", placeholder="the run's validation rows, or a JSONL file"
+            description="rows of", placeholder="its validation rows, or a file"
         )
         self.max_rows = widgets.BoundedIntText(
             MAX_ROWS, min=1, max=1_000_000, description="at most"
@@ -203,6 +203,7 @@ class ScoresBox(widgets.VBox):
     def _show(self, known: list[Known]) -> None:
         self._known = known
         self.before.options = [(one.title, place) for place, one in enumerate(known)]
+        self.before.index = 0 if known else None
         show(self.before, visible=len(known) > 1)
         self._show_chosen()
 
@@ -257,10 +258,12 @@ def change_html(change: Change) -> str:
     prompt, *answers = map(escaped, texts_of(change))
     names = ("reference", "base", "tuned")
     told = "".join(
-        f"<dt>{name}</dt><dd>{text}</dd>" for name, text in zip(names, answers, strict=True) if text
+        f"<span>{name}</span><div>{text}</div>"
+        for name, text in zip(names, answers, strict=True)
+        if text
     )
     head = f"<div><b>{escaped(change_in_words(change))}</b> {prompt}</div>"
-    return f"{head}<dl>{told}</dl>"
+    return f'{head}<div class="ft-said-by">{told}</div>'
 
 
 def _shows(state: State, field: str, line: int) -> Any:

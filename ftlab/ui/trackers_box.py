@@ -30,7 +30,7 @@ class TrackersBox(widgets.VBox):
         self.offer = widgets.HBox([self.choice, self.begin]).add_class("ft-buttons")
         self.task = Task(state, self.refresh)
         super().__init__([self.mirrors, self.offer, self.task.said])
-        self.begin.on_click(guarded(state.tell, lambda _: self.track(self.choice.value)))
+        self.begin.on_click(guarded(state.tell, lambda _: self.track(str(self.choice.value))))
         state.observe(guarded(state.tell, lambda _: self.refresh()), ["beat", "looked"])
         self.refresh()
 

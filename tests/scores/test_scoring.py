@@ -199,14 +199,6 @@ def test_a_checkpoint_that_changed_is_scored_anew(run, tmp_path):
     assert after.columns["tuned"].answers == first.answers
 
 
-def test_a_run_on_shuffled_answers_is_no_better_than_base(tmp_path):
-    found = shuffled(tmp_path, 20).scores(max_rows=16)
-    assert found.lead.metric == "exact_match"
-    assert found.lead.verdict == "no better than base"
-    assert "no better than base" in repr(found)
-    assert "learned what answers look like, and not which one is right" in repr(found)
-
-
 def test_rows_that_are_none_are_told(run, tmp_path):
     file = tmp_path / "mixed.jsonl"
     write_rows(file, [answered(row, "It left.") for row in chat_rows(3)])
@@ -232,3 +224,11 @@ def test_two_at_once_don_t_write_over_each_other(run):
 
     with alone(run.score_folder), pytest.raises(RunError, match="is being scored by another"):
         run.scores(metrics=["loss"])
+
+
+def test_a_run_on_shuffled_answers_is_no_better_than_base(tmp_path):
+    found = shuffled(tmp_path, 20).scores(max_rows=16)
+    assert found.lead.metric == "exact_match"
+    assert found.lead.verdict == "no better than base"
+    assert "no better than base" in repr(found)
+    assert "learned what answers look like, and not which one is right" in repr(found)

@@ -128,7 +128,7 @@ def test_repeats_count_as_one_rate_and_give_the_noise():
     found = answer(of, of.arms, ended(2.2, 2.24, 2.0, 2.04, 2.2, 2.24))
     assert found is not None
     assert found.best == 2
-    assert "repeats with other seeds (6 arms)" in found.basis
+    assert "repeats with other seeds (4 arms)" in found.basis
     assert found.fit is not None
     assert found.fit.lowest == pytest.approx(2.02)
 
@@ -139,3 +139,14 @@ def test_without_a_rate_the_arms_speak_for_themselves():
     assert found is not None
     assert (found.value, found.low, found.high) == (None, None, None)
     assert found.headline == "lora_r 64 is best · 100 % of a full grid"
+
+
+def test_repeats_are_named_as_one_and_the_best_of_them_is_the_result():
+    of = plan(varied={"learning_rate": [1e-4, 1e-3, 1e-2], "random_seed": [1, 2]})
+    found = answer(of, of.arms, ended(2.0, 2.4, 2.06, 2.04, 2.3, 2.3))
+    assert found is not None
+    assert found.best == 3
+    assert found.headline.startswith("1e-3 (")
+    assert "is best by the mean of 2 seeds; it is the recommended rate" in found.headline
+    assert found.regrets[0] == found.regrets[1] == pytest.approx(100 * (2.2 / 2.05 - 1))
+    assert found.regrets[2] == found.regrets[3] == 0

@@ -39,7 +39,8 @@ def test_a_loss_that_falls_fast_is_no_noise():
 
 
 def test_repeats_count_most():
-    found = noise_of([{24: 2.0}], [[2.0, 2.02], [2.1, 2.14, 2.18], [1.0]])
+    far = [[3.0, 3.4], [4.0, 5.0]]  # of settings that are far from the best
+    found = noise_of([{24: 2.0}], [[2.0, 2.02], *far, [2.1, 2.14, 2.18], [1.0]])
     assert found.value == pytest.approx(math.sqrt((2 * 0.01**2 + 2 * 0.04**2) / 3))
     assert "5 arms" in found.basis
 

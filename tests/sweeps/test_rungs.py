@@ -165,3 +165,59 @@ def test_in_a_product_a_neighbour_has_the_same_rank():
     assert found.kept == (3,)
     early = decide(of, of.arms, 1, standings(3.0, 3.0, 2.2, 2.0, 2.1, 2.5, step=72))
     assert early.kept == (1, 3, 5)
+
+
+# --- repeats ---------------------------------------------------------------------------------
+
+REPEATED = {"learning_rate": [1e-4, 1e-3, 1e-2], "random_seed": [1, 2]}
+
+
+def test_a_setting_is_ranked_by_the_mean_of_its_repeats():
+    of = plan(varied=REPEATED)
+    losses = {0: 2.1, 1: 2.1, 2: 2.0, 3: 2.3, 4: 2.05, 5: 2.06}
+    assert ranked(of.arms, {n: {24: loss} for n, loss in losses.items()}) == [4, 0, 2]
+
+
+def test_repeats_go_on_together_or_end_together():
+    of = plan(varied={**REPEATED, "learning_rate": [1e-4, 3e-4, 1e-3, 3e-3, 1e-2]})
+    found = decide(of, of.arms, 0, standings(3, 3, 2.5, 2.5, 2.0, 2.02, 2.2, 2.22, 3.5, 2.0))
+    assert found.kept == (4, 5, 6, 7)
+    assert found.stopped[9] == "behind at step 20: 2.75, and the best has 2.01"
+
+
+def test_where_a_repeat_fails_so_does_its_setting_but_for_the_end():
+    of = plan(varied=REPEATED)
+    exploded = [*standings(2.3, 2.3, 2.0, 2.0, 2.1, 2.1)[:5], Standing(5, 24, {0: 4.0, 24: 9.0})]
+    found = decide(of, of.arms, 0, exploded)
+    assert found.stopped[4].startswith("its repeat 1e-2, random_seed 2 has ended: the validation")
+    last = decide(of, of.arms, len(of.rungs) - 1, exploded)
+    assert (last.kept, [*last.stopped]) == ((0, 1, 2, 3, 4), [5])
+
+
+def test_beyond_the_edge_there_are_as_many_repeats_and_twice_at_most():
+    of = plan(varied=REPEATED)
+    arms, losses = [*of.arms], [2.6, 2.6, 2.4, 2.4, 2.0, 2.01]
+    for better in (1.8, 1.6):
+        found = decide(of, arms, 0, standings(*losses))
+        new = [Arm(**arm) for arm in found.added]
+        assert [arm.changes["random_seed"] for arm in new] == [1, 2]
+        assert len({arm.rate for arm in new}) == 1
+        arms, losses = [*arms, *new], [*losses, better, better]
+    found = decide(of, arms, 0, standings(*losses))
+    assert (found.kept, found.added) == ((6, 7, 8, 9), ())
+
+
+def test_a_tie_of_means_is_closer_than_one_of_single_arms():
+    arms = plan(varied={**REPEATED, "random_seed": [1, 2, 3, 4]}).arms
+    spread = [-0.02, 0.02, -0.02, 0.02]  # a standard deviation of 0.023, of the mean of four 0.012
+    rates = {0: 2.015, 1: 2.0, 2: 2.5}
+    curves = {4 * n + k: {24: rates[n] + spread[k]} for n in rates for k in range(4)}
+    assert ranked(arms, curves) == [4, 0, 8]
+    rates[0] = 2.01
+    curves = {4 * n + k: {24: rates[n] + spread[k]} for n in rates for k in range(4)}
+    assert ranked(arms, curves) == [0, 4, 8]
+
+
+def test_arms_that_differ_in_their_seed_alone_all_go_to_the_end():
+    of = plan(varied={"random_seed": [1, 2, 3]})
+    assert decide(of, of.arms, 0, standings(2.0, 2.1, 2.2)).kept == (0, 1, 2)

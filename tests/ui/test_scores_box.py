@@ -88,7 +88,7 @@ def test_kept_scores_show_at_once_and_their_rows_open(state, run, files):
     keep(run, n_lost=1)
     box = ScoresBox(state)
     opened(state)
-    until(lambda: box.summary.value)
+    until(lambda: box.rows.children)
     assert "5.0% with the base and 95.0% tuned" in box.summary.value
     assert "better than base" in box.summary.value
     assert ELSEWHERE in box.rows.children[-1].value
