@@ -4,9 +4,9 @@
     ftlab.Workbench("train.jsonl", model="demo")
 
 The same verbs without a notebook: scan, convert, repair, split_file a file; check a spec,
-estimate, probe, ask_price, submit, attach, compare, doctor, ask; sweep the learning rate and other
-fields; list_models that are on this machine; check_template at the hosted service, and see what
-the account has there.
+estimate, probe, ask_price, submit, attach, compare, doctor, ask, export; sweep the learning rate
+and other fields; list_models that are on this machine; check_template at the hosted service, and
+see what the account has there.
 Importing ftlab loads nothing else; each name below is imported when it is first used.
 """
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ftlab.diagnosis import doctor as doctor
     from ftlab.errors import FtlabError as FtlabError
     from ftlab.estimated import Estimate as Estimate
+    from ftlab.exports import export as export
     from ftlab.issues import Issue as Issue
     from ftlab.job import Job as Job
     from ftlab.model_cache import list_models as list_models
@@ -41,6 +42,9 @@ if TYPE_CHECKING:
     from ftlab.runs import Run as Run
     from ftlab.runs import Runs as Runs
     from ftlab.runs import attach as attach
+    from ftlab.scores import metric as metric
+    from ftlab.scores import score as score
+    from ftlab.scores.judges import judge as judge
     from ftlab.spec import JobSpec as JobSpec
     from ftlab.sweeps.folder import Sweep as Sweep
     from ftlab.sweeps.folder import Sweeps as Sweeps
@@ -62,11 +66,14 @@ _HOMES = {
     "doctor": "ftlab.diagnosis",
     "Estimate": "ftlab.estimated",
     "estimate": "ftlab.cost",
+    "export": "ftlab.exports",
     "FtlabError": "ftlab.errors",
     "Issue": "ftlab.issues",
     "Job": "ftlab.job",
     "JobSpec": "ftlab.spec",
+    "judge": "ftlab.scores.judges",
     "list_models": "ftlab.model_cache",
+    "metric": "ftlab.scores",
     "probe": "ftlab.probing",
     "recommend": "ftlab.advice",
     "repair": "ftlab.data.repair",
@@ -74,6 +81,7 @@ _HOMES = {
     "Run": "ftlab.runs",
     "Runs": "ftlab.runs",
     "scan": "ftlab.data.report",
+    "score": "ftlab.scores",
     "split_file": "ftlab.data.splits",
     "submit": "ftlab.providers",
     "sweep": "ftlab.sweeps.start",

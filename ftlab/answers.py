@@ -74,15 +74,10 @@ def answers(
     """Answers to texts that are rendered already, in batches."""
     import httpx
 
-    adapter = str(run.adapter) if tuned else BASE
+    adapter = str(tuned_folder(run)) if tuned else BASE
     options["add_special_tokens"] = not _is_chat(run)
-    if tuned and not run.adapter.exists():
-        raise RunError(
-            f"Run {run.id} has no adapter yet; it is saved when the run ends or is stopped. "
-            "Wait, or stop the run."
-        )
     found: list[str] = []
-    with _client(model_of(run), _device(run), told) as client:
+    with client_of(run, told) as client:
         for start in range(0, len(prompts), BATCH):
             asked = {"model": adapter, "prompt": list(prompts[start : start + BATCH]), **options}
             try:
@@ -97,6 +92,25 @@ def answers(
                 raise RunError(f"The model could not answer: {body['error']['message']}")
             found += [choice["text"] for choice in body["choices"]]
     return found
+
+
+def tuned_folder(run: Run, step: int | None = None) -> Path:
+    """What a run has tuned, as peft or transformers loads it, or its state after so many steps.
+    Raises RunError where that is not on disk."""
+    if step is not None:
+        if step in run.steps_on_disk:
+            return run.checkpoint(step)
+        kept = ", ".join(f"{one:,}" for one in run.steps_on_disk) or "none"
+        raise RunError(
+            f"Run {run.id} has no checkpoint of step {step:,}; there are those of its folder "
+            f"({kept}). Take one of them."
+        )
+    if not run.adapter.exists():
+        raise RunError(
+            f"Run {run.id} has no adapter yet; it is saved when the run ends or is stopped. "
+            "Wait, or stop the run."
+        )
+    return run.adapter
 
 
 def prompt_of(run: Run, messages: Sequence[Message]) -> str:
@@ -124,6 +138,11 @@ def model_of(run: Run) -> str:
 
 
 # --- the process -----------------------------------------------------------------------------
+
+
+def client_of(run: Run, told: Told = lambda _: None) -> httpx.Client:
+    """A client of the process that has the run's base model; starts one when there is none."""
+    return _client(model_of(run), device_of(run), told)
 
 
 def _client(model: str, device: str, told: Told) -> httpx.Client:
@@ -170,6 +189,6 @@ def _wait(socket: Path, lock: Path, log: Path, device: str, told: Told) -> None:
         time.sleep(POLL)
 
 
-def _device(run: Run) -> str:
+def device_of(run: Run) -> str:
     chosen = run.job.options.get("device", "auto")
     return devices.detect()[0].name if chosen == "auto" else str(chosen)

@@ -19,6 +19,7 @@ from ftlab.eventlog import EventWriter
 from ftlab.events import FINAL, Status
 from ftlab.processes import spawn, try_lock
 from ftlab.spare import SPARE
+from ftlab.trackers.starting import track_again
 
 if TYPE_CHECKING:
     from ftlab.run import Run
@@ -59,6 +60,7 @@ def start(run: Run, *requests: Request, key: SecretStr | None = None) -> None:
         ended = partial(_note_exit, run)
         if not (module == TRAINER and SPARE.take_over(run.path, run.log_file, handle, ended)):
             spawn(module, [str(run.path)], run.log_file, handle, ended, given)
+        track_again(run)
     except OSError as exc:
         run.say(
             "failed",
@@ -121,6 +123,16 @@ def cancel(run: Run) -> bool:
         return True
     finally:
         os.close(handle)
+
+
+def agree(run: Run, pay_up_to: float) -> None:
+    """Keep what a person agrees to pay. Raises RunError for a run that asks for no price."""
+    if not (is_hosted(run) and run.hosted.price):
+        raise RunError(
+            f"pay_up_to is {pay_up_to:g}; only a run that was refused for its price takes it, and "
+            f"run {run.id} was not. Leave it out."
+        )
+    run.note_options(pay_up_to=pay_up_to)
 
 
 def why_not_resume(run: Run) -> str:

@@ -27,7 +27,8 @@ def best_dtype(device: str, folder: Path | None = None) -> torch.dtype:
     the model's own size are much faster in it, as measured; float32 everywhere else.
     """
     if device.startswith("cuda"):
-        modern = torch.cuda.is_bf16_supported(including_emulation=False)
+        with torch.cuda.device(device):
+            modern = torch.cuda.is_bf16_supported(including_emulation=False)
         return torch.bfloat16 if modern else torch.float16
     return _best_on_cpu(folder) if device == "cpu" and folder is not None else torch.float32
 

@@ -19,7 +19,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
-from ftlab import tickets
+from ftlab import gpus, tickets
 from ftlab.errors import RunError
 from ftlab.processes import is_locked, try_lock
 
@@ -44,13 +44,15 @@ class Device:
     n_cores: int = 0
     free_bytes: int | None = None
     """What nobody uses at the moment; None is unknown."""
+    has_bfloat16: bool = True
+    """Whether a GPU computes in it; older ones have float16."""
 
 
 def detect() -> list[Device]:
     """The devices of this machine, the best one first; a CPU is always among them. The GPU of an
     Apple chip comes last: it is taken where it is asked for."""
     cpu = _cpu()
-    return [*_gpus(), cpu, *_apple_gpu(cpu)]
+    return [*_gpus(cpu), cpu, *_apple_gpu(cpu)]
 
 
 def _apple_gpu(cpu: Device) -> list[Device]:
@@ -106,27 +108,18 @@ def _control(name: str) -> str:
         return ""
 
 
-def _gpus() -> list[Device]:
-    import pynvml
-
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:  # no driver: a machine without an NVIDIA GPU
-        return []
-    try:
-        handles = [*map(pynvml.nvmlDeviceGetHandleByIndex, range(pynvml.nvmlDeviceGetCount()))]
-        memories = [pynvml.nvmlDeviceGetMemoryInfo(handle) for handle in handles]
-        return [
-            Device(
-                f"cuda:{index}",
-                str(pynvml.nvmlDeviceGetName(handle)),
-                int(memory.total),
-                free_bytes=int(memory.free),
-            )
-            for index, (handle, memory) in enumerate(zip(handles, memories, strict=True))
-        ]
-    finally:
-        pynvml.nvmlShutdown()
+def _gpus(cpu: Device) -> list[Device]:
+    """By the names that torch has for them. One without a memory of its own uses the machine's."""
+    return [
+        Device(
+            f"cuda:{number}",
+            gpu.title,
+            gpu.memory_bytes or cpu.memory_bytes,
+            free_bytes=gpu.free_bytes if gpu.memory_bytes else cpu.free_bytes,
+            has_bfloat16=gpu.has_bfloat16,
+        )
+        for number, gpu in enumerate(gpus.visible())
+    ]
 
 
 def number_of(device: str) -> int:
@@ -186,13 +179,13 @@ def lease(
 
     `waiting` is called once with the name of the present holder when it has to wait.
     """
-    folder = lease_folder()
+    folder, place = lease_folder(), gpus.place_of(device)
     with (
-        tickets.ticket(folder, device, holder) as ticket,
-        _open(folder / f"{device}.lease") as lock,
+        tickets.ticket(folder, place, holder) as ticket,
+        _open(folder / f"{place}.lease") as lock,
     ):
         told = False
-        while not (tickets.is_first(folder, device, ticket) and try_lock(lock)):
+        while not (tickets.is_first(folder, place, ticket) and try_lock(lock)):
             if given_up():
                 yield False
                 return
@@ -223,7 +216,12 @@ def leases(
 
 def holder_of(device: str) -> str:
     """The name that the present holder of a device gave, or nothing when it is free."""
-    path = lease_folder() / f"{device}.lease"
+    return holder_at(gpus.place_of(device))
+
+
+def holder_at(place: str) -> str:
+    """The same by the name of the device's lock."""
+    path = lease_folder() / f"{place}.lease"
     # Looked at without locking it for oneself: that would turn away whoever takes it just then.
     if not is_locked(path):
         return ""
@@ -233,7 +231,7 @@ def holder_of(device: str) -> str:
 
 def is_wanted(device: str) -> bool:
     """Whether somebody waits for the device."""
-    return tickets.is_wanted(lease_folder(), device)
+    return tickets.is_wanted(lease_folder(), gpus.place_of(device))
 
 
 @contextlib.contextmanager

@@ -69,12 +69,16 @@ class EventReader:
         self._path = path
         self._offset = 0
 
-    def new_events(self) -> list[Event]:
-        """Events since the last call. A half-written last line waits for the next one."""
+    def new_events(self, most: int = -1) -> list[Event]:
+        """Events since the last call, of about `most` bytes. A half-written last line waits for
+        the next one."""
         try:
             with self._path.open("rb") as log:
                 log.seek(self._offset)
-                whole, newline, _ = log.read().rpartition(b"\n")
+                found = log.read(most)
+                if len(found) == most:  # cut in a line, which may be longer than that
+                    found += log.readline()
+                whole, newline, _ = found.rpartition(b"\n")
         except FileNotFoundError:
             return []
         self._offset += len(whole) + len(newline)

@@ -45,8 +45,10 @@ class Metrics(_Base):
     step: int
     values: dict[str, float]
     """train_loss, eval_loss, learning_rate, grad_norm, epoch, tokens_per_second, loss_tokens,
-    memory_gib (resident, of the process), gpu_memory_gib (the most so far); losses are means per
-    trained token, in nats."""
+    step_seconds, loader_seconds (of those, how long the device waited for rows),
+    memory_gib (resident, of the process), gpu_memory_gib (the most so far), gpu_memory_used_gib
+    (now), utilization (of the GPU, percent, once a second); losses are means per trained token, in
+    nats."""
 
 
 class Checkpoint(_Base):

@@ -225,7 +225,9 @@ def _kind_in_words(kind: Any, metadata: list[Any]) -> str:
     if kind is float:
         return "a number" + _bounds_in_words(metadata)
     if get_origin(kind) is tuple:
-        return "a list of names"
+        names = get_args(kind)[0]
+        known = ", ".join(map(repr, get_args(names))) if get_origin(names) is Literal else "names"
+        return f"a list of {known}"
     return "text" + _bounds_in_words(metadata)
 
 

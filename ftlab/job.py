@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from ftlab.spec import HOSTED, LOCAL, JobSpec, Knob, no_switch_for_a_number
 
 WHERE = "Where it runs"
+Tracker = Literal["wandb", "mlflow", "tensorboard", "trackio"]
 
 
 class LocalOptions(BaseModel):
@@ -52,6 +53,25 @@ class LocalOptions(BaseModel):
     )
     """What an hour of this machine costs, in US dollars, for the estimate alone: its rent, or
     kilowatts × the price of a kilowatt-hour."""
+    track: Annotated[tuple[Tracker, ...], Knob(WHERE, advanced=True, providers=LOCAL)] = ()
+    """Trackers that show the run too. Each is fed by a process of its own, with the tracker's own
+    library and variables (WANDB_API_KEY, WANDB_MODE, MLFLOW_TRACKING_URI, TRACKIO_SPACE_ID …), and
+    the training never waits for one. `ftlab track` begins it later."""
+    track_project: Annotated[str | None, Knob(WHERE, advanced=True, providers=LOCAL)] = Field(
+        None, pattern=r"^[A-Za-z0-9._-]+$", min_length=1, max_length=100
+    )
+    """Its project there, which MLflow calls an experiment. Left out, it is what the tracker's own
+    variable says (WANDB_PROJECT, MLFLOW_EXPERIMENT_NAME), or ftlab."""
+
+    @field_validator("track", mode="before")
+    @classmethod
+    def _names(cls, value: Any) -> Any:
+        """Names parted by commas are a list, as in a terminal; each counts once."""
+        parts = value.split(",") if isinstance(value, str) else value
+        if not isinstance(parts, (list, tuple)):
+            return value
+        names = [part.strip() if isinstance(part, str) else part for part in parts]
+        return tuple(name for n, name in enumerate(names) if name and name not in names[:n])
 
 
 class TogetherOptions(BaseModel):
@@ -84,6 +104,17 @@ class TogetherOptions(BaseModel):
     """Send HF_TOKEN to Together, for a private from_hf_model."""
 
 
+class Estimated(BaseModel):
+    """What a job was estimated to take when it was submitted; None is unknown."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    seconds: tuple[float, float] | None = None
+    """Low and high, of training on this machine."""
+    usd: tuple[float, float] | None = None
+    """Low and high, at the service or by the person's own rate here."""
+
+
 class Job(BaseModel):
     """What was submitted, saved whole as `job.json`. Secrets are never in it."""
 
@@ -102,5 +133,6 @@ class Job(BaseModel):
     """Of the validation file when it was submitted; empty when there is none."""
     data_format: str | None = None
     """Of the training file: conversation, instruction, general or preference."""
+    estimate: Estimated = Estimated()
     created_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
     ftlab_version: str = ""

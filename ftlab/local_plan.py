@@ -10,13 +10,14 @@ from typing import Any
 from ftlab.data.report import DataReport
 from ftlab.data.stats import TokenStats
 from ftlab.data_sizes import data_sizes
-from ftlab.devices import Device
+from ftlab.devices import Device, detect
 from ftlab.job import LocalOptions
 from ftlab.measured import settings
 from ftlab.memory import FLOAT, LINEARS, Decoder, Parts, Setup, divided, memory
 from ftlab.model_files import ModelInfo
 from ftlab.number_formats import is_faster, shape_of
 from ftlab.pieces import GRADIENTS, PIECE_TOKENS, Piece, StepRows, largest_piece
+from ftlab.rulebook.shares import undivided
 from ftlab.spec import JobSpec, may_mean, means, module_names
 
 
@@ -36,6 +37,8 @@ class LocalPlan:
     """That share the rows of a step; `rows` are those of one."""
     is_sharded: bool = False
     """Whether they divide the model."""
+    is_divisible: bool = True
+    """Whether they could."""
 
     @cached_property
     def largest(self) -> Piece:
@@ -69,8 +72,7 @@ class LocalPlan:
     @property
     def may_be_sharded(self) -> bool:
         """Whether dividing the model is left to do, and can be done."""
-        low_bits = self.setup.quantization != "none" or self.setup.optimizer == "adamw_8bit"
-        return self.n_processes > 1 and not (self.is_sharded or low_bits)
+        return self.n_processes > 1 and self.is_divisible and not self.is_sharded
 
     @property
     def n_devices(self) -> int:
@@ -147,7 +149,23 @@ def local_plan(
     rows = _rows(spec, options, report, sizes.rows_per_step, options.n_gpus)
     held_out = _validation(spec, options, report, validation)
     n, is_sharded = options.n_gpus, bool(options.shard) and options.n_gpus > 1
-    return LocalPlan(device, decoder, setup, rows, sizes.n_steps, held_out, n, is_sharded)
+    is_divisible = undivided(spec, dtype_of(options, device)) is None
+    return LocalPlan(
+        device, decoder, setup, rows, sizes.n_steps, held_out, n, is_sharded, is_divisible
+    )
+
+
+def device_of(options: LocalOptions) -> Device:
+    """The one that the options name, or the best there is."""
+    known = detect()
+    return next((device for device in known if device.name == options.device), known[0])
+
+
+def dtype_of(options: LocalOptions, device: Device) -> str:
+    """What a GPU computes in; "auto" elsewhere, where the trainer measures."""
+    if options.dtype != "auto" or not device.name.startswith("cuda"):
+        return options.dtype
+    return "bfloat16" if device.has_bfloat16 else "float16"
 
 
 def value_bytes(options: LocalOptions, kind: str, info: ModelInfo) -> int:

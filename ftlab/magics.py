@@ -14,18 +14,21 @@ from ftlab.cli import (
     add_doctor_arguments,
     add_estimate_arguments,
     add_recommend_arguments,
+    add_score_arguments,
     add_train_arguments,
     diagnosis_of,
     estimate_of,
     say_of_service,
+    scores_of,
     submitted,
 )
 from ftlab.cli.options import add_provider_options
 from ftlab.cli.sweeps import add_sweep_arguments, started
+from ftlab.cli.tracking import add_track_arguments
 
 VERBS = (
     *("scan", "recommend", "estimate", "train", "sweep", "runs", "compare", "doctor", "account"),
-    *("attach", "pause", "resume"),
+    *("score", "attach", "pause", "resume", "track"),
 )
 
 
@@ -51,8 +54,9 @@ class FtlabMagics(Magics):
         train SPEC.json [--on together] [--pay-up-to USD] [--n-gpus N] …,
         sweep SPEC.json [--rates RATE,…] [--n N] [--vary FIELD=VALUE,…] [--no-halving]
         [--range-test] [--max-train-rows ROWS] [--on together] [--pay-up-to USD],
-        runs, compare RUN… [--json], doctor [RUN_OR_CSV], account, attach [RUN], pause [RUN],
-        resume [RUN].
+        runs, score [RUN] [FILE] [--shots K] [--checkpoints] …, compare RUN… [--json],
+        track [RUN] [--to TRACKER,…] [--project NAME],
+        doctor [RUN_OR_CSV], account, attach [RUN], pause [RUN], resume [RUN].
         """
         options = _parser().parse_args(shlex.split(line))
         return options.show(options)
@@ -86,10 +90,16 @@ def _parser() -> _Parser:
     add_sweep_arguments(sweep)
     sweep.set_defaults(show=started)
     verbs.add_parser("runs", add_help=False).set_defaults(show=_runs)
+    score = verbs.add_parser("score", add_help=False)
+    add_score_arguments(score)
+    score.set_defaults(show=_score)
     compare = verbs.add_parser("compare", add_help=False)
     add_compare_arguments(compare)
     compare.set_defaults(show=_compare)
     verbs.add_parser("account", add_help=False).set_defaults(show=_account)
+    track = verbs.add_parser("track", add_help=False)
+    add_track_arguments(track)
+    track.set_defaults(show=_track)
     for name, show in {"attach": _attach, "pause": _pause, "resume": _resume}.items():
         verb = verbs.add_parser(name, add_help=False)
         verb.add_argument("run", nargs="?")
@@ -139,6 +149,11 @@ def _runs(_: argparse.Namespace) -> Any:
     return Runs()
 
 
+def _score(options: argparse.Namespace) -> Any:
+    found = scores_of(options)
+    return found.as_dict() if options.json else found
+
+
 def _compare(options: argparse.Namespace) -> Any:
     from ftlab.comparison import compare
 
@@ -166,6 +181,12 @@ def _pause(options: argparse.Namespace) -> Any:
 
 def _resume(options: argparse.Namespace) -> Any:
     return _attach(options).resume()
+
+
+def _track(options: argparse.Namespace) -> Any:
+    from ftlab.cli.tracking import track
+
+    track(options)
 
 
 def _doctor(options: argparse.Namespace) -> Any:

@@ -225,8 +225,18 @@ def _shapes(files: tuple[tuple[Path, int], ...]) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
+def stored_formats(*files: Path) -> set[str]:
+    """The number formats of the tensors in some files, as safetensors names them: F32, BF16, …"""
+    return {str(entry["dtype"]) for file in files for entry in _entries(file).values()}
+
+
 def _read_header(file: Path) -> dict[str, tuple[int, ...]]:
-    """Name → shape; the file must also be as long as its header says."""
+    """Name → shape."""
+    return {name: tuple(map(int, entry["shape"])) for name, entry in _entries(file).items()}
+
+
+def _entries(file: Path) -> dict[str, dict[str, Any]]:
+    """Name → what the header says; the file must also be as long as that."""
     try:
         with file.open("rb") as stream:
             (size,) = struct.unpack("<Q", stream.read(8))
@@ -237,7 +247,8 @@ def _read_header(file: Path) -> dict[str, tuple[int, ...]]:
         wanted = 8 + size + max((e["data_offsets"][1] for e in entries.values()), default=0)
         if wanted != file.stat().st_size:
             raise ValueError(f"it has {file.stat().st_size:,} of {wanted:,} bytes")
-        return {name: tuple(map(int, entry["shape"])) for name, entry in entries.items()}
+        [tuple(map(int, entry["shape"])) for entry in entries.values()]
+        return entries
     except (OSError, ValueError, LookupError, TypeError, AttributeError, struct.error) as exc:
         raise UnreadableData(
             f"{file} is not a whole safetensors file ({exc}); ftlab reads weights only in that "

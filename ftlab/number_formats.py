@@ -1,7 +1,8 @@
-"""Whether a CPU multiplies matrices faster in bfloat16, as it was measured on this machine.
+"""What is faster on this machine, as it was measured: whether a CPU multiplies matrices faster in
+bfloat16, and the like.
 
-Kept in the cache folder by machine, so that an estimate knows what a run will choose. The trainer
-measures (`base.py`); nothing here loads torch.
+Kept in the cache folder by machine, so that an estimate knows what a run will choose, and a run
+that goes on chooses as it did. The trainer measures; nothing here loads torch.
 """
 
 from __future__ import annotations
@@ -33,13 +34,23 @@ def shape_of(info: ModelInfo) -> Shape | None:
 
 def is_faster(shape: Shape) -> bool | None:
     """What was measured for that shape; None when nothing was."""
-    found = _read().get(_key(shape))
-    return found if isinstance(found, bool) else None
+    return known(_key(shape))
 
 
 def remember(shape: Shape, *, faster: bool) -> None:
-    """Keep what was measured."""
-    entries = {**_read(), _key(shape): faster}
+    """Keep what was measured for that shape."""
+    keep(_key(shape), value=faster)
+
+
+def known(key: str) -> bool | None:
+    """What was kept under a key; None when nothing was."""
+    found = _read().get(key)
+    return found if isinstance(found, bool) else None
+
+
+def keep(key: str, *, value: bool) -> None:
+    """Keep something until the cache is emptied."""
+    entries = {**_read(), key: value}
     try:
         folder().mkdir(parents=True, exist_ok=True, mode=0o700)
         part = _file().with_suffix(f".{os.getpid()}.part")

@@ -5,38 +5,30 @@ What was measured is remembered (`measured.py`), and `estimate()` uses it from t
 
 from __future__ import annotations
 
-import json
 import signal
-import subprocess
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
 from ftlab.data.report import DataReport
-from ftlab.devices import detect
+from ftlab.errands import Errand, Told
 from ftlab.errors import FtlabError, RunError
 from ftlab.job import LocalOptions
-from ftlab.local_plan import LocalPlan, local_plan
+from ftlab.local_plan import LocalPlan, device_of, local_plan
 from ftlab.measured import Measurement, remember
 from ftlab.models import read_info
 from ftlab.pieces import Piece
-from ftlab.processes import environment
 from ftlab.providers import Ready, prepare
 from ftlab.spec import JobSpec
 from ftlab.timing import Work, speed_of, training_work
 
 STEPS = 5
 SECONDS = 30.0  # for its steps, once the model is loaded; a step that began is finished
-LAST_WORDS = 300  # characters of what a broken probe said
 
 UNDIVIDED = (
-    "The job divides its model among processes (shard); a probe measures on one device, which "
-    "takes the whole model. Start the run, whose first steps tell, or probe with shard False."
+    "The job divides its model among processes (shard); a measurement runs on one device, which "
+    "takes the whole model. Start the run, whose first steps tell, or set shard to False."
 )
-
-Told = Callable[[float, str], Any]
-"""Called with the share that is done (0 to 1) and what is being done."""
 
 
 def probe(
@@ -73,19 +65,18 @@ class Probe:
         self._spec, self._scans = spec, {"report": report, "validation": validation}
         self._told: Told = told or (lambda _share, _what: None)
         self._options = options
-        self._cancelled = False
-        self._process: subprocess.Popen[str] | None = None
+        self._errand = Errand(self._told)
 
     def measure(self) -> Measurement | None:
         """Block until it is done; None when it was cancelled. Raises as `probe` does."""
         self._told(0.0, "checking the job")
         ready = prepare(self._spec, "local", **self._scans, **self._options)
-        if ready.job.options["shard"]:
+        if ready.job.options["shard"] and ready.job.options["n_gpus"] > 1:
             raise RunError(UNDIVIDED)
         plan = _plan(ready)
-        if self._cancelled:
+        if self._errand.is_cancelled:
             return None
-        found = self._run(_request(ready, plan))
+        found = self._errand.run("ftlab.train.probe", _request(ready, plan), _why_it_ended)
         if found is None:
             return None
         plan = _plan(ready)  # anew: only now is it known what the trainer computes in
@@ -97,54 +88,7 @@ class Probe:
 
     def cancel(self) -> None:
         """End it; `measure` then returns None."""
-        self._cancelled = True
-        if self._process is not None:
-            self._process.kill()
-
-    def _run(self, request: dict[str, Any]) -> dict[str, Any] | None:
-        """What the process measured; None when it was cancelled."""
-        self._process = subprocess.Popen(
-            # -P: a script beside the notebook called peft.py must not be taken for the library.
-            [sys.executable, "-P", "-m", "ftlab.train.probe"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env=environment(),
-        )
-        if self._cancelled:  # while it was being started
-            self._process.kill()
-        try:
-            return self._listen(self._process, request)
-        finally:
-            self._process.kill()
-            self._process.wait()
-
-    def _listen(
-        self, process: subprocess.Popen[str], request: dict[str, Any]
-    ) -> dict[str, Any] | None:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        said = ""
-        with process.stdin as requests, process.stdout as lines:
-            try:
-                requests.write(json.dumps(request))
-                requests.close()
-            except BrokenPipeError:  # it has ended already; its last words say why
-                said = "it could not be started"
-            for line in lines:
-                message = _message(line)
-                if "measured" in message:
-                    return message["measured"]
-                if "failed" in message:
-                    raise RunError(message["failed"])
-                if "progress" in message:
-                    self._told(message["progress"], message["what"])
-                else:
-                    said = (said + line)[-LAST_WORDS:]
-        if self._cancelled:
-            return None
-        raise RunError(_why_it_ended(process.wait(), said.strip()))
+        self._errand.cancel()
 
 
 def _why_it_ended(status: int, last_words: str) -> str:
@@ -157,26 +101,15 @@ def _why_it_ended(status: int, last_words: str) -> str:
         )
     return (
         f"The probe ended with status {status} and without a result; a run would end the same way. "
-        f"Its last words: {last_words or 'none'}"
+        f"Its last words: {last_words}"
     )
-
-
-def _message(line: str) -> dict[str, Any]:
-    """A line of the process as a message; empty for what a library printed."""
-    try:
-        found = json.loads(line)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _plan(ready: Ready) -> LocalPlan:
     job = ready.job
     options = LocalOptions(**job.options)
-    known = detect()
-    device = next((device for device in known if device.name == options.device), known[0])
     info = read_info(job.spec.model or "")
-    plan = local_plan(job.spec, info, device, options, ready.report, ready.validation)
+    plan = local_plan(job.spec, info, device_of(options), options, ready.report, ready.validation)
     if plan is None:
         raise FtlabError(
             f"The shape of {job.spec.model} is not known; a probe needs layers, widths and "

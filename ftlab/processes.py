@@ -31,7 +31,9 @@ SHAPES = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128"}
 QUIET = {"PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false"}
 # What torch can't do on Apple's GPUs is done on the CPU.
 APPLE = {"PYTORCH_ENABLE_MPS_FALLBACK": "1"}
-TRAINING = {**WAIT_POLICY, **MALLOC, **SHAPES, **QUIET, **APPLE}
+# CUDA numbers GPUs by speed unless told; the driver, which says what they are, by their slots.
+CUDA = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+TRAINING = {**WAIT_POLICY, **MALLOC, **SHAPES, **QUIET, **APPLE, **CUDA}
 """What is good for a process that loads torch."""
 OF_JUPYTER, NOTEBOOK_VARIABLES = "JPY_", ("MPLBACKEND",)
 # What torchrun says to a process: in a pod of a cluster a notebook may have it, too.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ftlab import tickets
-from ftlab.devices import holder_of, lease_folder
+from ftlab.devices import holder_at, lease_folder
 from ftlab.errors import RunError
 from ftlab.tickets import Ticket
 from ftlab.units import age
@@ -77,6 +77,6 @@ def move(name: str, by: int) -> bool:
 
 def _queue(device: str) -> Queue:
     folder = lease_folder()
-    holder = holder_of(device)
+    holder = holder_at(device)
     since = (folder / f"{device}.lease").stat().st_mtime if holder else None
     return Queue(device, holder, since, tickets.waiting(folder, device))

@@ -32,11 +32,14 @@ from ftlab.run_folder import CHECKPOINT as CHECKPOINT
 from ftlab.run_folder import ORIGIN, RunFolder, new_folder
 from ftlab.run_folder import checkpoint_steps as checkpoint_steps
 from ftlab.run_html import run_html
+from ftlab.trackers import starting
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
     from ftlab.diagnosis import Diagnosis
+    from ftlab.exports.kept import Exported
+    from ftlab.scores import Scores
 
 POLL = 0.1  # seconds
 LAST_WORDS = 400  # characters of the log that a dead run shows
@@ -176,6 +179,29 @@ class Run(RunFolder):
 
         return diagnose(curve_of_run(self))
 
+    def export(
+        self, path: str | Path | None = None, kind: str = "adapter", **options: Any
+    ) -> Exported:
+        """Write what it has tuned into a new folder (as "adapter", "merged", "gguf", or on the
+        "hub") and prove that it says the same; see `ftlab.export` for the options."""
+        from ftlab.exports import export
+
+        return export(self, path, kind, **options)
+
+    @property
+    def exported(self) -> list[Exported]:
+        """What was exported of it, the newest first, each with its proof."""
+        from ftlab.exports import exports_of
+
+        return exports_of(self)
+
+    def scores(self, file: Path | str | None = None, **options: Any) -> Scores:
+        """How good its base and its tuned model are on the rows of a file, or on those that it is
+        measured on; `options` are those of `ftlab.score`."""
+        from ftlab.scores import score
+
+        return score(self, file, **options)
+
     def follow(self, poll: float = POLL) -> Iterator[Event]:
         """Events as they come, from those not read yet, until the run has ended or paused."""
         while True:
@@ -253,19 +279,27 @@ class Run(RunFolder):
         elif not (self.is_paused and attempts.cancel(self)):
             self._ask("cancel")
 
-    def resume(self, key: str | SecretStr | None = None) -> Run:
+    def resume(self, key: str | SecretStr | None = None, *, pay_up_to: float | None = None) -> Run:
         """Go on in a new process from the newest whole checkpoint, or from the beginning where
         there is none; the same run, bit for bit where the machine computes the same.
 
         A run at a service is followed again, and never started a second time; `key` is that of
-        the account, if it is not in the environment or the keyring.
+        the account, if it is not in the environment or the keyring. Where it was refused for its
+        price, `pay_up_to` (US dollars) agrees to that.
         """
         secret = SecretStr(key) if isinstance(key, str) else key
         key = None  # so that no traceback shows it
         if self.why_not_resume:
             raise RunError(self.why_not_resume)
+        if pay_up_to is not None:
+            attempts.agree(self, pay_up_to)
         attempts.start(self, key=secret)
         return self
+
+    @property
+    def leaves_nothing(self) -> bool:
+        """Whether its job at a service has left nothing yet that could be kept if it ended now."""
+        return self.is_hosted and not self.state.ended and not self.history.checkpoints
 
     @property
     def is_paused(self) -> bool:
@@ -293,6 +327,12 @@ class Run(RunFolder):
     def asked(self) -> Request | None:
         """The strongest request to the present process: cancel, then stop, then pause."""
         return asked(self.request_file)
+
+    def track(self, *trackers: str, project: str | None = None) -> None:
+        """Mirror it in trackers ("wandb", "mlflow", "tensorboard", "trackio") from its first step,
+        now that it has begun or ended; a process of its own does it. Raises RunError for what is
+        missing here."""
+        starting.track(self, trackers, project)
 
     # --- being kept --------------------------------------------------------------------------
 

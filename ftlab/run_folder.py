@@ -9,13 +9,15 @@ import secrets
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ftlab.errors import RunError
 from ftlab.files import bytes_in, existing, replace_file
 from ftlab.job import Job
 
 ORIGIN = "origin"
+RECORDED = "recorded.safetensors"
+"""What the model said when it was saved: beside the result, and in each checkpoint."""
 CHECKPOINT = "step-{:08}"
 """The folder of the state after so many steps."""
 
@@ -31,6 +33,9 @@ class Hosted(NamedTuple):
     """How the job has ended; empty as long as it may go on."""
     file: str = ""
     """The id of its training file there."""
+    price: str = ""
+    """US dollars that have to be agreed to before it is asked for, "inf" where nobody knows; empty
+    where nothing is left to agree to."""
 
 
 class RunFolder:
@@ -127,10 +132,37 @@ class RunFolder:
         """The folder of the state after so many steps."""
         return self.checkpoints / CHECKPOINT.format(step)
 
+    def recorded(self, step: int | None = None) -> Path:
+        """The file of what the model said after so many steps, or at its end."""
+        return (self.path if step is None else self.checkpoint(step)) / RECORDED
+
+    @property
+    def exports(self) -> Path:
+        """The folder of what was made of it to be taken away, and of the proofs of that."""
+        return self.path / "exports"
+
+    @property
+    def score_folder(self) -> Path:
+        """The folder of what its models were found to be worth."""
+        return self.path / "scores"
+
     @property
     def about_file(self) -> Path:
         """What a person says about it."""
         return self.path / "about.json"
+
+    def mirror(self, tracker: str) -> Path:
+        """The folder of its mirror in a tracker, and what that keeps there."""
+        return self._mirrors / tracker
+
+    @property
+    def tracked(self) -> list[str]:
+        """The trackers in which it has a mirror."""
+        return sorted(path.name for path in self._mirrors.glob("*/") if path.is_dir())
+
+    @property
+    def _mirrors(self) -> Path:
+        return self.path / "trackers"
 
     @property
     def log_file(self) -> Path:
@@ -174,6 +206,13 @@ class RunFolder:
                 "this ftlab or an older one writes it. Read it with the ftlab that wrote it, or "
                 "move the run's folder away."
             ) from exc
+
+    def note_options(self, **changed: Any) -> None:
+        """Write down other options of its job, whose spec stays."""
+        job = self.job
+        found = job.model_copy(update={"options": {**job.options, **changed}})
+        replace_file(self._job_file, found.model_dump_json(indent=1).encode())
+        vars(self).pop("job", None)  # as it was read
 
     @property
     def has_checkpoint(self) -> bool:

@@ -1,10 +1,12 @@
-"""A hub on the loopback: model pages, files and refusals, as the hub's HTTP API gives them.
+"""A hub on the loopback: model pages, files and refusals, as the hub's HTTP API gives them; and it
+takes new models.
 
 Large files lie on a second address, as the hub's do. Both can be slow, and break off.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import threading
@@ -27,13 +29,15 @@ class Repo:
     def __init__(self, name: str, page: dict[str, Any], files: dict[str, bytes]) -> None:
         self.name, self.page, self.files = name, page, files
         self.commits = {"main": COMMIT, COMMIT: COMMIT}
+        self.visibility = "public"
         self.refuses: Reply | None = None
         """What its files are answered with instead."""
 
     def answer(self) -> dict[str, Any]:
         siblings = [{"rfilename": name, "size": len(data)} for name, data in self.files.items()]
         listed = {"siblings": siblings} if self.files else {}
-        return {"id": self.name, "sha": COMMIT, **listed, **self.page}
+        own = {"id": self.name, "sha": COMMIT, "private": self.visibility == "private"}
+        return {**own, **listed, **self.page}
 
 
 class FakeHub:
@@ -52,6 +56,8 @@ class FakeHub:
         self.breaks_after: list[int] = []
         """Bytes after which the next answers with a large file break off, one each."""
         self.endpoint = self.second = ""
+        self.held: dict[str, bytes] = {}
+        """Large files that came, by their hash, before a commit names them."""
 
     def add(self, name: str, folder: Path | None = None, **page: Any) -> Repo:
         """Serve a folder as a model."""
@@ -96,6 +102,43 @@ class FakeHub:
         }
         return 302, {**about, **linked}, b""
 
+    def posted(self, path: str, body: bytes, token: str | None) -> Reply:
+        """What the first address says to what is sent there."""
+        if token is None:
+            return refused(401, "Unauthorized", "Invalid username or password.")
+        if path == "/api/validate-yaml":
+            return said({"errors": [], "warnings": []})
+        if path == "/api/repos/create":
+            return self._created(json.loads(body))
+        if path.endswith(".git/info/lfs/objects/batch"):
+            return said({"objects": [self._wanted(one) for one in json.loads(body)["objects"]]})
+        name, _, rest = path.removeprefix("/api/models/").partition("/preupload/")
+        if rest:
+            return said({"files": [_mode(file) for file in json.loads(body)["files"]]})
+        name = path.removeprefix("/api/models/").partition("/commit/")[0]
+        self._commit(self.repos[name], [json.loads(line) for line in body.splitlines()])
+        url = f"{self.endpoint}/{name}/commit/{COMMIT}"
+        return said({"commitOid": COMMIT, "commitUrl": url, "hookOutput": "", "success": True})
+
+    def _created(self, asked: dict[str, Any]) -> Reply:
+        name = f"{asked['organization']}/{asked['name']}"
+        if name in self.repos:
+            return said({"url": f"{self.endpoint}/{name}", "error": "You have it already"}, 409)
+        self.add(name).visibility = asked.get("visibility", "public")
+        return said({"url": f"{self.endpoint}/{name}"})
+
+    def _wanted(self, one: dict[str, Any]) -> dict[str, Any]:
+        upload = {"href": f"{self.second}/{one['oid']}"}
+        return {"oid": one["oid"], "size": one["size"], "actions": {"upload": upload}}
+
+    def _commit(self, repo: Repo, lines: list[dict[str, Any]]) -> None:
+        for line in lines:
+            value = line["value"]
+            if line["key"] == "file":
+                repo.files[value["path"]] = base64.b64decode(value["content"])
+            elif line["key"] == "lfsFile":
+                repo.files[value["path"]] = self.held[value["oid"]]
+
     def large(self, digest: str) -> tuple[str, bytes]:
         """A large file's name and content, by its hash."""
         everything = (item for repo in self.repos.values() for item in repo.files.items())
@@ -105,6 +148,17 @@ class FakeHub:
 def refused(status: int, code: str, text: str = "") -> Reply:
     """An answer that the hub's client makes an error of."""
     return status, {"X-Error-Code": code, "X-Error-Message": text}, b"{}"
+
+
+def said(body: dict[str, Any], status: int = 200) -> Reply:
+    return status, {}, json.dumps(body).encode()
+
+
+def _mode(file: dict[str, Any]) -> dict[str, Any]:
+    """How a file is to come: large ones by their hash."""
+    large = file["path"].endswith(".safetensors")
+    mode = "lfs" if large else "regular"
+    return {"path": file["path"], "uploadMode": mode, "shouldIgnore": False, "oid": None}
 
 
 GATED = refused(403, "GatedRepo", "Access to this model is restricted")
@@ -117,13 +171,21 @@ def _first(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
             if path.startswith("/api/models/") or "/resolve/" in path:
                 hub.asked.append(path)  # the client also asks things about itself
                 hub.tokens.append(("first", self.headers.get("Authorization")))
-            status, headers, body = hub.reply(path)
+            self._answer(hub.reply(path))
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            path = urlsplit(self.path).path
+            self._answer(hub.posted(path, body, self.headers.get("Authorization")))
+
+        def _answer(self, reply: Reply) -> None:
+            status, headers, body = reply
             self.send_response(status)
             headers = {"Content-Type": "application/json", **headers}
             for name, value in {**headers, "Content-Length": str(len(body))}.items():
                 self.send_header(name, value)
             self.end_headers()
-            if self.command == "GET":
+            if self.command != "HEAD":
                 self.wfile.write(body)
 
         do_HEAD = do_GET
@@ -143,6 +205,13 @@ def _second(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
             self.send_header("Content-Length", str(len(data) - start))
             self.end_headers()
             self._write(name, data[start:])
+
+        def do_PUT(self) -> None:
+            data = self.rfile.read(int(self.headers["Content-Length"]))
+            hub.held[hashlib.sha256(data).hexdigest()] = data
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
 
         def _start(self) -> int:
             wanted = self.headers.get("Range", "")

@@ -14,7 +14,6 @@ from ftlab import devices
 from ftlab.answers import answers, model_of, prompt_of
 from ftlab.errors import RunError
 from ftlab.job import Job
-from ftlab.scores import exact_matches, same
 from tests.fake_hub import COMMIT, own_cache
 from tests.small import chat_rows, save_model, with_bos, write_rows
 from tests.test_model_cache import put
@@ -119,16 +118,6 @@ def answering():
     return [p for p in processes if mine in " ".join(p.info["cmdline"] or [])]
 
 
-def test_exact_matches_are_counted(run, tmp_path):
-    rows = [
-        {"messages": [*row["messages"][:1], {"role": "assistant", "content": text}]}
-        for row, text in zip(chat_rows(2, start=80), ["It left.", "It did not."], strict=True)
-    ]
-    file = write_rows(tmp_path / "valid.jsonl", rows)
-    assert exact_matches(run, file, tuned=True) == (1, 2)
-    assert str(exact_matches(run, file, tuned=True)) == "1 of 2 (50.0%)"
-
-
 def test_training_gets_the_device_back(run, tmp_path):
     ftlab.ask(run, "Hello", max_tokens=2)
     assert devices.holder_of("cpu") == "the Try panel"
@@ -158,21 +147,6 @@ def test_a_model_that_can_not_be_loaded_says_why(run, tmp_path):
         answers(Run.create(Job(spec=spec, provider="local"), tmp_path), ["x"], tuned=False)
 
 
-@pytest.mark.parametrize(
-    ("answer", "reference", "equal"),
-    [
-        ('{"a": 1, "b": 2}', '{"b":2,"a":1}', True),
-        ('{"a": 1}', '{"a": 2}', False),
-        ("no json", '{"a": 1}', False),
-        (" yes ", "yes", True),
-        ("Yes", "yes", False),
-        ("1.0", "1", True),
-    ],
-)
-def test_equality_is_of_json_or_of_text(answer, reference, equal):
-    assert same(answer, reference) is equal
-
-
 def test_the_page_of_a_comparison_escapes_answers():
     from ftlab.answers import Comparison
 
@@ -183,9 +157,9 @@ def test_the_page_of_a_comparison_escapes_answers():
 
 def test_the_process_speaks_as_openai_does(run):
     """The route takes a chat, answers in the usual shape, and says in it what is wrong."""
-    from ftlab.answers import _client, _device
+    from ftlab.answers import client_of
 
-    with _client(run.job.spec.model, _device(run), lambda _: None) as client:
+    with client_of(run) as client:
         chat = {"messages": [{"role": "user", "content": "Where is order 7?"}], "max_tokens": 12}
         reply = client.post("/v1/chat/completions", json={"model": str(run.adapter), **chat})
         (choice,) = reply.json()["choices"]

@@ -47,7 +47,9 @@ def test_an_empty_account_says_so(service, capsys):
     service.jobs.clear()
     service.files.clear()
     assert run() == 0
-    assert capsys.readouterr().out == "No job at Together.\nNo file at Together.\n"
+    jobs, files, elsewhere = capsys.readouterr().out.splitlines()
+    assert (jobs, files) == ("No job at Together.", "No file at Together.")
+    assert "`ftlab runs`" in elsewhere
 
 
 def test_deleting_is_agreed_to_first(service, capsys):

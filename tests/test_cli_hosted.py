@@ -10,10 +10,11 @@ from IPython.core.interactiveshell import InteractiveShell
 from ftlab import demo
 from ftlab.cli import main
 from ftlab.errors import FtlabError
+from ftlab.events import Checkpoint
 from ftlab.job import LocalOptions, TogetherOptions
 from ftlab.runs import Run, Runs
 from ftlab.sweeps.folder import Sweeps
-from tests.providers.hosted import carried_out, hosted, spec
+from tests.providers.hosted import carried_out, hosted, new_run, spec
 from tests.small import chat_rows, write_rows
 
 
@@ -177,3 +178,35 @@ def test_any_price_can_be_agreed_to_and_its_options_go_along(service, file, monk
     line = ["train", file, "--on", "together", "--pay-up-to", "inf", "--wandb-project-name", "p"]
     assert main(line) == 0
     assert service.bodies[0]["wandb_project_name"] == "p"
+
+
+def test_a_job_that_would_leave_nothing_is_not_stopped_unasked(
+    service, tmp_path, capsys, monkeypatch
+):
+    run = new_run(tmp_path)
+    run.say("running")
+    asked = []
+    monkeypatch.setattr(Run, "stop", lambda run: asked.append(run.id))
+    where = str(run.path)
+    assert main(["stop", where]) == 1
+    assert "Together has kept no checkpoint yet" in capsys.readouterr().err
+    assert not asked
+    main(["stop", where, "--yes"])
+    writer = run.writer()
+    writer.append(Checkpoint(step=2, ref="there"))
+    writer.close()
+    main(["stop", where])
+    assert asked == [run.id, run.id]
+
+
+def test_a_price_that_a_run_was_refused_for_is_agreed_to_in_the_terminal(
+    service, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("tests.fakes.together.USD_PER_MILLION", 5000.0)
+    run = new_run(tmp_path, {"pay_up_to": 0.01})
+    assert carried_out(run) == 1
+    monkeypatch.setattr("ftlab.attempts.start", lambda run, key=None: carried_out(run))
+    where = str(run.path)
+    assert main(["resume", where]) == 1  # the same again
+    assert main(["resume", where, "--pay-up-to", Run(where).hosted.price]) == 0
+    assert len(service.bodies) == 1

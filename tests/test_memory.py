@@ -24,6 +24,7 @@ from ftlab.memory import (
 from ftlab.pieces import LOGITS, Piece, StepRows
 from ftlab.train.batches import Example
 from ftlab.train.fused import fuse
+from ftlab.train.kernels import SPLIT
 from ftlab.train.layouts import Bundles
 from ftlab.train.scoring import Scorer
 
@@ -71,7 +72,7 @@ def kept_by_torch(setup: Setup, bundles: Bundles, n_layers: int) -> int:
     if not setup.is_full:
         model = _adapted(model.to(torch.bfloat16) if setup.value_bytes == 2 else model, setup)
     model.train()
-    scorer = Scorer(model, 0, "cpu", "flat", own_head=True).in_use()
+    scorer = Scorer(model, 0, "cpu", SPLIT, own_head=True).in_use()
     weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
     # The bfloat16 copies of weights are counted with the weights; no activation is as large.
     copies = {2 * parameter.numel() for parameter in model.parameters()} if setup.is_mixed else {}

@@ -18,11 +18,13 @@ from ftlab.cli.parser import (
     add_doctor_arguments,
     add_estimate_arguments,
     add_recommend_arguments,
+    add_score_arguments,
     add_train_arguments,
     make_parser,
 )
 from ftlab.cli.printing import print_issues, say
 from ftlab.cli.runs import FOLLOWING
+from ftlab.cli.scoring import scores_of
 from ftlab.cli.specs import estimate, estimate_of, say_of_service
 from ftlab.errors import FtlabError, InvalidSpec
 
@@ -31,11 +33,13 @@ __all__ = [
     "add_doctor_arguments",
     "add_estimate_arguments",
     "add_recommend_arguments",
+    "add_score_arguments",
     "add_train_arguments",
     "diagnosis_of",
     "estimate_of",
     "main",
     "say_of_service",
+    "scores_of",
     "submitted",
 ]
 

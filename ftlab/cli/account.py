@@ -29,10 +29,10 @@ DEEDS = {
 def account(options: argparse.Namespace) -> int:
     """List the jobs and files at the hosted service; cancel, adopt, download or delete one.
 
-    The list holds what was started elsewhere too. `adopt` follows a job in a run of this folder;
-    `download` fetches what it tuned, or a file's content; `delete` takes either away for good;
-    `ask` asks the model of a job there, which is billed by the tokens; `endpoint` prints the
-    commands for an endpoint of its own.
+    The list holds what was started elsewhere too; `ftlab runs` lists the runs of this folder.
+    `adopt` follows a job in a run of this folder; `download` fetches what it tuned, or a file's
+    content; `delete` takes either away for good; `ask` asks the model of a job there, which is
+    billed by the tokens; `endpoint` prints the commands for an endpoint of its own.
     """
     from ftlab.providers.together.holdings import account as found
 
@@ -64,6 +64,9 @@ def _show(here: Account) -> int:
             print_columns(titles, (one.cells() for one in listed))
         else:
             say(f"No {titles[0]} at Together.")
+    say_line(
+        "`ftlab runs` lists the runs of this folder, those that follow a job there among them."
+    )
     return 0
 
 

@@ -15,12 +15,22 @@ def compare(options: argparse.Namespace) -> int:
     """
     from ftlab.comparison import compare as find
     from ftlab.comparison.compared import TITLES
+    from ftlab.comparison.costs import costs_cells
+    from ftlab.comparison.scored import scores_cells
 
     found = find(options.runs)
     if options.json:
         print_json(found.as_dict())
         return 0
     print_columns(TITLES, found.rows())
+    for titles, rows in (
+        scores_cells(found.tracks),
+        costs_cells(found.tracks),
+        found.data_cells(),
+    ):
+        if rows:
+            say("")
+            print_columns(titles, rows)
     if found.differences:
         say("")
         names = [track.name for track in found.tracks]

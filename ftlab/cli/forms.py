@@ -1,4 +1,4 @@
-"""The verbs about a spec and other tools: export, import, engines."""
+"""The verbs about a spec and other tools: import, engines, and export of one."""
 
 from __future__ import annotations
 
@@ -27,17 +27,13 @@ if TYPE_CHECKING:
 
 
 def export(options: argparse.Namespace) -> int:
-    """Write a spec in the form of another tool; exit 1 when that has nothing like it.
-
-    The text goes to stdout, or into a new FILE; what it can't say, to stderr. Values that no spec
-    takes are refused first, since the text would stand for another job without them.
-    """
+    """The part of the verb that is about a spec; exit 1 when the form has nothing like it."""
     from ftlab.exchange import FORMS
     from ftlab.spec import parse
 
     if options.to is not None:
         require_new(options.to)  # before the data is read, which may take a while
-    spec, wrong = parse(read_values(options.spec))
+    spec, wrong = parse(read_values(Path(options.what)))
     if wrong:
         print_issues(by_gravity(wrong), to=sys.stderr)
         return 1

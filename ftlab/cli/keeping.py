@@ -13,7 +13,8 @@ MOVES = {"up": -1, "down": 1, "cancel": 0}
 
 
 def runs(options: argparse.Namespace) -> int:
-    """List the runs of this folder, the newest first, and its sweeps."""
+    """List the runs of this folder, the newest first, and its sweeps; `ftlab account` lists what is
+    at Together."""
     from ftlab.overview import TITLES
     from ftlab.runs import Runs
     from ftlab.sweeps.folder import Sweeps
@@ -35,6 +36,8 @@ def runs(options: argparse.Namespace) -> int:
         print_columns(titles, (row[: len(titles)] for row in rows))
     for sweep in sweeps:
         say(f"{sweep.id}: {sweep.status}, {sweep.answer.headline if sweep.answer else 'a sweep'}")
+    if any(run.is_hosted for run in here):
+        say_line("`ftlab account` lists all that is at Together, started here or elsewhere.")
     return 0
 
 
@@ -121,13 +124,15 @@ def _cancel_waiting(run_id: str) -> None:
     say_line(f"{run_id} was asked to leave the queue.")
 
 
-def agreed(options: argparse.Namespace, question: str) -> bool:
+def agreed(
+    options: argparse.Namespace, question: str, otherwise: str = "Nothing was removed."
+) -> bool:
     """Whether a person says yes. Raises RunError where there is nobody to ask."""
     if options.yes:
         return True
     if not sys.stdin.isatty():
         raise RunError(
-            f"{question} Nobody can be asked here; what is removed does not come back. "
+            f"{question} Nobody can be asked here; what is lost does not come back. "
             "Give --yes to agree."
         )
     say_line(question)
@@ -137,5 +142,5 @@ def agreed(options: argparse.Namespace, question: str) -> bool:
         answer = ""
     if answer.strip().lower() in ("y", "yes"):
         return True
-    say("Nothing was removed.")
+    say(otherwise)
     return False

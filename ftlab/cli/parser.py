@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import math
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -16,12 +16,15 @@ from ftlab.cli import (
     comparing,
     data,
     doctor,
+    exports,
     forms,
     keeping,
     models,
     runs,
+    scoring,
     specs,
     sweeps,
+    tracking,
 )
 from ftlab.cli.options import add_provider_options
 from ftlab.cli.printing import visible
@@ -39,21 +42,6 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         super().error(visible(message))
-
-
-class _Forms:
-    """The forms of a spec by name, loaded when one is asked for: most verbs do without them."""
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._names()
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names())
-
-    def _names(self) -> Collection[str]:
-        from ftlab.exchange import FORMS
-
-        return FORMS
 
 
 def make_parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
@@ -200,10 +188,7 @@ def add_estimate_arguments(verb: argparse.ArgumentParser) -> None:
 
 
 def _add_form_verbs(add: Add) -> None:
-    export = add("export", forms.export)
-    export.add_argument("spec", type=Path, help=SPEC_HELP)
-    export.add_argument("form", choices=_Forms(), metavar="FORM", help="%(choices)s")
-    export.add_argument("--to", type=Path, metavar="FILE", help="a new file, instead of stdout")
+    exports.add_export_arguments(add("export", exports.export))
     read = add("import", forms.import_)
     read.add_argument("file", type=Path)
     read.add_argument("--to", type=Path, metavar="SPEC", help="a new JSON file, instead of stdout")
@@ -220,14 +205,54 @@ def _add_run_verbs(add: Add) -> None:
     ask = add("ask", runs.ask)
     ask.add_argument("run", nargs="?", help="id or folder; or the newest")
     ask.add_argument("prompt")
-    for command in (runs.pause, runs.resume, runs.stop, runs.attach):
-        add(command.__name__, command).add_argument(
-            "run", nargs="?", help="id or folder; or the newest"
-        )
+    verbs = {
+        one: add(one.__name__, one) for one in (runs.pause, runs.resume, runs.stop, runs.attach)
+    }
+    for verb in verbs.values():
+        verb.add_argument("run", nargs="?", help="id or folder; or the newest")
+    verbs[runs.resume].add_argument(
+        "--pay-up-to", type=float, metavar="USD", help="agree to a price that it was refused for"
+    )
+    verbs[runs.stop].add_argument("--yes", action="store_true", help="don't ask")
+    add_score_arguments(add("score", scoring.score))
+    tracking.add_track_arguments(add("track", tracking.track))
     add_compare_arguments(add("compare", comparing.compare))
     add_doctor_arguments(add("doctor", doctor.doctor))
     add("models", models.models)
     add("demo", runs.demo)
+
+
+def add_score_arguments(verb: argparse.ArgumentParser) -> None:
+    """[RUN] [FILE] and what to score, as in the notebook too."""
+    verb.add_argument("run", nargs="?", help="id or folder; or the newest")
+    verb.add_argument(
+        "file", nargs="?", type=Path, help="a JSONL file; otherwise the run's validation rows"
+    )
+    verb.add_argument(
+        "--shots",
+        type=_positive,
+        default=0,
+        metavar="K",
+        help="also the base with so many examples of the training rows in the prompt",
+    )
+    verb.add_argument("--checkpoints", action="store_true", help="also each saved checkpoint")
+    verb.add_argument("--metrics", metavar="NAME,…", help="only these; otherwise all that apply")
+    verb.add_argument(
+        "--max-rows", type=_positive, default=200, metavar="N", help="at most (%(default)s)"
+    )
+    verb.add_argument("--all-rows", dest="max_rows", action="store_const", const=None)
+    verb.add_argument("--judge", metavar="MODEL", help="a model that compares the answers")
+    verb.add_argument(
+        "--judge-url",
+        default="https://api.openai.com/v1",
+        metavar="URL",
+        help="an OpenAI-compatible address (%(default)s)",
+    )
+    verb.add_argument(
+        "--judge-key", default="", metavar="NAME", help="the environment variable with its key"
+    )
+    verb.add_argument("--lm-eval", metavar="TASK,…", help="also tasks of lm-evaluation-harness")
+    verb.add_argument("--json", action="store_true")
 
 
 def add_compare_arguments(verb: argparse.ArgumentParser) -> None:

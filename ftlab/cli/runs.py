@@ -7,9 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from ftlab.cli.hosted import submitted
+from ftlab.cli.keeping import agreed
 from ftlab.cli.printing import print_table, say, teller, visible
 from ftlab.cli.sweeps import show, sweep
 from ftlab.issues import SHAPES
+
+NOTHING_YET = "Together has kept no checkpoint yet: nothing is left of what was paid for if"
+UNDISTURBED = "It goes on."
 
 
 def train(options: argparse.Namespace) -> int:
@@ -41,17 +45,24 @@ def pause(options: argparse.Namespace) -> int:
 
 
 def resume(options: argparse.Namespace) -> int:
-    """Go on with a run that was paused, that failed, or whose process was killed."""
-    from ftlab.sweeps.folder import find
+    """Go on with a run that was paused, that failed, or whose process was killed; with
+    --pay-up-to with one that was refused for its price."""
+    from ftlab.sweeps.folder import Sweep, find
 
-    return _show(find(options.run).resume())
+    run = find(options.run)
+    if options.pay_up_to is None or isinstance(run, Sweep):
+        return _show(run.resume())
+    return _show(run.resume(pay_up_to=options.pay_up_to))
 
 
 def stop(options: argparse.Namespace) -> int:
-    """End a run after its present step and keep what it has learned."""
+    """End a run after its present step and keep what it has learned; a job at Together leaves
+    nothing as long as no checkpoint is kept there, and asks first."""
     from ftlab.sweeps.folder import find
 
     run = find(options.run)
+    if run.leaves_nothing and not agreed(options, f"{NOTHING_YET} {run.id} ends.", UNDISTURBED):
+        return 1
     run.stop()
     return _show(run)
 
@@ -71,7 +82,7 @@ def demo(options: argparse.Namespace) -> int:
     from ftlab.answers import ask as answers_of
     from ftlab.data.rows import Rows
     from ftlab.providers import submit
-    from ftlab.scores import exact_matches
+    from ftlab.scores import score
 
     say("Tuning a tiny chat model to turn customer messages into JSON.")
     run = submit(brought.JOB)
@@ -83,7 +94,8 @@ def demo(options: argparse.Namespace) -> int:
     _print_answers([answers_of(run, question, told=tell) for question in questions])
     files = {"held-out rows": brought.HELD_OUT, "new patterns": brought.NEW_PATTERNS}
     for title, file in files.items():
-        before, after = (exact_matches(run, file, tuned=tuned) for tuned in (False, True))
+        found = score(run, file, metrics=["exact_match"], told=tell)
+        before, after = (_matches(found, column) for column in ("base", "tuned"))
         say(f"Exactly right on {title}: base {before}, tuned {after}")
     return 0
 
@@ -146,6 +158,13 @@ def _losses(history: Any) -> str:
         "validation": history.latest("eval_loss"),
     }
     return "  ".join(f"{name} {value:.3g}" for name, value in parts.items() if value is not None)
+
+
+def _matches(found: Any, column: str) -> str:
+    """ "193 of 200 (96.5%, 93.0 to 98.3)"."""
+    one = found.get("exact_match", column)
+    value, low, high = one.found
+    return f"{value * one.n:.0f} of {one.n} ({value:.1%}, {100 * low:.1f} to {100 * high:.1f})"
 
 
 def _print_answers(comparisons: Sequence[Sequence[str]]) -> None:

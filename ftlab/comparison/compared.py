@@ -10,8 +10,12 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ftlab.comparison.costs import costs_cells
+from ftlab.comparison.data import TITLES as DATA_TITLES
+from ftlab.comparison.data import files_of
 from ftlab.comparison.differences import Difference, can_be_ranked, cautions, differences
 from ftlab.comparison.imported import TRAINER_STATE, read_tracks
+from ftlab.comparison.scored import scores_caution, scores_cells
 from ftlab.comparison.track import Track, track_of
 from ftlab.errors import RunError
 from ftlab.files import existing
@@ -59,7 +63,8 @@ class Comparison:
     def cautions(self) -> tuple[str, ...]:
         """Why these losses can't simply be held against each other."""
         broken = [_broken(track) for track in self.tracks if track.broken()]
-        return (*cautions(self.differences, self.tracks), *broken)
+        rows = scores_caution(self.tracks)
+        return (*cautions(self.differences, self.tracks), *broken, *([rows] if rows else []))
 
     @property
     def headline(self) -> str:
@@ -87,6 +92,9 @@ class Comparison:
             "headline": self.headline,
             "runs": runs,
             "differences": {one.field: list(one.values) for one in self.differences},
+            "scores": _plain(scores_cells(self.tracks)),
+            "costs": _plain(costs_cells(self.tracks)),
+            "data": _plain(self.data_cells()),
             "cautions": list(self.cautions),
         }
 
@@ -109,11 +117,26 @@ class Comparison:
         drawn = curves(series) if len(series) <= len(SERIES) else ""
         said = "".join(f"<div>● {escaped(text)}</div>" for text in self.cautions)
         head = f"<div><b>{escaped(self.headline)}</b></div>" if self.headline else ""
-        return f"<div>{head}{said}{self.reached_html()}{self.differences_html()}{drawn}</div>"
+        tables = f"{self.reached_html()}{self.more_html()}{self.differences_html()}"
+        return f"<div>{head}{said}{tables}{self.data_html()}{drawn}</div>"
 
     def reached_html(self) -> str:
         """A row for each run."""
         return table(TITLES, ([escaped(cell) for cell in row] for row in self.rows()))
+
+    def more_html(self) -> str:
+        """The scores that the runs have, and what they took against what was estimated."""
+        return cells_html(scores_cells(self.tracks)) + cells_html(costs_cells(self.tracks))
+
+    def data_html(self) -> str:
+        """The files that the runs trained on, where they are not one; reads them."""
+        return cells_html(self.data_cells())
+
+    def data_cells(self) -> Cells:
+        """Titles and rows; no rows where all trained on one file, or nobody tells on which."""
+        digests = {track.data.sha256 for track in self.tracks if track.data is not None}
+        found = files_of(self.tracks) if len(digests) > 1 else []
+        return list(DATA_TITLES), [list(one.cells()) for one in found]
 
     def differences_html(self) -> str:
         """A row for each field that differs, a column for each run."""
@@ -124,6 +147,21 @@ class Comparison:
         names = [track.name for track in self.tracks]
         rows = ([escaped(cell) for cell in (one.field, *one.values)] for one in self.differences)
         return table(("field", *names), rows)
+
+
+Cells = tuple[list[str], list[list[str]]]
+"""Titles and rows of a table of text."""
+
+
+def cells_html(cells: Cells) -> str:
+    """A table, nothing where it has no rows."""
+    titles, rows = cells
+    return table(titles, ([escaped(cell) for cell in row] for row in rows)) if rows else ""
+
+
+def _plain(cells: Cells) -> list[dict[str, str]]:
+    titles, rows = cells
+    return [dict(zip(titles, row, strict=True)) for row in rows]
 
 
 def compare(*runs: Any, folder: Path | str | None = None) -> Comparison:

@@ -8,14 +8,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from ftlab.run import Run
 
 Axis = Literal["step", "tokens", "time"]
 AXES: dict[Axis, str] = {"step": "step", "tokens": "trained tokens", "time": "seconds of training"}
+NOT_SETTINGS = ("usd_per_hour", "track", "track_project")
+"""Options that say neither what is learned nor how fast."""
 Steps = Mapping[int, float]
 """Step → value, the steps rising."""
+
+
+class DataFile(NamedTuple):
+    """A file of rows, as it was."""
+
+    path: str
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -33,6 +42,10 @@ class Track:
     """Seconds of training until then; empty where nobody took the time."""
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """What it was set to, as far as that is known; a None is a setting too."""
+    data: DataFile | None = None
+    """What it trained on, where that is known."""
+    run: Run | None = None
+    """Where it is one of ours."""
     place: int | None = None
     """Which colour it has; otherwise that of its place among those that are drawn."""
 
@@ -83,12 +96,14 @@ def track_of(run: Run, name: str = "") -> Track:
         **job.spec.model_dump(),
         "rows of training_file": job.data_sha256[:12] or None,
         "rows of validation": _validation(run),
-        **{name: value for name, value in options.items() if name != "usd_per_hour"},
+        **{name: value for name, value in options.items() if name not in NOT_SETTINGS},
     }
     seconds = dict(sorted(history.seconds.items()))
     counted = summed(series.get("loss_tokens", {}))
     shown = name or run.name or run.id
-    return Track(shown, job.provider, series, counted, seconds, settings)
+    file, digest = job.spec.training_file, job.data_sha256
+    data = DataFile(file, digest) if file and digest else None
+    return Track(shown, job.provider, series, counted, seconds, settings, data, run)
 
 
 def summed(per_step: Steps) -> dict[int, float]:

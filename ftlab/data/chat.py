@@ -206,16 +206,21 @@ def _chat(chat: Conversation, trained: list[int], *, whole: bool) -> Layout:
 
 
 def prompt_text(
-    messages: Sequence[Message], tokenizer: Tokenizer, *, now: datetime | None = None
+    messages: Sequence[Message],
+    tokenizer: Tokenizer,
+    *,
+    tools: list[Any] | None = None,
+    now: datetime | None = None,
 ) -> str:
     """Messages as the text after which the model answers, by its own chat template, which it must
     have; `plain_text` is for a model without one."""
-    template = tokenizer.template_for(tools=False)
+    template = tokenizer.template_for(tools=bool(tools))
     if template is None:
         raise CannotRender("The model has no chat template; ask it with plain text.")
     return render(
         template,
         messages,
+        tools=tools,
         special=tokenizer.special,
         now=now or datetime.now(),
         add_generation_prompt=True,

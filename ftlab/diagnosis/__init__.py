@@ -34,9 +34,9 @@ def doctor(
     """What the curve of a run means, or that in a CSV or JSON file; without one, of the newest run.
 
     A file has the columns step and train_loss, and may have eval_loss, grad_norm, learning_rate,
-    loss_tokens, tokens_per_second, memory_gib, utilization (percent), seconds and loader_seconds,
-    under these names or those of transformers, W&B, NeMo and torchtune; or it is a
-    trainer_state.json. A row without a loss is no step.
+    loss_tokens, tokens_per_second, memory_gib, gpu_memory_gib, utilization (percent), step_seconds
+    and loader_seconds, under these names or those of transformers, W&B, NeMo and torchtune; or it
+    is a trainer_state.json. A row without a loss is no step.
     The keywords are what such a file can't say. Raises UnreadableData for another file, and
     RunError where there is no such run, or where it is a sweep.
     """

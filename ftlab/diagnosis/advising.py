@@ -7,7 +7,6 @@ is given where one follows from the numbers.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 from ftlab.advice.case import NEMO
@@ -17,6 +16,7 @@ from ftlab.html import rate
 from ftlab.rates import rounded
 
 PRACTICE = "general practice"
+SWEEP = "the sweep"
 SHORT_TRY = 200
 """Steps in which another rate shows itself: NeMo's guide."""
 FEW_EPOCHS, LARGE_RANK = 2, 32
@@ -38,8 +38,22 @@ def _advice(text: str, source: str = NEMO, cost: str = "", **changes: Any) -> Ad
     return Advice(text, source, changes, cost)
 
 
-def rate_advice(facts: Statistics, low: float, high: float, why: str = "") -> Advice:
-    """Multiply the learning rate by `low` to `high`; within those, the recommended one is taken."""
+def rate_advice(facts: Statistics, low: float, high: float, why: str = "") -> tuple[Advice, ...]:
+    """Multiply the learning rate by `low` to `high`; within those, the recommended one is taken. A
+    sweep knows better: then its best rate, or nothing where no rate on that side is better."""
+    measured, is_up = facts.measured, low > 1
+    if measured.best is not None:
+        value = measured.best.rate
+        text = (
+            f"The sweep measured {rate(value)} as the best rate ({measured.in_words()}). Take it."
+        )
+        return (Advice(text, SWEEP, {"learning_rate": value}, "no step"),)
+    if measured.is_no_higher_better if is_up else measured.is_no_lower_better:
+        return ()
+    return (_another_rate(facts, low, high, why),)
+
+
+def _another_rate(facts: Statistics, low: float, high: float, why: str) -> Advice:
     now, factors = facts.curve.peak_lr, f"{_factor(low)} to {_factor(high)}"
     verb = "Raise" if low > 1 else "Lower"
     if now is None:
@@ -69,7 +83,7 @@ def mask_bug(facts: Statistics) -> tuple[Advice, ...]:
 def diverged(facts: Statistics) -> tuple[Advice, ...]:
     clipping = facts.curve.spec.max_grad_norm
     return (
-        rate_advice(facts, 1 / 10, 1 / 10),
+        *rate_advice(facts, 1 / 10, 1 / 10),
         _advice("Look at the rows of the steps before it: one of them may be damaged.", cost=""),
         _advice("Clip gradients at 1.", max_grad_norm=1.0)
         if clipping == 0
@@ -91,12 +105,8 @@ def dead_adapter(facts: Statistics) -> tuple[Advice, ...]:
 
 
 def epoch_steps(facts: Statistics) -> tuple[Advice, ...]:
-    return (
-        *_fewer_epochs(facts),
-        _advice("Measure on rows that it does not train on (validation_split 0.05).",
-                cost="no further step", **_a_split(facts)),
-        _advice("More rows, or other ones for those that repeat.", PRACTICE),
-    )  # fmt: skip
+    more = _advice("More rows, or other ones for those that repeat.", PRACTICE)
+    return (*_fewer_epochs(facts), *_a_split(facts), more)
 
 
 def _fewer_epochs(facts: Statistics) -> tuple[Advice, ...]:
@@ -116,16 +126,20 @@ def _fewer_epochs(facts: Statistics) -> tuple[Advice, ...]:
     )  # fmt: skip
 
 
-def _a_split(facts: Statistics) -> Mapping[str, Any]:
+def _a_split(facts: Statistics) -> tuple[Advice, ...]:
+    """Where nothing is measured on other rows yet."""
     spec = facts.curve.spec
-    measured = spec.validation_file or spec.validation_split or not spec.training_file
-    return {} if measured else {"validation_split": 0.05}
+    if spec.validation_file or spec.validation_split or facts.curve.evaluations:
+        return ()
+    text = "Measure on rows that it does not train on (validation_split 0.05)."
+    changes = {"validation_split": 0.05} if spec.training_file else {}
+    return (Advice(text, NEMO, changes, "no further step"),)
 
 
 def lr_too_high(facts: Statistics) -> tuple[Advice, ...]:
     warmup = facts.curve.spec.warmup_ratio
     more = _advice(f"Or more warm-up: warmup_ratio {warmup:g} → 0.1.", warmup_ratio=0.1)
-    return (rate_advice(facts, 1 / 5, 1 / 2), *((more,) if warmup < 0.1 else ()))
+    return (*rate_advice(facts, 1 / 5, 1 / 2), *((more,) if warmup < 0.1 else ()))
 
 
 def overfitting(facts: Statistics) -> tuple[Advice, ...]:
@@ -145,7 +159,7 @@ def overfitting(facts: Statistics) -> tuple[Advice, ...]:
                              cost=again(facts), **_rank(facts, half)))  # fmt: skip
     if spec.lora is not False and spec.lora_dropout == 0:
         found.append(_advice("Or lora_dropout 0.05.", cost=again(facts), lora_dropout=0.05))
-    found.append(rate_advice(facts, 1 / 5, 1 / 2, " Only if the others do not help."))
+    found += rate_advice(facts, 1 / 5, 1 / 2, " Only if the others do not help.")
     return (*found, _advice("More rows help most."))
 
 
@@ -180,7 +194,9 @@ def noisy_batch(facts: Statistics) -> tuple[Advice, ...]:
     text = f"Twice as many rows a step: batch_size {2 * size}."
     changes: dict[str, Any] = {"batch_size": 2 * size}
     now = facts.curve.peak_lr
-    if now is not None and spec.training_file:
+    if facts.measured.rates:
+        text += " The rate was measured with the present one: sweep again with it."
+    elif now is not None and spec.training_file:
         changes["learning_rate"] = rounded(now * 2**0.5)
         text += f" The learning rate goes with its root: {rate(changes['learning_rate'])}."
     return (Advice(text, NEMO, changes, "as many rows, half the steps"),)
@@ -192,12 +208,12 @@ def smooth_slow(facts: Statistics) -> tuple[Advice, ...]:
     text = f"Half as many rows a step: batch_size {size // 2}." if half else "Half the batch."
     return (
         Advice(text, NEMO, half, "as many rows, twice the steps"),
-        rate_advice(facts, 2, 3, " Or both."),
+        *rate_advice(facts, 2, 3, " Or both."),
     )
 
 
 def lr_too_low(facts: Statistics) -> tuple[Advice, ...]:
-    found = [rate_advice(facts, 5, 10)]
+    found = [*rate_advice(facts, 5, 10)]
     if facts.drop < 0.02:
         found += [
             _advice(
@@ -210,14 +226,14 @@ def lr_too_low(facts: Statistics) -> tuple[Advice, ...]:
 
 def plateau_early(facts: Statistics) -> tuple[Advice, ...]:
     return (
-        rate_advice(facts, 2, 5, " If the loss is as flat as before, it is not the rate."),
+        *rate_advice(facts, 2, 5, " If the loss is as flat as before, it is not the rate."),
         _advice("Then the data: rows that the model does not know yet.", cost="no step"),
     )
 
 
 def lr_slightly_low(facts: Statistics) -> tuple[Advice, ...]:
     return (
-        rate_advice(facts, 2, 3),
+        *rate_advice(facts, 2, 3),
         _advice("Or go on for another epoch or two.", n_epochs=facts.curve.spec.n_epochs + 1,
                 cost=again(facts, 1 / max(facts.curve.spec.n_epochs, 1))),
     )  # fmt: skip

@@ -34,6 +34,8 @@ HIDDEN = 0.08
 """A fall as large as a good rate's, which a flat curve must be able to rule out."""
 FAR_BELOW = 0.2
 """Times the recommended rate: below it, a flat curve is no surprise."""
+MEASURED = 0.1
+"""Standard deviation of the best rate that a sweep has found, in decades."""
 SURGE, LEAP, JUMP, SCATTER = 2.3, 1.3, 0.06, 0.12
 
 
@@ -103,7 +105,19 @@ def is_surging(facts: Statistics) -> bool:
 
 
 def _before(facts: Statistics) -> dict[str, float]:
+    """What is known without the curve; what a sweep has ruled out is none of it."""
+    found = dict(_known(facts))
+    if facts.measured.is_no_higher_better:
+        found |= {"lr_too_low": 0.0, "lr_slightly_low": 0.0}
+    if facts.measured.is_no_lower_better:
+        found["lr_too_high"] = 0.0
+    return found
+
+
+def _known(facts: Statistics) -> dict[str, float]:
     ratio, deviation = facts.curve.ratio, math.log10(max(facts.curve.recommended_spread, 1.5))
+    if (measured := facts.measured.ratio) is not None:
+        ratio, deviation = measured, MEASURED
     if ratio is None:
         return BEFORE
     below, found = 0.0, dict[str, float]()

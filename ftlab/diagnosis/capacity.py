@@ -8,6 +8,7 @@ from ftlab.diagnosis import advising, shapes
 from ftlab.diagnosis.advising import NEMO, a_try, again
 from ftlab.diagnosis.beliefs import beliefs
 from ftlab.diagnosis.findings import Advice
+from ftlab.diagnosis.medians import median
 from ftlab.diagnosis.registry import OBSERVATIONS, Hit, detector
 from ftlab.diagnosis.statistics import Statistics
 from ftlab.spec import JobSpec
@@ -15,6 +16,8 @@ from ftlab.spec import JobSpec
 SOME, MANY = 50, 100
 """Steps before which a detector says nothing."""
 FLAT = 0.01
+NOTHING = 0.02
+"""Share of the loss; tuning that has room takes more of it in each epoch."""
 HIGH = 0.4
 """Share of the loss of a guess: models of language begin below it, 4 nats of 10."""
 
@@ -36,15 +39,15 @@ def _regularised(changes: dict, why: str, facts: Statistics) -> Advice:
     ),
     example=lambda: shapes.falling(
         start=2.6, floor=2.1, spec=_spec(weight_decay=0.3), recommended_lr=1e-3,
-        learning_rate=[1e-3] * 400,
+        learning_rate=[1e-3] * 400, steps_per_epoch=100,
     ),
     least_steps=MANY,
 )  # fmt: skip
 def converged_high(facts: Statistics) -> Hit | None:
     decay = facts.curve.spec.weight_decay
-    if decay <= 0.05 or not _rests_high(facts):
+    if decay <= 0.05 or not _repeats(facts) or not _rests_high(facts):
         return None
-    return Hit(0.55, {"weight_decay": decay, "drop": facts.drop})
+    return Hit(0.45, {"weight_decay": decay, "drop": facts.drop, **_repeats(facts)})
 
 
 @detector(
@@ -79,16 +82,18 @@ def both_high(facts: Statistics) -> Hit | None:
     advise=lambda facts: (advising.twice_the_rank(facts, "Give the adapter more room"),),
     example=lambda: shapes.falling(
         start=2.6, floor=2.1, spec=_spec(lora_r=4, lora_alpha=8), recommended_lr=1e-3,
-        learning_rate=[1e-3] * 400,
+        learning_rate=[1e-3] * 400, steps_per_epoch=100,
     ),
     least_steps=MANY,
 )  # fmt: skip
 def capacity_plateau(facts: Statistics) -> Hit | None:
     spec, ratio = facts.curve.spec, facts.curve.ratio
     small = spec.lora is not False and spec.lora_r is not None and spec.lora_r <= 8
-    if not small or ratio is None or not 0.4 < ratio < 2.5 or not _rests_high(facts):
+    if not small or ratio is None or not 0.4 < ratio < 2.5 or not _repeats(facts):
         return None
-    return Hit(0.45, {"lora_r": float(spec.lora_r or 0), "drop": facts.drop})
+    if not _rests_high(facts):
+        return None
+    return Hit(0.45, {"lora_r": float(spec.lora_r or 0), "drop": facts.drop, **_repeats(facts)})
 
 
 @detector(
@@ -137,6 +142,18 @@ def not_falling(facts: Statistics) -> Hit | None:
     if facts.gradient is not None and facts.gradient < 1e-6:
         return None
     return Hit(0.6, {"drop": facts.drop, "lr_ratio": ratio})
+
+
+def _repeats(facts: Statistics) -> dict[str, float]:
+    """What it got from seeing its rows again, where that is nothing: what it can't learn of them
+    then, it has no room for. In a first epoch a loss may rest on what nobody can foresee."""
+    n_epochs = facts.curve.n_epochs or 0.0
+    if n_epochs < 2:
+        return {}
+    length = round(facts.n / n_epochs)
+    before, after = facts.losses[-2 * length : -length], facts.losses[-length:]
+    gained = 1 - median(after) / median(before) if median(before) > 0 else 0.0
+    return {"epochs": n_epochs, "last_epoch_fell": gained} if gained < NOTHING else {}
 
 
 def _rests_high(facts: Statistics) -> bool:

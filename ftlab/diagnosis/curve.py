@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 
+from ftlab.diagnosis.tried import Tried
 from ftlab.spec import JobSpec
 
 NO_SPEC = JobSpec.model_validate({})
@@ -32,7 +33,9 @@ class Curve:
     """Tokens that trained in the step."""
     tokens_per_second: Sequence[float] = ()
     memory_gib: Sequence[float] = ()
-    """Of the GPU, or of the process where there is none."""
+    """Resident, of the process."""
+    gpu_memory_gib: Sequence[float] = ()
+    """Of the GPU: in use after the step, or the most so far where that is not told."""
     utilization: Sequence[float] = ()
     """Percent of what the GPU can do."""
     seconds: Sequence[float] = ()
@@ -51,6 +54,8 @@ class Curve:
     """Whether no further step follows."""
     spec: JobSpec = NO_SPEC
     """The job, as far as it is known."""
+    tried: Sequence[Tried] = ()
+    """Other learning rates that were measured on the same job."""
     samples: Sequence[str] = ()
     """What the model answered the last time that it was asked."""
     failure: str = ""
@@ -74,9 +79,12 @@ class Curve:
 
     @cached_property
     def peak_lr(self) -> float | None:
-        """The highest learning rate, or that of the job."""
-        rates = [rate for rate in self.learning_rate if rate > 0]
-        return max(rates, default=None) or self.spec.learning_rate
+        """That of the job, as somebody wrote it; the highest that was told where nobody knows."""
+        return self.spec.learning_rate or max(self._rates, default=None)
+
+    @property
+    def _rates(self) -> list[float]:
+        return [rate for rate in self.learning_rate if rate > 0]
 
     @cached_property
     def ratio(self) -> float | None:
@@ -88,13 +96,13 @@ class Curve:
     @cached_property
     def warmup(self) -> int:
         """How many of the first steps had a lower learning rate because it was still rising."""
-        rates = self.learning_rate
-        if not rates or self.peak_lr is None:
+        rates, highest = self.learning_rate, max(self._rates, default=None)
+        if not rates or highest is None:
             return 0
         rising = 0
         while rising < len(rates) - 1 and rates[rising] < rates[rising + 1]:
             rising += 1
-        return rising if rates[rising] >= 0.99 * self.peak_lr else 0
+        return rising if rates[rising] >= 0.99 * highest else 0
 
     @cached_property
     def share_done(self) -> float:

@@ -9,7 +9,7 @@ from ftlab.diagnosis import observations as observations
 from ftlab.diagnosis import verdicts as verdicts
 from ftlab.diagnosis.beliefs import missing_to_be_flat
 from ftlab.diagnosis.curve import Curve
-from ftlab.diagnosis.findings import GOOD, Diagnosis, Finding
+from ftlab.diagnosis.findings import GOOD, UNDECIDED, Diagnosis, Finding
 from ftlab.diagnosis.following import next_experiment
 from ftlab.diagnosis.registry import OBSERVATIONS, VERDICTS, Detector
 from ftlab.diagnosis.statistics import Statistics
@@ -38,7 +38,8 @@ def diagnose(curve: Curve) -> Diagnosis:
     if needs:
         hits = [hit for hit in hits if hit.label in AT_ONCE]
         if not hits:
-            return Diagnosis(secondary=_ordered(seen), needs=needs)
+            known = next_experiment(UNDECIDED, facts) if facts.measured.best else None
+            return Diagnosis(secondary=_ordered(seen), needs=needs, next_experiment=known)
     if not hits:
         return Diagnosis(secondary=_ordered(seen), needs="steps with a training loss")
     first = _verdict(hits)

@@ -18,35 +18,37 @@ OURS = "ftlab's recommendation"
 UNTRIED = 1.5
 """A rate that is further than this factor from the recommended one has not been tried there."""
 NO_EXPERIMENT = ("mask_bug", "dead_adapter", "diverged")
-RATES = {"lr_too_low": (5, 10), "lr_slightly_low": (2, 3), "plateau_early": (2, 5)}
+RATES = {
+    **{"lr_too_high": (1 / 5, 1 / 2), "lr_too_low": (5, 10), "lr_slightly_low": (2, 3)},
+    **{"plateau_early": (2, 5), "smooth_slow": (2, 3)},
+}
 
 
 def next_experiment(label: str, facts: Statistics) -> Advice | None:
     """One change at a time; None where something is to be mended first."""
     if label in NO_EXPERIMENT:
         return None
-    if (of_rate := _rate(label, facts)) is not None:
-        return of_rate
+    if of_rate := _rate(label, facts):
+        return of_rate[0]
     if label == "noisy_batch":
         return noisy_batch(facts)[0]
-    if label == "smooth_slow":
-        return rate_advice(facts, 2, 3)
     if label in ("overfitting", "epoch_steps"):
         return _against_learning_by_heart(label, facts)
     return _more_epochs(facts)
 
 
-def _rate(label: str, facts: Statistics) -> Advice | None:
-    if label == "lr_too_high":
-        return rate_advice(facts, 1 / 5, 1 / 2)
+def _rate(label: str, facts: Statistics) -> tuple[Advice, ...]:
+    if facts.measured.best is not None:
+        return rate_advice(facts, 1, 1)  # what the sweep measured
     if label in RATES:
         return rate_advice(facts, *RATES[label])
     ratio = facts.curve.ratio
     spread = facts.curve.recommended_spread
-    if ratio is None or 1 / (UNTRIED * spread) < ratio < UNTRIED * spread:
-        return None
+    is_tried = ratio is None or 1 / (UNTRIED * spread) < ratio < UNTRIED * spread
+    if is_tried or facts.measured.rates:
+        return ()
     change = {"learning_rate": facts.curve.recommended_lr}
-    return Advice("Try the recommended learning rate.", OURS, change, a_try(facts))
+    return (Advice("Try the recommended learning rate.", OURS, change, a_try(facts)),)
 
 
 def _against_learning_by_heart(label: str, facts: Statistics) -> Advice:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from itertools import pairwise
 
 from ftlab.diagnosis import shapes
@@ -14,6 +15,12 @@ from ftlab.diagnosis.statistics import Statistics
 
 SOME, MANY = 50, 100
 """Steps before which a detector says nothing."""
+RECENT = 100
+"""Steps: what was waited for before is over."""
+WAITED = 0.3
+"""Share of a step; on a CPU a model of 100,000 parameters waits for a fifth while rows are new."""
+GROWN = 0.2
+"""Share by which memory grows to the end; rows that are kept once they are read take less."""
 
 
 @detector(
@@ -41,21 +48,24 @@ def throughput_drop(facts: Statistics) -> Hit | None:
     OBSERVATIONS,
     meaning="A large part of each step is spent waiting for its rows.",
     source=PRACTICE,
-    advise=lambda _: (Advice("Tokenise beforehand, or keep the data on a faster disk.", PRACTICE),),
+    advise=lambda _: (
+        Advice("Keep the training file on a disk of this machine.", PRACTICE),
+        Advice("Later epochs do not wait: rows are kept once they are read.", PRACTICE),
+    ),
     example=lambda: shapes.falling(seconds=[1.0] * 400, loader_seconds=[0.4] * 400),
     least_steps=20,
 )
 def loader_bound(facts: Statistics) -> Hit | None:
     pairs = zip(facts.curve.loader_seconds, facts.curve.seconds, strict=False)
     shares = [waited / whole for waited, whole in pairs if whole > 0]
-    if not shares or (share := median(shares)) < 0.2:
+    if not shares or (share := median(shares[-RECENT:])) < WAITED:
         return None
     return Hit(0.9, {"share_waited": share})
 
 
 @detector(
     OBSERVATIONS,
-    meaning="The memory grows from step to step: at this pace it will not suffice.",
+    meaning="The memory grows from step to step.",
     source=PRACTICE,
     advise=lambda _: (
         Advice(
@@ -66,16 +76,24 @@ def loader_bound(facts: Statistics) -> Hit | None:
     least_steps=MANY,
 )
 def memory_creep(facts: Statistics) -> Hit | None:
-    held = [x for x in facts.curve.memory_gib if math.isfinite(x)]
-    if len(held) < MANY:
-        return None
-    fifth = len(held) // 5
-    levels = [median(held[k * fifth : (k + 1) * fifth]) for k in range(1, 5)]
-    rises = [b - a for a, b in pairwise(levels)]
-    grown = levels[-1] / levels[0] - 1 if levels[0] > 0 else 0.0
-    if grown < 0.05 or min(rises) < 0.2 * max(rises):
-        return None
-    return Hit(0.7, {"gib_before": levels[0], "gib": levels[-1]})
+    """Of the process or of the GPU; what is there at the end follows from the pace."""
+    for of, held in (("gpu_", facts.curve.gpu_memory_gib), ("", facts.curve.memory_gib)):
+        levels = _levels([x for x in held if math.isfinite(x)])
+        rises = [b - a for a, b in pairwise(levels)]
+        if not rises or min(rises) < 0.2 * max(rises) or levels[0] <= 0:
+            continue
+        per_run = (levels[-1] - levels[0]) / (0.2 * len(rises))  # levels are a fifth apart
+        last = levels[-1] + per_run * (1 / max(facts.curve.share_done, 0.01) - 1)
+        if last / levels[0] - 1 >= GROWN:
+            evidence = {f"{of}gib_before": levels[0], f"{of}gib": levels[-1]}
+            return Hit(0.7, {**evidence, f"{of}gib_at_the_end": last})
+    return None
+
+
+def _levels(held: Sequence[float]) -> list[float]:
+    """Medians of the fifths but the first, in which a run fills its memory."""
+    fifth = len(held) // 5 if len(held) >= MANY else 0
+    return [median(held[k * fifth : (k + 1) * fifth]) for k in range(1, 5)] if fifth else []
 
 
 @detector(

@@ -20,7 +20,7 @@ def _spike_advice(facts: Statistics) -> tuple[Advice, ...]:
     look = Advice("Look at the rows of that step: a click on the point shows them.", PRACTICE)
     if clipping == 0:
         return look, Advice("Clip gradients at 1.", NEMO, {"max_grad_norm": 1.0}, again(facts))
-    return look, advising.rate_advice(facts, 1 / 3, 1 / 2, " Gradients are clipped already.")
+    return look, *advising.rate_advice(facts, 1 / 3, 1 / 2, " Gradients are clipped already.")
 
 
 @detector(

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ftlab.advice import recommend
+from ftlab.diagnosis import tables
 from ftlab.diagnosis.curve import Curve
-from ftlab.diagnosis.tables import is_summary, plain, read_csv, read_json
+from ftlab.diagnosis.tried import tried_beside
 from ftlab.errors import FtlabError, UnreadableData
 from ftlab.html import visible
 from ftlab.models import read_info
@@ -22,15 +23,18 @@ if TYPE_CHECKING:
 
 BY_STEP = (
     *("grad_norm", "learning_rate", "loss_tokens", "tokens_per_second", "memory_gib"),
-    *("utilization", "seconds", "loader_seconds"),
+    *("gpu_memory_gib", "utilization", "seconds", "loader_seconds"),
 )
 COLUMNS = {
     "step": STEP_NAMES,
     **{name: (name,) for name in BY_STEP},
     **METRIC_NAMES,
-    "memory_gib": ("memory_gib", *METRIC_NAMES["gpu_memory_gib"]),
+    "gpu_memory_gib": ("gpu_memory_used_gib", *METRIC_NAMES["gpu_memory_gib"]),
+    "seconds": ("step_seconds", "seconds"),
 }
 """Our column → its names in a file, the surest first."""
+WANTED = frozenset((*tables.SUMMARY, *(name for names in COLUMNS.values() for name in names)))
+"""What a row may tell of a curve; the rest of a large file is not kept."""
 FOR_ALL = ("step", "train_loss", "eval_loss", "epoch")
 LOSSES = {"train_loss", "eval_loss"}
 MOST_STEPS = 2**53  # beyond, floats count no longer
@@ -56,19 +60,20 @@ def curve_of_run(run: Run) -> Curve:
     series = history.series
     losses = series.get("train_loss", {})
     steps = sorted(losses)
-    memory = "gpu_memory_gib" if "gpu_memory_gib" in series else "memory_gib"
-    by_step = {name: _at(series.get(name, {}), steps) for name in BY_STEP}
+    told = {name: next((k for k in COLUMNS[name] if k in series), name) for name in BY_STEP}
+    by_step = {name: _at(series.get(key, {}), steps) for name, key in told.items()}
     newest = max((sample.step for sample in history.samples), default=0)
     return Curve(
         steps,
         [losses[step] for step in steps],
         eval_loss=dict(series.get("eval_loss", {})),
-        **{**by_step, "memory_gib": _at(series.get(memory, {}), steps)},
+        **by_step,
         steps_per_epoch=_steps_per_epoch(series.get("epoch", {})),
         batch_size=spec.batch_size if isinstance(spec.batch_size, int) else None,
         n_steps=history.n_steps,
         is_over=state.ended,
         spec=spec,
+        tried=tried_beside(run),
         samples=[sample.text for sample in history.samples if sample.step == newest],
         failure=state.detail if state.status == "failed" else "",
         **_known_of(spec, run.job.provider),
@@ -132,7 +137,7 @@ def curve_of_file(file: Path | str, **known: Any) -> Curve:
 def curve_of_rows(rows: Sequence[Mapping[str, Any]], name: str, **known: Any) -> Curve:
     """The curve of rows with a value for each column; `name` is where they are from. A row without
     a loss is no step, but may tell more of one."""
-    table = [plain(row) for row in rows]
+    table = [tables.plain(row) for row in rows]
     there = {key for row in table for key in row}
     if not all(there.intersection(COLUMNS[column]) for column in ("step", "train_loss")):
         raise _no_curve(name, f"has the columns {', '.join(sorted(there)) or 'of nothing'}")
@@ -157,7 +162,7 @@ def curve_of_rows(rows: Sequence[Mapping[str, Any]], name: str, **known: Any) ->
 def _points(table: list[dict[str, Any]], name: str) -> Iterator[Point]:
     """What each row tells of its step."""
     for place, row in enumerate(table, 1):
-        if is_summary(row):
+        if tables.is_summary(row):
             continue
         values = _values(row, f"{name}, row {place}")
         step = values.pop("step", math.nan)
@@ -198,9 +203,11 @@ def lost(read: Sequence[Point]) -> list[int]:
 
 def _rows(path: Path) -> list[dict[str, Any]]:
     if path.suffix.lower() == ".csv":
-        return read_csv(path, TAKEN)
+        return tables.read_csv(path, TAKEN, WANTED)
+    if path.suffix.lower() == ".jsonl" and path.is_file() and path.stat().st_size > tables.LARGEST:
+        return tables.read_lines(path, TAKEN, WANTED)
     try:
-        return _of_json(read_json(path, TAKEN))
+        return _of_json(tables.read_json(path, TAKEN))
     except ValueError as exc:
         if isinstance(exc, UnreadableData):
             raise

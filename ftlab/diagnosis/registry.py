@@ -17,6 +17,8 @@ class Hit(NamedTuple):
     confidence: float
     """0 to 1."""
     evidence: Evidence
+    meaning: str = ""
+    """In place of the detector's, where more is known."""
 
 
 Find = Callable[[Statistics], Hit | None]
@@ -43,7 +45,8 @@ class Detector:
         if hit is None:
             return None
         sure = round(min(max(hit.confidence, 0.0), 1.0), 2)
-        return Finding(self.label, sure, _rounded(hit.evidence), self.meaning, self.advise(facts))
+        means = hit.meaning or self.meaning
+        return Finding(self.label, sure, _rounded(hit.evidence), means, self.advise(facts))
 
 
 VERDICTS: list[Detector] = []

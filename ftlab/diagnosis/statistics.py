@@ -15,6 +15,7 @@ from ftlab.diagnosis.evaluations import Evaluations
 from ftlab.diagnosis.medians import median, median_of_numbers
 from ftlab.diagnosis.pace import pace
 from ftlab.diagnosis.spikes import NORMAL, Spikes, spikes
+from ftlab.diagnosis.tried import Measured
 
 if TYPE_CHECKING:
     import numpy as np
@@ -231,6 +232,11 @@ class Statistics:
     @cached_property
     def evaluations(self) -> Evaluations:
         return Evaluations(self.curve.evaluations)
+
+    @cached_property
+    def measured(self) -> Measured:
+        """What a sweep says of its learning rate."""
+        return Measured(self.curve)
 
     @cached_property
     def boundaries(self) -> Boundaries:

@@ -20,6 +20,8 @@ FEW, SOME = 30, 50
 """Steps before which a detector says nothing."""
 KNOWN = 0.25
 """Nats per token."""
+BESIDE = 0.49
+"""Confidence at most of what is said beside the verdict."""
 
 
 @detector(
@@ -112,7 +114,8 @@ def noisy_batch(facts: Statistics) -> Hit | None:
     if facts.noise <= least or facts.memory > 0.4:
         return None
     evidence = {"noise": facts.noise, "memory": facts.memory}
-    return Hit(sure(facts.noise, least, 1.5 * least), evidence)
+    likely = sure(facts.noise, least, 1.5 * least)
+    return Hit(min(likely, BESIDE) if facts.measured.is_best else likely, evidence)
 
 
 @detector(
@@ -126,6 +129,8 @@ def noisy_batch(facts: Statistics) -> Hit | None:
 def smooth_slow(facts: Statistics) -> Hit | None:
     is_slow = facts.late > 0.22 or facts.pace < 6
     if facts.noise >= 0.006 or not is_slow or facts.drop < 0.025:
+        return None
+    if facts.measured.is_best:
         return None
     evidence = {"noise": facts.noise, "late": facts.late, "pace": facts.pace}
     if (facts.curve.batch_size or 64) < 32 or (facts.curve.ratio or 1) < 0.2:
@@ -159,7 +164,7 @@ def lr_too_low(facts: Statistics) -> Hit | None:
 def plateau_early(facts: Statistics) -> Hit | None:
     if knows_already(facts):
         return Hit(0.6, _with_ratio(facts, {"start": facts.start, "end": facts.end}))
-    if not 0.005 < facts.drop < 0.13 or facts.early <= 0.7:
+    if not 0.005 < facts.drop < 0.13 or facts.early <= 0.7 or facts.measured.is_best:
         return None
     likely = sure(facts.early, 0.7, 0.9) * sure(0.13 - facts.drop, 0.0, 0.05)
     return Hit(max(likely, 0.5), _with_ratio(facts, {"drop": facts.drop, "early": facts.early}))
@@ -191,7 +196,8 @@ def lr_slightly_low(facts: Statistics) -> Hit | None:
 )
 def good(facts: Statistics) -> Hit | None:
     evidence = {"drop": facts.drop, "early": facts.early, "noise": facts.noise}
-    return Hit(beliefs(facts)["good"], _with_ratio(facts, evidence))
+    means = facts.measured.in_words() if facts.measured.is_best else ""
+    return Hit(beliefs(facts)["good"], _with_ratio(facts, evidence), means)
 
 
 def knows_already(facts: Statistics) -> bool:
@@ -201,7 +207,7 @@ def knows_already(facts: Statistics) -> bool:
 
 def _scatter_of_a_batch(facts: Statistics) -> float:
     """The noise from which it says that there are few rows in a step."""
-    few = (facts.curve.batch_size or 8) <= 4
+    few = (facts.curve.batch_size or 8) <= 4 and not facts.curve.spec.packing  # of packs
     if facts.curve.spec.training_method == "dpo":
         return 0.25 if few else 0.35
     # Of a loss that has come to almost nothing, a little scatter is a large share.

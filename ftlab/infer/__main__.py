@@ -3,6 +3,7 @@
 POST /v1/completions       {"model", "prompt": [texts], "max_tokens", "temperature", "seed",
                            "add_special_tokens"}
 POST /v1/chat/completions  {"model", "messages", …}
+POST /v1/losses            {"model", "rows": [{"ids", "labels"}]}
 
 `model` is "base" or the folder of an adapter. The process holds the lease of its device while
 the model is on it, and ends when nobody has asked for a while or somebody waits for the device.

@@ -44,11 +44,11 @@ class Answerer:
         ids = [prefix + self.tokenizer.encode(text)[0] for text in prompts]
         torch.manual_seed(seed)
         sampling = {"do_sample": True, "temperature": temperature} if temperature else {}
-        with self._switched(adapter) as model, torch.inference_mode():
+        with self.switched(adapter) as model, torch.inference_mode():
             return generate(model, self.tokenizer, ids, max_tokens, **sampling)
 
     @contextlib.contextmanager
-    def _switched(self, adapter: str) -> Iterator[Any]:
+    def switched(self, adapter: str) -> Iterator[Any]:
         """The model with one adapter on, or with none."""
         if adapter == BASE:
             off = self._model.disable_adapter() if self._adapters else contextlib.nullcontext()

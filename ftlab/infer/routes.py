@@ -31,9 +31,17 @@ def chat_completions(answerer: Answerer, asked: Asked) -> dict[str, Any]:
     return _body(asked, answers, texts)
 
 
+def losses(answerer: Answerer, asked: Asked) -> dict[str, Any]:
+    """Of rows that are tokens already."""
+    from ftlab.infer.losses import losses as found  # loads torch, which the lease comes before
+
+    return found(answerer, asked)
+
+
 ROUTES: dict[str, Route] = {
     "/v1/completions": completions,
     "/v1/chat/completions": chat_completions,
+    "/v1/losses": losses,
 }
 
 

@@ -21,7 +21,7 @@ from ftlab.errors import FtlabError, InvalidSpec
 from ftlab.exchange.code import UPLOADED
 from ftlab.files import existing
 from ftlab.issues import Issue, by_gravity, errors_for, from_validation
-from ftlab.job import Job
+from ftlab.job import Estimated, Job
 from ftlab.models import Limits, ModelInfo, model_problem, read_info
 from ftlab.names import FOREIGN_NAMES, OTHER_UNITS
 from ftlab.network_folders import network_warning
@@ -53,8 +53,8 @@ class Provider(Protocol):
         """Raise MissingExtra when something it needs is not installed here."""
         ...
 
-    def missing(self, options: Any) -> list[Issue]:
-        """What the options ask for that is not there."""
+    def missing(self, options: Any, spec: JobSpec) -> list[Issue]:
+        """What the options ask for that is not there, or not for such a job."""
         ...
 
     def settled(
@@ -168,7 +168,7 @@ def prepare(
     report, validation = scan_data(given, report, validation, where.engine)
     limits, info = where.limits_now(given, options, key), model_of(given)[0]
     found = examine(spec, where, report, validation, limits)
-    found += option_issues(where, options)
+    found += option_issues(where, options, given)
     if refused := errors_for(found, where.engine):
         raise InvalidSpec(refused)
     known = replace(info, hosted=limits or info.hosted)
@@ -182,9 +182,26 @@ def prepare(
         data_sha256=report.sha256 if report else "",
         validation_sha256=validation.sha256 if validation else "",
         data_format=report.format if report else None,
+        estimate=_estimated(resolved.spec, report, validation, chosen, where.engine),
         ftlab_version=ftlab.__version__,
     )
     return Ready(job, where, report, validation)
+
+
+def _estimated(
+    spec: JobSpec,
+    report: DataReport | None,
+    validation: DataReport | None,
+    options: BaseModel,
+    engine: Engine,
+) -> Estimated:
+    """What is held against what the job takes, once it has."""
+    from ftlab.cost import estimate  # not before there is a job
+
+    if engine != "local":
+        return Estimated(usd=estimate(spec, report, validation=validation).price)
+    found = estimate(spec, report, validation=validation, options=options.model_dump())
+    return Estimated(seconds=found.duration, usd=found.local_price)
 
 
 def examine(
@@ -198,10 +215,10 @@ def examine(
     return by_gravity(where.examine(values, report, validation, limits))
 
 
-def option_issues(where: Provider, given: Mapping[str, Any]) -> list[Issue]:
-    """What is to be said about the provider's own options."""
+def option_issues(where: Provider, given: Mapping[str, Any], spec: JobSpec) -> list[Issue]:
+    """What is to be said about the provider's own options for a job."""
     try:
-        return where.missing(where.options(**given))
+        return where.missing(where.options(**given), spec)
     except ValidationError as error:
         return from_validation(error, where.options, (where.engine,), FOREIGN_NAMES, OTHER_UNITS)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from pydantic import SecretStr
@@ -17,15 +19,19 @@ from ftlab.devices import detect, missing_gpus
 from ftlab.errors import MissingExtra
 from ftlab.issues import Issue
 from ftlab.job import Job, LocalOptions
+from ftlab.local_plan import device_of, dtype_of
 from ftlab.models import Limits, ModelInfo
 from ftlab.origin import started
 from ftlab.providers import model_of
 from ftlab.rulebook import rate_problems
+from ftlab.rulebook.shares import undivided
 from ftlab.rules import check
 from ftlab.run import Run
 from ftlab.spec import Engine, JobSpec, parse
+from ftlab.trackers.needs import issues_of
 
 NEEDED = ("torch", "transformers", "peft")
+SHARDING = 2, 13  # of torch
 
 
 class Local:
@@ -67,11 +73,15 @@ class Local:
             if importlib.util.find_spec(package) is None:
                 raise MissingExtra(package, "local")
 
-    def missing(self, options: LocalOptions) -> list[Issue]:
-        """GPUs that the options ask for and this machine has not."""
-        text = missing_gpus(options.device, options.n_gpus)
-        issue = Issue("error", text, "gpus_are_here", "n_gpus", blocks=("local",))
-        return [issue] if text else []
+    def missing(self, options: LocalOptions, spec: JobSpec) -> list[Issue]:
+        """GPUs that the options ask for and this machine has not, a model that they divide and
+        that stays whole, and what their trackers need."""
+        found = issues_of(options.track)
+        if text := missing_gpus(options.device, options.n_gpus):
+            found.append(_refusal("gpus_are_here", "n_gpus", text))
+        if options.shard and options.n_gpus > 1:
+            found += _undivided(options, spec)
+        return found
 
     def examine(
         self,
@@ -104,6 +114,32 @@ class Local:
     def start(self, run: Run, key: SecretStr | None = None) -> None:
         """Start `python -m ftlab.train`."""
         run.start()
+
+
+def _undivided(options: LocalOptions, spec: JobSpec) -> Iterator[Issue]:
+    problem = undivided(spec, dtype_of(options, device_of(options)))
+    if problem is not None:
+        to = f"Set {problem.where} to {problem.instead or 'none'}, or shard to False."
+        text = f"shard is True, and {problem.found}. {to}"
+        yield _refusal("model_is_divided", problem.where, text, problem.fix)
+    if (have := _torch()) and have < SHARDING:
+        text = (
+            f"shard is True, and the installed torch is {'.'.join(map(str, have))}; dividing takes "
+            f"{'.'.join(map(str, SHARDING))} or newer. Install that, or set shard to False."
+        )
+        yield _refusal("model_is_divided", "shard", text, {"shard": False})
+
+
+def _refusal(code: str, where: str, text: str, fix: dict[str, Any] | None = None) -> Issue:
+    return Issue("error", text, code, where, blocks=("local",), fix=fix)
+
+
+@lru_cache(maxsize=1)
+def _torch() -> tuple[int, ...]:
+    """Its version, without loading it; empty where it is not installed."""
+    with contextlib.suppress(PackageNotFoundError):
+        return tuple(int(part) for part in version("torch").split(".")[:2])
+    return ()
 
 
 @lru_cache(maxsize=1)  # the form asks with every key that is pressed, and a GPU answers slowly

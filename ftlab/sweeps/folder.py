@@ -157,6 +157,11 @@ class Sweep(Run):
         return any(run.has_checkpoint for _, run in self.arms)
 
     @property
+    def leaves_nothing(self) -> bool:
+        """What its arms have learned lies in their folders."""
+        return False
+
+    @property
     def resumes_from(self) -> str:
         return "from where its arms stand"
 

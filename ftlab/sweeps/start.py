@@ -187,7 +187,8 @@ def _refused(
     asked: Asked, where: Provider, scans: tuple[DataReport | None, DataReport | None]
 ) -> list[Issue]:
     """Every issue because of which the provider, or a sweep at all, would refuse; each once."""
-    found = [*problems(asked, where.engine), *option_issues(where, asked.options)]
+    spec = parse(asked.values)[0]
+    found = [*problems(asked, where.engine), *option_issues(where, asked.options, spec)]
     if not found:
         for values in arm_values(asked):
             found += examine(values, where, *scans)

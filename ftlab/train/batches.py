@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import random
 from array import array
 from collections.abc import Callable, Iterator, Sequence
@@ -165,6 +166,11 @@ class Examples:
         if index not in self._known:
             self._known[index] = self._read(self._places[index])
         return self._known[index]
+
+    def largest(self, n: int) -> list[Row]:
+        """Up to `n` rows that take most room in the file, which are not counted as seen."""
+        by_size = heapq.nlargest(n, self._places, key=self._rows.size)
+        return [self._read(place) for place in by_size]
 
     @property
     def n_cut(self) -> int:

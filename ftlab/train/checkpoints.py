@@ -6,27 +6,24 @@ or transformers as it is.
 
 from __future__ import annotations
 
-import contextlib
-import os
-import re
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ftlab.manifest import MANIFEST, damage, manifest_of
+from ftlab.manifest import GONE, MANIFEST, STAGED, damage, remove, written_whole
 from ftlab.run import CHECKPOINT, checkpoint_steps
+from ftlab.run_folder import RECORDED
 from ftlab.train.position import Position
 
 POSITION = "training.json"
 OPTIMIZER, OPTIMIZER_REST = "optimizer.safetensors", "optimizer.json"
 GENERATORS = "generators.json"
 REFERENCES = "references.safetensors"
-OF_TRAINING = (POSITION, OPTIMIZER, OPTIMIZER_REST, GENERATORS, REFERENCES)
-"""Files of a checkpoint that only a training that goes on needs."""
+OF_TRAINING = (POSITION, OPTIMIZER, OPTIMIZER_REST, GENERATORS, REFERENCES, RECORDED)
+"""Files of a checkpoint that are no part of what was tuned."""
 Weights = dict[str, Any]
 """Tensors by name."""
-STAGED, GONE = ".tmp-", ".gone-"
 TOKENIZER_FILES = (
     *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"),
     "chat_template.jinja",
@@ -34,28 +31,6 @@ TOKENIZER_FILES = (
 
 
 # --- one folder ------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def written_whole(folder: Path) -> Iterator[Path]:
-    """A new folder to fill. It takes the place of `folder` when everything in it is on disk for
-    good, and leaves nothing behind when something goes wrong."""
-    staged = folder.with_name(STAGED + folder.name)
-    shutil.rmtree(staged, ignore_errors=True)
-    try:
-        with _as_os_error():
-            staged.mkdir()
-            yield staged
-            _write_manifest(staged)
-        for path in (*staged.iterdir(), staged):
-            _sync(path)
-        if folder.exists():
-            _remove(folder)
-        staged.rename(folder)
-        _sync(folder.parent)
-    except OSError:
-        shutil.rmtree(staged, ignore_errors=True)  # on a full disk it takes room
-        raise
 
 
 def save_tuned(model: Any, folder: Path, base: Path, weights: Weights | None = None) -> None:
@@ -126,7 +101,7 @@ def keep_only(folder: Path, steps: Collection[int]) -> None:
     """Remove the checkpoints of all other steps."""
     for step in checkpoint_steps(folder):
         if step not in steps:
-            _remove(folder / CHECKPOINT.format(step))
+            remove(folder / CHECKPOINT.format(step))
 
 
 def _position(checkpoint: Path) -> Position | None:
@@ -134,38 +109,6 @@ def _position(checkpoint: Path) -> Position | None:
         return Position.model_validate_json((checkpoint / POSITION).read_bytes())
     except (OSError, ValueError):
         return None
-
-
-def _remove(folder: Path) -> None:
-    """Out of sight first: a process that is killed here leaves no half of it under its name."""
-    gone = folder.with_name(GONE + folder.name)
-    shutil.rmtree(gone, ignore_errors=True)
-    folder.rename(gone)
-    shutil.rmtree(gone)
-
-
-@contextlib.contextmanager
-def _as_os_error() -> Iterator[None]:
-    """safetensors wraps the system's errors in one of its own."""
-    try:
-        yield
-    except Exception as exc:
-        found = re.search(r"(?:os error|Os \{ code:) (\d+)", str(exc))
-        if not found or isinstance(exc, OSError):
-            raise
-        raise OSError(int(found[1]), os.strerror(int(found[1]))) from exc
-
-
-def _write_manifest(folder: Path) -> None:
-    (folder / MANIFEST).write_text(manifest_of(folder), encoding="utf-8")
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 _ADAPTER_CARD = """\

@@ -100,6 +100,7 @@ def _made(room: Room) -> Trainer:
 
 
 def _carry_out(order: Order, trainer: Trainer) -> None:
+    from ftlab.train.evaluating import scored
     from ftlab.train.samples import answered
     from ftlab.train.sent import as_numbers
     from ftlab.train.sharded import whole_weights
@@ -116,7 +117,7 @@ def _carry_out(order: Order, trainer: Trainer) -> None:
             trainer.room.reply([row.reference for row in rows if isinstance(row, Pair)])
         case "score":
             trainer.model.eval()
-            found = trainer.scored(order.share, order.divisor)
+            found = scored(trainer, order.share, order.divisor)
             trainer.model.train()
             trainer.room.reply([as_numbers(loss) for loss in found])
         case "answer":

@@ -13,8 +13,9 @@ from typing import Any, Literal, NamedTuple
 import torch
 
 from ftlab.data.chat import IGNORED
-from ftlab.train.attention import Segment
 from ftlab.train.batches import Example
+from ftlab.train.device import sent
+from ftlab.train.segments import Segment
 
 Layout = Literal["flat", "padded"]
 Bundles = Sequence[Sequence[Example]]
@@ -61,7 +62,7 @@ def flat(bundles: Bundles, device: str) -> Batch:
     row = _Row()
     for bundle in bundles:
         row.add(bundle)
-    ids, positions = (torch.tensor([values], device=device) for values in (row.ids, row.positions))
+    ids, positions = (sent(torch.tensor([values]), device) for values in (row.ids, row.positions))
     return Batch(ids, positions, row.targets.on(device), segments=tuple(row.segments))
 
 
@@ -77,7 +78,7 @@ def padded(bundles: Bundles, pad_id: int, device: str) -> Batch:
         mask[row, :n] = 1
         targets.add(sequence, range(row * longest, row * longest + n))
     positions = torch.arange(longest, device=device).expand(len(sequences), -1)
-    return Batch(ids.to(device), positions, targets.on(device), mask.to(device))
+    return Batch(sent(ids, device), positions, targets.on(device), sent(mask, device))
 
 
 class _Targets:
@@ -96,7 +97,7 @@ class _Targets:
 
     def on(self, device: str) -> Targets:
         found = torch.tensor(self._found, dtype=torch.long).reshape(-1, 3)
-        return Targets(*found.T.contiguous().to(device))
+        return Targets(*sent(found.T.contiguous(), device))
 
 
 class _Row:

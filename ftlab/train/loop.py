@@ -15,8 +15,11 @@ from ftlab.job import Job, LocalOptions
 from ftlab.models import fetch
 from ftlab.spec import filled
 from ftlab.train.batches import Examples
+from ftlab.train.finding import scorer_for
 from ftlab.train.fused import fuse
+from ftlab.train.liger import quickened
 from ftlab.train.model import (
+    autocast,
     choose_dtype,
     gradient_scaler,
     load_model,
@@ -27,7 +30,6 @@ from ftlab.train.parallel import Room
 from ftlab.train.reading import check_unchanged, fitting, nothing_held_back, read_examples
 from ftlab.train.samples import Sampler
 from ftlab.train.saving import Saving
-from ftlab.train.scoring import scorer_for
 from ftlab.train.sharded import in_each
 from ftlab.train.trainer import Trainer
 from ftlab.train.training import Asked, Training
@@ -153,7 +155,8 @@ def made(job: Job, device: str, pad_id: int, room: Room, bare: Any = None) -> Tr
         shard(model, spec, device, choose_dtype(spec, options, device))
     model.train()  # as it was loaded it answers: without dropout, and without checkpointing
     fuse(model)
-    scorer = scorer_for(model, pad_id, device)
+    with autocast(spec, options, device):
+        scorer = quickened(scorer_for(model, pad_id, device), room)
     trainer = Trainer(spec, options, scorer, make_optimizer(model, spec), room)
     trainer.scaler = gradient_scaler(spec, options, device)
     room.make_equal(in_each(trainable(model)))

@@ -35,7 +35,7 @@ def document_lengths(
         starts = position_ids.expand(shape) == 0
     document = starts.flatten().cumsum(0)
     if mask is None or mask.shape != shape:  # one of more dimensions tells of attention alone
-        mask = torch.ones(shape)
+        mask = torch.ones(shape, device=document.device)
     real = mask.flatten().to(document.device, torch.float32)
     sizes = real.new_zeros(real.numel() + 1).index_add(0, document, real)
     return (sizes[document] * real).reshape(shape)

@@ -121,8 +121,9 @@ class Room:
     # --- all of them together ----------------------------------------------------------------
 
     def share_machine(self, device: str) -> None:
-        """Take one's own part of the machine, where there are others."""
-        if self.size > 1 and device.startswith("cuda"):
+        """Take one's own part of the machine, where there are others. A GPU becomes the one that
+        kernels run on which don't look where their numbers lie."""
+        if device.startswith("cuda"):
             torch.cuda.set_device(device)
         elif self.size > 1:
             torch.set_num_threads(max(torch.get_num_threads() // self.size, 1))

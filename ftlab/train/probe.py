@@ -2,24 +2,21 @@
 
 The request comes as JSON on the standard input: the job, the tokens of the largest piece that is
 expected, and how long to go on. Lines of JSON go out: {"progress": share,
-"what": text}, and at the end {"measured": …} or {"failed": text}.
+"what": text}, and at the end {"made": …} or {"failed": text}.
 """
 
 from __future__ import annotations
 
-import json
 import re
-import signal
 import sys
 import tempfile
 import time
-import traceback
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ftlab.devices import detect, lease
-from ftlab.errors import FtlabError
+from ftlab.errands import answering, described
 from ftlab.job import Job, LocalOptions
 from ftlab.pieces import PIECE_TOKENS
 from ftlab.processes import loading
@@ -38,32 +35,15 @@ ENOUGH_SECONDS = 3.0  # fast steps go on so long, so that one slow moment does n
 
 
 def main() -> int:
-    # An interrupt of the notebook's kernel is meant for a cell, and reaches its children too.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    request = json.loads(sys.stdin.read())
-    try:
-        for message in _probe(request):
-            print(json.dumps(message), flush=True)
-    except BrokenPipeError:  # nobody waits for it any more
-        return 1
-    except FtlabError as exc:
-        print(json.dumps({"failed": str(exc)}), flush=True)
-        return 1
-    except Exception as exc:
-        traceback.print_exc()
-        text = OUT_OF_MEMORY if is_out_of_memory(exc) else f"{type(exc).__name__}: {exc}"
-        print(json.dumps({"failed": text}), flush=True)
-        return 1
-    return 0
+    return answering(_probe, lambda exc: OUT_OF_MEMORY if is_out_of_memory(exc) else described(exc))
 
 
-def _probe(request: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _probe(request: dict[str, Any], say: Callable[[dict[str, Any]], None]) -> Iterator[Any]:
     job = Job.model_validate(request["job"])
     device, asked_at = chosen_device(LocalOptions(**job.options)), time.time()
 
     def waiting(holder: str) -> None:
-        text = f"waiting for {device}, used by {holder}"
-        print(json.dumps({"progress": 0.0, "what": text}), flush=True)
+        say({"progress": 0.0, "what": f"waiting for {device}, used by {holder}"})
 
     with lease(device, HOLDER, waiting):
         began = _born() + time.time() - asked_at
@@ -101,7 +81,7 @@ def _steps(
     end_seconds = _saved(ready)
     measured = {"start_seconds": start_seconds, "end_seconds": end_seconds}
     measured |= {"peak_bytes": _peak(device), "eval_tokens_per_second": rate}
-    yield {"measured": {**pace, **measured}}
+    yield {"made": {**pace, **measured}}
 
 
 def _own_steps(ready: Prepared, request: dict[str, Any]) -> Iterator[Any]:
@@ -229,8 +209,10 @@ def _evaluated(ready: Prepared, request: dict[str, Any]) -> float | None:
 
 def _evaluate(trainer: Trainer, rows: Sequence[Row]) -> float:
     """Seconds that an evaluation takes."""
+    from ftlab.train.evaluating import evaluated
+
     began = time.perf_counter()
-    for _ in trainer.evaluate(0, rows, lambda: False):
+    for _ in evaluated(trainer, 0, rows, lambda: False):
         pass
     return time.perf_counter() - began
 

@@ -34,13 +34,18 @@ class Sampler:
         self._tokenizer = tokenizer
         self._ids = [_as_ids(prompt, tokenizer, now) for prompt in prompts]
 
+    @property
+    def prompts(self) -> list[list[int]]:
+        """As token ids."""
+        return self._ids
+
     def answers(self, trainer: Trainer, ends: Callable[[], bool]) -> list[str] | None:
         """The most likely answer to each, of at most `LONGEST` tokens; None when it `ends` before
         all are there, or when the memory does not suffice, which the trainer then notes."""
         longest = self._longest(trainer)
         try:
             self._tell(trainer, longest)
-            with _undisturbed(trainer) as model:
+            with undisturbed(trainer) as model:
                 found = generate(
                     model,
                     self._tokenizer,
@@ -79,7 +84,7 @@ class Sampler:
 
 def answered(trainer: Trainer, **told: Any) -> None:
     """Do the same as the first process, which keeps the answers."""
-    with _undisturbed(trainer) as model:
+    with undisturbed(trainer) as model:
         generated(model, **told, synced_gpus=True)
 
 
@@ -99,7 +104,7 @@ def _as_ids(prompt: str, tokenizer: Tokenizer, now: datetime) -> list[int]:
 
 
 @contextmanager
-def _undisturbed(trainer: Trainer) -> Iterator[Any]:
+def undisturbed(trainer: Trainer) -> Iterator[Any]:
     """The model ready to answer; afterwards it goes on as if it had not been asked."""
     model, device = trainer.model, trainer.device
     was_training, before = model.training, random_state(device)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -101,6 +101,7 @@ class Saving:
         position: Position,
         references: Mapping[str, Mapping[int, Reference]],
         kept: set[int],
+        recorded: Callable[[], bytes] = bytes,
     ) -> Iterator[Event]:
         """Save the state after a step, where that has not been done, and remove those that are
         neither `kept` nor the newest. Raises OSError when it can't be written."""
@@ -109,7 +110,7 @@ class Saving:
         from ftlab.train.states import save_state
 
         began = time.monotonic()
-        save_state(self.path(position.step), trainer, base, position, references)
+        save_state(self.path(position.step), trainer, base, position, references, recorded())
         self._on_disk = position.step
         keep_only(self.folder, {*kept, position.step})
         self._pace.took(time.monotonic() - began)

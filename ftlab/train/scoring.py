@@ -1,18 +1,10 @@
-"""What a model says of sequences: the cross-entropy of every trained token, by the quickest way
-that gives the same as the model's own forward pass.
-
-Flat rows need a model whose layers let no sequence see another but through attention, and whose
-logits are its output embedding of its last hidden values. Neither is assumed: both are tried on a
-few short sequences when a model is loaded.
-"""
+"""What a model says of sequences: the cross-entropy of every trained token."""
 
 from __future__ import annotations
 
 import contextlib
-import random
-from array import array
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -20,15 +12,9 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from ftlab.train import attention, head
-from ftlab.train.batches import Example
+from ftlab.train.kernels.kernel import Kernel
 from ftlab.train.layouts import Batch, Bundles, Layout, laid_out
-from ftlab.train.sharded import computed_in, forget_failure, is_sharded, with_whole_weights
-
-LENGTHS = (5, 9, 6)  # of the sequences that are tried
-BEGINNING = 4  # tokens that the last two of them share
-CLOSE = 1e-3  # nats; float32 rounds to about 1e-6, a leak is above 0.01
-CLOSE_IN_HALVES, ROUNDING = 0.15, 0.02  # nats, or share of the loss: bfloat16 has 0.004 of a logit
-LEAK_IN_HALVES = 0.03
+from ftlab.train.sharded import is_sharded, with_whole_weights
 
 
 class Losses(NamedTuple):
@@ -54,9 +40,29 @@ class Scorer:
     model: Any
     pad_id: int
     device: str
-    layout: Layout = "padded"
+    kernel: Kernel | None = None
+    """Keeps the sequences of a flat row apart; None where rows are padded."""
     own_head: bool = False
     """Whether the logits are made here, at the trained places alone, or by the model."""
+    passed_over: Mapping[str, str] = field(default_factory=dict)
+    """Kernel → why it is not the one."""
+    remark: str = ""
+    """What else is to be said of the way."""
+
+    @property
+    def layout(self) -> Layout:
+        """How rows lie before the model."""
+        return "padded" if self.kernel is None else "flat"
+
+    @property
+    def in_words(self) -> str:
+        """How rows lie before the model, and why no better kernel keeps them apart."""
+        reasons = "; ".join(f"{kernel}: {why}" for kernel, why in self.passed_over.items())
+        found = "Rows are padded"
+        if self.kernel is not None:
+            found = f"Sequences lie end to end; {self.kernel.title} keeps them apart"
+        because = f" ({reasons})" if reasons else ""
+        return f"{found}{because}. {self.remark}".rstrip()
 
     @property
     def inner(self) -> Any:
@@ -76,8 +82,7 @@ class Scorer:
 
     def in_use(self) -> Scorer:
         """Make the model take its attention as this way needs it."""
-        ours = self.layout == "flat"
-        attention.use(self.inner, attention.NAME if ours else self.usual_attention)
+        attention.use(self.inner, self.kernel or self.usual_attention)
         return self
 
     @contextlib.contextmanager
@@ -109,67 +114,3 @@ class Scorer:
         logits = self.inner(**batch.inputs, use_cache=False).logits.flatten(0, 1)
         chosen = logits.index_select(0, batch.targets.places).float()
         return cross_entropy(chosen, batch.targets.tokens, reduction="none")
-
-
-def scorer_for(model: Any, pad_id: int, device: str) -> Scorer:
-    """The quickest way through the model that is right, in use from now on."""
-    was_training = model.training
-    model.eval()
-    plain = Scorer(model, pad_id, device).in_use()
-    try:
-        with torch.no_grad():
-            return next((way for way in _quicker(plain) if _is_right(way, plain)), plain).in_use()
-    finally:
-        model.train(was_training)
-
-
-def _quicker(plain: Scorer) -> Iterator[Scorer]:
-    """The quickest first."""
-    yield replace(plain, layout="flat", own_head=True)
-    yield replace(plain, layout="flat")
-    yield replace(plain, own_head=True)
-
-
-def _is_right(way: Scorer, plain: Scorer) -> bool:
-    """Whether it gives what the plain way gives, no sequence sees another, and there is a way back
-    to the weights."""
-    vocabulary = way.inner.get_input_embeddings().weight.shape[0]
-    first, other = (_sequences(vocabulary, seed) for seed in (1, 2))
-    expected = plain.in_use().losses(first).values
-    attention.forget_windows()
-    try:
-        found = way.in_use().losses(first)
-        beside = way.losses([other[0], *first[1:]]).values  # another neighbour
-        _go_back(way, first)
-    except (attention.NotSupported, AttributeError, TypeError, ValueError, RuntimeError):
-        forget_failure(way.inner)
-        return False  # a model of another build: the plain way is right for it
-    close = leak = CLOSE
-    if computed_in(way.inner) != torch.float32:
-        close, leak = max(CLOSE_IN_HALVES, ROUNDING * expected.max().item()), LEAK_IN_HALVES
-    same = found.sequence > 0
-    return (
-        attention.windows_are_told()
-        and _within(found.values, expected, close)
-        and _within(found.values[same], beside[same], leak)
-    )
-
-
-def _go_back(way: Scorer, bundles: Bundles) -> None:
-    """Some kinds of attention fail only there."""
-    with torch.enable_grad():
-        way.losses(bundles).values.sum().backward()
-    way.model.zero_grad(set_to_none=True)
-
-
-def _within(found: torch.Tensor, expected: torch.Tensor, difference: float) -> bool:
-    return bool((found - expected).abs().max() <= difference)
-
-
-def _sequences(vocabulary: int, seed: int) -> list[list[Example]]:
-    """One alone, and two that begin alike; all of them train."""
-    rng = random.Random(seed)
-    ids = [[rng.randrange(vocabulary) for _ in range(length)] for length in LENGTHS]
-    ids[2][:BEGINNING] = ids[1][:BEGINNING]
-    alone, *pair = (Example(array("i", i), array("i", i), 1.0, was_cut=False) for i in ids)
-    return [[alone], pair]

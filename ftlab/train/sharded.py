@@ -24,6 +24,7 @@ from torch.distributed.fsdp import (
 from torch.distributed.tensor import DTensor
 
 from ftlab.errors import FtlabError
+from ftlab.rulebook.shares import undivided
 from ftlab.spec import JobSpec
 
 MMAP_THRESHOLD = -3  # as malloc.h has it
@@ -136,14 +137,8 @@ def _undivided(spec: JobSpec, dtype: torch.dtype) -> str:
     """Why a model stays whole, and what to do for it; empty where it can be divided."""
     if not hasattr(FSDPModule, "reset_iter_state"):
         return f"torch is {torch.__version__}; dividing takes 2.13 or newer. Install that"
-    if spec.quantization != "none":
-        return (
-            f"quantization is {spec.quantization}; what is divided is not quantised. Set it to none"
-        )
-    if spec.lora is False and spec.optimizer == "adamw_8bit":
-        return "optimizer is adamw_8bit; divided weights take adamw or sgd. Set it to adamw"
-    if spec.lora is False and dtype == torch.float16:
-        return "dtype is float16; divided weights train in another. Set it to float32"
+    if problem := undivided(spec, str(dtype).removeprefix("torch.")):
+        return f"{problem.found}. Set {problem.where} to {problem.instead or 'none'}"
     return ""
 
 

@@ -14,6 +14,8 @@ from safetensors.torch import load_file, save_file
 
 from ftlab.adapter_files import WEIGHTS
 from ftlab.base import load_base
+from ftlab.manifest import written_whole
+from ftlab.run_folder import RECORDED
 from ftlab.train.checkpoints import (
     GENERATORS,
     OPTIMIZER,
@@ -21,9 +23,8 @@ from ftlab.train.checkpoints import (
     POSITION,
     REFERENCES,
     write_tuned,
-    written_whole,
 )
-from ftlab.train.device import generator_of
+from ftlab.train.device import own_random_state, set_own_random_state
 from ftlab.train.position import Position
 from ftlab.train.references import Reference
 from ftlab.train.sharded import all_weights, is_sharded, load_whole, own_share, whole
@@ -35,10 +36,12 @@ def save_state(
     base: Path,
     position: Position,
     references: Mapping[str, Mapping[int, Reference]],
+    recorded: bytes = b"",
 ) -> None:
     """Save all that the steps to come depend on; `folder` appears when it is on disk for good.
 
-    `references` are those of the training and the validation rows, by place.
+    `references` are those of the training and the validation rows, by place; `recorded` is what
+    the model said when it was saved.
     """
     folder.parent.mkdir(exist_ok=True)
     with written_whole(folder) as staged:
@@ -48,6 +51,8 @@ def save_state(
         _save_optimizer(whole_states(trainer.optimizer), staged)
         (staged / GENERATORS).write_text(json.dumps(_all_generators(trainer)), encoding="utf-8")
         (staged / POSITION).write_text(position.model_dump_json(indent=1), encoding="utf-8")
+        if recorded:
+            (staged / RECORDED).write_bytes(recorded)
         if any(references.values()):
             save_file(_as_tensors(references), staged / REFERENCES)
 
@@ -135,11 +140,10 @@ def generators(trainer: Any) -> dict[str, Any]:
     """The random generators of this process and of its device, and the scale of gradients in
     float16, as plain data."""
     name, words, *rest = numpy.random.get_state()
-    device = trainer.device
-    own = generator_of(device)
+    own = own_random_state(trainer.device)
     return {
         "torch": torch.get_rng_state().tolist(),
-        "device": own.get_rng_state(device).tolist() if own else None,
+        "device": own[0].tolist() if own else None,
         "scaler": trainer.scaler.state_dict(),
         "python": random.getstate(),
         "numpy": [name, words.tolist(), *rest],  # pyright: ignore[reportAttributeAccessIssue]
@@ -148,8 +152,8 @@ def generators(trainer: Any) -> dict[str, Any]:
 
 def _set_generators(found: Mapping[str, Any], device: str) -> None:
     torch.set_rng_state(_as_bytes(found["torch"]))
-    if found["device"] is not None and (own := generator_of(device)):
-        own.set_rng_state(_as_bytes(found["device"]), device)
+    if found["device"] is not None:
+        set_own_random_state([_as_bytes(found["device"])], device)
     version, words, gauss = found["python"]
     random.setstate((version, tuple(words), gauss))
     name, keys, *rest = found["numpy"]

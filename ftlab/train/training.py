@@ -1,37 +1,37 @@
-"""A training on its way: its steps, evaluations and states, and what is kept of it."""
+"""A training on its way: its steps and states, and what is kept of it."""
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Iterable, Iterator
-from functools import cached_property, partial
+from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ftlab.course import course, rate_at
-from ftlab.errors import FtlabError
-from ftlab.events import Checkpoint, Event, Log, Metrics, RowLosses, Sample, Status
+from ftlab.events import Checkpoint, Event, Log, RowLosses, Status
+from ftlab.run_folder import RECORDED
 from ftlab.spec import filled
 from ftlab.train.batches import Examples
 from ftlab.train.checkpoints import copy_tuned, keep_only, save_tuned
+from ftlab.train.looks import Asked as Asked
+from ftlab.train.looks import Looks
 from ftlab.train.model import trainable
-from ftlab.train.position import is_enough, judged
+from ftlab.train.position import is_enough
 from ftlab.train.reading import all_steps, steps_of
+from ftlab.train.recorded import fixed_prompts, keep_recorded, recorded
 from ftlab.train.references import Referred
+from ftlab.train.rehearsal import rehearsed
 from ftlab.train.saving import Saving, rows_cut, warnings
 from ftlab.train.sharded import all_weights
 from ftlab.train.states import load_references, load_state
-from ftlab.train.steps import Told, rounded
+from ftlab.train.telling import Telling
 from ftlab.train.trainer import Trainer
 
 if TYPE_CHECKING:
     from ftlab.train.loop import Prepared
-
-Asked = Callable[[], str | None]
-"""What a person asked of the run since it began: None, "pause", "stop" or "cancel"."""
 
 
 class Training:
@@ -40,17 +40,15 @@ class Training:
     def __init__(self, ready: Prepared, asked: Asked, saving: Saving) -> None:
         self.ready, self.asked, self.saving = ready, asked, saving
         self.trainer, self.spec = ready.trainer, ready.trainer.spec
-        self._untold: Callable[[], tuple[int, float, Told]] | None = None
+        self.telling = Telling(self.trainer)
         self.position, self.resumed, self.problems = saving.newest()
         self.training: Any = self._with_references("training", ready.training)
         self.validation: Any = self._with_references("validation", ready.validation)
-        spec, self.n_steps = self.spec, steps_of(self.spec, ready.training)
-        planned = course(spec, self.n_steps)
-        self.evaluations = {*planned.evaluations} if self.validation else set[int]()
+        self.n_steps = steps_of(self.spec, ready.training)
+        planned = course(self.spec, self.n_steps)
         self.checkpoints = {*planned.checkpoints}
-        self.samples = (
-            (self.evaluations or {0, self.n_steps}) if spec.sample_prompts else set[int]()
-        )
+        due, n = planned.evaluations, self.n_steps
+        self.looks = Looks(ready, self.validation, asked, self.telling, due, n)
 
     # --- the three parts of a run ----------------------------------------------------------------
 
@@ -59,9 +57,12 @@ class Training:
         yield from warnings((*self.problems, *self.ready.warnings))
         yield _described(self.trainer)
         if self.resumed is None:
-            yield from self._evaluated()
+            yield from self._looked_at()
             yield from self._rows_looked_at()
         self.trainer.model.train()
+        if self.resumed is None and self.trainer.rehearses:
+            rehearsed(self.trainer, self.ready.training)
+            yield from self.telling.noted()
         torch.manual_seed(filled(self.spec.random_seed, "random_seed"))  # dropout starts here
         if self.resumed is not None:
             piece_tokens = self.position.piece_tokens or self.trainer.piece_tokens
@@ -71,17 +72,19 @@ class Training:
             self.trainer.piece_tokens = piece_tokens
             yield Log(text=f"Going on from the checkpoint of step {self.position.step:,}.")
             yield from self.saving.told(self.position.step, self._wanted)
-            yield from self._evaluated()
+            yield from self._looked_at()
 
     def steps(self, until: int | None = None) -> Iterator[Event | RowLosses]:
         """The steps from here to `until` or to the end, with the evaluations and checkpoints
         between them."""
         until = self.n_steps if until is None else min(until, self.n_steps)
         while self.position.step < until and self.asked() is None and not self.stops_early:
-            yield from self._step(next(self._rows))
-            yield from self._evaluated()
+            asked_at = time.perf_counter()
+            rows = next(self._rows)
+            yield from self._step(rows, time.perf_counter() - asked_at)
+            yield from self._looked_at()
             yield from self._saved_if_due()
-        yield from self._told()
+        yield from self.telling.told()
 
     def ended(self, adapter: Path, why: str = "") -> Iterator[Event | RowLosses]:
         """Keep what is to be kept, and say how the run ended, and `why` where it was stopped."""
@@ -96,7 +99,7 @@ class Training:
             yield Status(status="paused", detail=f"paused {of}")
         else:
             if request == "stop":
-                yield from self._evaluated("stop")
+                yield from self._looked_at("stop")
             yield from self._kept(adapter, why)
 
     @property
@@ -111,99 +114,30 @@ class Training:
     @property
     def is_settled(self) -> bool:
         """Whether nothing of the present step was broken off."""
-        position = self.position
-        measured = position.step not in self.evaluations or position.evaluated == position.step
-        sampled = position.step not in self.samples or position.sampled == position.step
-        return measured and sampled
+        return self.looks.are_done(self.position)
+
+    @property
+    def evaluations(self) -> set[int]:
+        """The steps after which it is evaluated."""
+        return self.looks.evaluations
 
     # --- what they are made of -------------------------------------------------------------------
 
-    def _step(self, rows: list[Any]) -> Iterator[Event | RowLosses]:
-        """One optimizer step. What a GPU made of it is told when the next one is under way."""
+    def _step(self, rows: list[Any], waited: float) -> Iterator[Event | RowLosses]:
+        """One optimizer step, whose rows took `waited` seconds to come. What a GPU made of it is
+        told when the next one is under way."""
         step, seen = self.position.step + 1, self.position.rows_seen + len(rows)
-        read = self.trainer.launch(rows, rate_at(self.spec, step - 1, self.n_steps))
-        yield from self._told()
-        self._untold = lambda: (step, seen / len(self.training), read())
+        rate = rate_at(self.spec, step - 1, self.n_steps)
+        read = self.trainer.launch(rows, rate, waited)
+        yield from self.telling.told()
+        self.telling.keep(step, seen / len(self.training), read)
         self.position = self.position.model_copy(update={"step": step, "rows_seen": seen})
         if not self.trainer.works_ahead:
-            yield from self._told()
+            yield from self.telling.told()
 
-    def _told(self) -> Iterator[Event | RowLosses]:
-        """The figures of the last step, where they are not told yet."""
-        yield from self._noted()
-        if self._untold is None:
-            return
-        step, epoch, (values, hardest) = self._untold()
-        self._untold = None
-        yield Metrics(step=step, values={**values, "epoch": epoch})
-        lines, losses = zip(*((line, rounded(loss)) for line, loss in hardest), strict=True)
-        yield RowLosses(step=step, file="training", lines=lines, losses=losses)
-        watched = {"loss": values["train_loss"]}
-        if not self.trainer.scaler.is_enabled():  # it passes over such gradients by itself
-            watched["gradient's norm"] = values["grad_norm"]
-        if bad := [(name, value) for name, value in watched.items() if not math.isfinite(value)]:
-            raise FtlabError(
-                f"The {bad[0][0]} became {bad[0][1]} at step {step}; it must stay a number. "
-                "Lower the learning rate to a tenth, and check the rows of that step."
-            )
-
-    def _noted(self) -> Iterator[Log]:
-        yield from [Log(level="warning", text=note) for note in self.trainer.notes]
-        self.trainer.notes.clear()
-
-    def _evaluated(self, request: str | None = None) -> Iterator[Event | RowLosses]:
-        """The validation loss and the answers to the sample prompts."""
-        yield from self._measured(request)
-        yield from self._sampled(request)
-
-    def _measured(self, request: str | None) -> Iterator[Event | RowLosses]:
-        """The validation loss where it is due or `request` asks for it, unless something else is
-        asked for on the way."""
-        step = self.position.step
-        due = step in self.evaluations or (request and self.validation)
-        if not due or self.position.evaluated == step:
-            return
-        yield from self._told()
-        ends = partial(self._is_asked_beside, request)
-        for found in self._found(step, ends):
-            if isinstance(found, Metrics):
-                self._judge(found)
-            yield found
-
-    def _found(self, step: int, ends: Callable[[], bool]) -> Iterable[Metrics | RowLosses]:
-        """What an evaluation says; that before the first step may be known from another run."""
-        if step:
-            return self.trainer.evaluate(step, self.validation, ends)
-        known = self.ready.before
-        if not known:
-            known += self.trainer.evaluate(step, self.validation, ends)
-        return [event.model_copy(update={"time": time.time()}) for event in known]
-
-    def _judge(self, metrics: Metrics) -> None:
-        step, verdicts = metrics.step, self.position.verdicts
-        if step:  # before the first step there is nothing to judge
-            verdicts = judged(verdicts, self.spec, step, metrics.values["eval_loss"])
-        changes = {"evaluated": step, "verdicts": verdicts}
-        self.position = self.position.model_copy(update=changes)
-
-    def _sampled(self, request: str | None) -> Iterator[Event | RowLosses]:
-        """An answer to each sample prompt, under the same conditions; all of them or none."""
-        step = self.position.step
-        due = step in self.samples or (request and self.samples)
-        if not due or self.position.sampled == step:
-            return
-        yield from self._told()
-        texts = self.ready.sampler.answers(self.trainer, lambda: self._is_asked_beside(request))
-        yield from self._noted()
-        if texts is None:
-            return
-        self.position = self.position.model_copy(update={"sampled": step})
-        for prompt, text in zip(self.spec.sample_prompts, texts, strict=True):
-            yield Sample(step=step, prompt=prompt, text=text)
-
-    def _is_asked_beside(self, request: str | None) -> bool:
-        """Whether anything else than `request` is asked of the run."""
-        return self.asked() not in (None, request)
+    def _looked_at(self, request: str | None = None) -> Iterator[Event | RowLosses]:
+        """The validation loss and the answers to the sample prompts, where they are due."""
+        self.position = yield from self.looks.taken(self.position, request)
 
     def _saved_if_due(self) -> Iterator[Event | RowLosses]:
         """At the end there is what was tuned; a state of that step would only be another copy."""
@@ -220,14 +154,15 @@ class Training:
 
     def saved(self) -> Iterator[Event | RowLosses]:
         """Save all that the steps to come depend on."""
-        yield from self._told()
+        yield from self.telling.told()
         self.position = self.position.model_copy(
             update={"n_cut": self._n_cut, "piece_tokens": self.trainer.piece_tokens}
         )
         named = {"training": self.training, "validation": self.validation}
         references = {n: rows.references for n, rows in named.items() if isinstance(rows, Referred)}
         yield from self.saving.save(
-            self.trainer, self.ready.base, self.position, references, self._wanted
+            *(self.trainer, self.ready.base, self.position, references, self._wanted),
+            self._recorded,
         )
 
     @cached_property
@@ -249,7 +184,9 @@ class Training:
         """Save what was tuned: as it is now, or as it was where early stopping found it best."""
         best = self.saving.best(self.spec, self.position)
         weights = all_weights(self.trainer) if best.folder is None else None
+        said = self._recorded() if best.folder is None else best.folder
         self.trainer.room.leave()  # it may take long, and nobody else is needed
+        keep_recorded(said, adapter.with_name(RECORDED))
         if best.folder is None:
             save_tuned(self.trainer.model, adapter, self.ready.base, weights)
         else:
@@ -261,6 +198,15 @@ class Training:
         yield from warnings(text for text in said if text)
         detail = best.ending(self.position.step, self.n_steps, why)
         yield Status(status="completed", detail=detail)
+
+    def _recorded(self) -> bytes:
+        """What the model says now of some fixed prompts."""
+        return recorded(self.trainer, self._prompts)
+
+    @cached_property
+    def _prompts(self) -> list[list[int]]:
+        ready = self.ready
+        return fixed_prompts(ready.sampler.prompts, ready.validation or ready.training)
 
     def _rows_looked_at(self) -> Iterator[Log]:
         """Where all weights train, the model that they started from is gone later."""
@@ -286,5 +232,6 @@ def _described(trainer: Trainer) -> Log:
     n_all = trainer.scorer.inner.num_parameters()  # which knows how many a packed byte holds
     dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
     return Log(
-        text=f"Training {n_trained:,} of {n_all:,} parameters on {trainer.device} in {dtype}."
+        text=f"Training {n_trained:,} of {n_all:,} parameters on {trainer.device} in {dtype}. "
+        + trainer.scorer.in_words
     )

@@ -12,6 +12,7 @@ from ftlab.comparison.compared import told_apart, tracks_of
 from ftlab.html import escaped
 from ftlab.issues import SHAPES
 from ftlab.run import Run
+from ftlab.scores.sheet import kept_sheets
 from ftlab.sweeps.folder import Sweep, Sweeps
 from ftlab.ui.curves_box import CurvesBox
 from ftlab.ui.guard import guarded
@@ -40,6 +41,7 @@ class ComparePanel(widgets.VBox):
         self._awaited: list[str] = []
         self._has_begun = self._is_filling = False
         self._shown: Any = None
+        self._data: set[Any] = set()
         self.empty = widgets.HTML(f'<div class="ft-dim">{NOTHING}</div>')
         self.choice = widgets.SelectMultiple(description="runs", rows=ROWS)
         self.choice.add_class("ft-runs-choice")
@@ -50,9 +52,9 @@ class ComparePanel(widgets.VBox):
         adding = widgets.VBox([widgets.HBox([self.file, self.add]), self.reading, self.upload])
         choosing = widgets.HBox([self.choice, adding.add_class("ft-compare-add")])
         self.curves = CurvesBox(state)
-        self.said = widgets.HTML()
+        self.said, self.data = widgets.HTML(), widgets.HTML()
         parts = [self.empty, choosing.add_class("ft-row"), self.curves]
-        super().__init__([*parts, self.said.add_class("ft-scroll")])
+        super().__init__([*parts, *(w.add_class("ft-scroll") for w in (self.said, self.data))])
         self.add_class("ft-panel")
         self._listen()
         self.refresh()
@@ -117,7 +119,19 @@ class ComparePanel(widgets.VBox):
         show(self.empty, visible=not self.choice.options)
         show(self.choice, visible=bool(self.choice.options))
         self.curves.show_tracks(tracks)
-        set_html(self.said, comparison_html(Comparison(tracks)) if self.choice.options else "")
+        found = Comparison(tracks)
+        set_html(self.said, comparison_html(found) if self.choice.options else "")
+        self._compare_data(found)
+
+    def _compare_data(self, found: Comparison) -> None:
+        """Hold the rows of the files against each other, off this thread: they may be many."""
+        data = {(track.name, track.data) for track in found.tracks}
+        if data == self._data:
+            return
+        self._data = data
+        set_html(self.data, "")
+        taken = lambda html: data == self._data and set_html(self.data, html)  # noqa: E731
+        PUMP.work(found.data_html, taken, self.state.tell)
 
     def _offer(self) -> None:
         """The runs of the folder, the newest first, and what was added; at first the newest two."""
@@ -155,7 +169,8 @@ def _news(source: Run | list[Track]) -> tuple[Any, ...]:
     if isinstance(source, list):
         return (id(source),)
     arms = source.arms if isinstance(source, Sweep) else []
-    return (news_of(source), *(news_of(run) for _, run in arms))
+    scored = [file.stat().st_mtime_ns for file in kept_sheets(source.score_folder)[:1]]
+    return (news_of(source), scored, *(news_of(run) for _, run in arms))
 
 
 def comparison_html(found: Comparison) -> str:
@@ -170,4 +185,5 @@ def comparison_html(found: Comparison) -> str:
     )
     more = f'<div class="ft-dim">{HOW}</div>' if len(found.tracks) < 2 else ""
     differs = '<div class="ft-group">What differs</div>' if len(found.tracks) > 1 else ""
-    return f"{head}{said}{found.reached_html()}{differs}{found.differences_html()}{more}"
+    tables = f"{found.reached_html()}{found.more_html()}"
+    return f"{head}{said}{tables}{differs}{found.differences_html()}{more}"

@@ -293,7 +293,7 @@ class FormState(HasTraits):
             self.info = info = self.answers.known(given, model_of(given)[0])
             validation = self.reports.get("validation_file")
             found = self.answers.examine(self.values, self.where, info, self.reports)
-            found += option_issues(self.where, self.own_options)
+            found += option_issues(self.where, self.own_options, given)
             from_here = started(given).spec if engine == "local" else given
             self.resolved = resolve(from_here, self.report, info, engine)
             self.recommended = recommend(given, self.report, info, engine)

@@ -18,6 +18,7 @@ from ftlab.ui.state import State
 
 TOLD = {
     "resume": "The job is followed again; nothing is started or billed a second time.",
+    "agreed": "The price is agreed to, and Together is asked for the job.",
     "stop": "Together is asked to end the job; its last checkpoint is kept, if there is one.",
     "cancel": "Together is asked to end the job; what it has done so far is billed.",
 }
@@ -69,18 +70,20 @@ class HostedBox(widgets.VBox):
     def ask(self, run: Run, request: str, changed: Callable[[], Any]) -> None:
         """Ask for something off the kernel's thread: a process starts, a keyring may be opened."""
         key = {"key": self.state.key.typed} if run.is_left or request == "resume" else {}
-        self._asking = TOLD[request]
+        price = run.hosted.price if request == "resume" else ""  # which the button has named
+        agreed = {"pay_up_to": float(price)} if price else {}
+        self._asking = told = TOLD["agreed" if agreed else request]
         PUMP.work(
-            lambda: getattr(run, request)(**key),
-            lambda _: self._asked(request, changed, forget=bool(key)),
+            lambda: getattr(run, request)(**key, **agreed),
+            lambda _: self._asked(told, changed, forget=bool(key)),
             lambda level, text: self._over(changed, level, text),
         )
         changed()
 
-    def _asked(self, request: str, changed: Callable[[], Any], *, forget: bool) -> None:
+    def _asked(self, told: str, changed: Callable[[], Any], *, forget: bool) -> None:
         if forget:
             self.state.key.forget()  # the run's process has it now
-        self._over(changed, "tip", TOLD[request])
+        self._over(changed, "tip", told)
 
     def _over(self, changed: Callable[[], Any], level: str, text: str) -> None:
         self._asking = ""

@@ -22,6 +22,7 @@ from ftlab.ui.knobs import (
     help_of,
     is_list,
     kinds_of,
+    names_in_list,
     takes_none,
     takes_numbers,
     written,
@@ -204,11 +205,13 @@ class ChipsInput(Input):
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
-        self._is_names = str in kinds_of(name) or name in MODULES
+        known = names_in_list(name)
+        self._is_names = str in kinds_of(name) or name in MODULES or bool(known)
         self.widget = Chips(
             description=name,
             tooltip=help_of(name),
             splits=self._is_names,
+            options=known,
         )
 
     def learn(self, advice: Recommendation | None, info: ModelInfo) -> None:

@@ -64,6 +64,12 @@ def is_list(name: str) -> bool:
     return any(get_origin(kind) is tuple for kind in kinds_of(name))
 
 
+def names_in_list(name: str) -> list[str]:
+    """The names that a list may hold; none where it takes any."""
+    of_lists = (get_args(kind)[0] for kind in kinds_of(name) if get_origin(kind) is tuple)
+    return [choice for kind in of_lists if get_origin(kind) is Literal for choice in get_args(kind)]
+
+
 def takes_numbers(name: str) -> bool:
     return any(kind in (int, float) for kind in kinds_of(name))
 

@@ -7,14 +7,14 @@ import ipywidgets as widgets
 from ftlab.html import escaped
 from ftlab.measured import Measurement
 from ftlab.memory import GIB, two_digits
-from ftlab.probing import Probe
+from ftlab.probing import UNDIVIDED, Probe
 from ftlab.ui.guard import guarded
 from ftlab.ui.shown import set_html, show
 from ftlab.ui.state import State
 from ftlab.ui.task import Task
 
 TOOLTIP = "Run a few real steps, the longest rows first, and measure memory and time"
-TOO_LARGE = "The job does not fit here, so no step of it can run"
+TOO_LARGE = "The job does not fit here, so no step of it can be measured."
 WHAT = "Measuring a few steps"
 CANCELLED = "Cancelled; the figures stay estimates."
 CHANGED = "Measured, but the form holds another job by now; measure again for that one."
@@ -31,6 +31,7 @@ class ProbeBox(widgets.VBox):
         self._probe: Probe | None = None
         self._found: Measurement | None = None
         """What the line under the button is about."""
+        self._was_impossible = False
         buttons = widgets.HBox([self.measure, self.cancel]).add_class("ft-buttons")
         super().__init__([buttons, self.task.said])
         self.measure.on_click(guarded(state.tell, lambda _: self._start()))
@@ -46,13 +47,20 @@ class ProbeBox(widgets.VBox):
         known = estimate.memory is not None and self.state.where.engine == "local"
         show(self.measure, visible=known and not busy)
         show(self.cancel, visible=busy)
-        too_large = estimate.fits == "does not fit"
-        self.measure.disabled = not ready or too_large
-        self.measure.tooltip = TOO_LARGE if too_large else TOOLTIP
+        why_not = self._why_not()
+        self.measure.disabled = not ready or bool(why_not)
         again = estimate.measured is not None
         self.measure.description = "Measure again" if again else "Measure here"
-        if not busy and estimate.measured != self._found:  # of another job by now
-            set_html(self.task.said, "")
+        is_of_another = estimate.measured != self._found  # by now
+        if not busy and (is_of_another or why_not or self._was_impossible):
+            set_html(self.task.said, escaped(why_not) if known and ready else "")
+            self._was_impossible = bool(why_not)
+
+    def _why_not(self) -> str:
+        """Why nothing can be measured of a job that can start; empty where it can."""
+        if self.state.estimate.fits == "does not fit":
+            return TOO_LARGE
+        return UNDIVIDED if self.state.estimate.shard else ""
 
     def _start(self) -> None:
         state = self.state

@@ -270,7 +270,7 @@ class RowViewer(widgets.VBox):
         spec = self.state.resolved.spec
         changed = " (edited)" if number in self._edits_here else ""
         if self._shows_some and number in self._some[1]:
-            changed += f" · loss {short(self._some[1][number])}"
+            changed += f" · loss {short(self._some[1][number])} ·"
         title = f'<span class="ft-dim">line {number:,}{changed}</span> '
         line = self._line(rows, place)
         if len(line) > LONGEST_SHOWN:

@@ -10,6 +10,7 @@ import ipywidgets as widgets
 from ftlab.events import FINAL
 from ftlab.html import escaped
 from ftlab.run import Run, RunState
+from ftlab.ui.confirm_box import ANY_PRICE, amount
 from ftlab.ui.guard import guarded
 from ftlab.ui.hosted_box import HostedBox
 from ftlab.ui.shown import set_html, show
@@ -23,6 +24,10 @@ TOLD = {
     "cancel": "The {} ends after the step it is in and keeps nothing.",
 }
 UNDER_WAY = {"pause": "It pauses after this step.", "stop": "It ends after this step."}
+NOTHING_YET = (
+    "Together has kept no checkpoint of it yet: to stop it now would keep nothing. Wait for one, "
+    "or cancel it."
+)
 
 
 class RunButtons(widgets.HBox):
@@ -71,15 +76,26 @@ class RunButtons(widgets.HBox):
         show(self.pause, visible=live and not run.is_hosted)
         self.pause.disabled = asked is not None
         show(self.resume, visible=not (live or run.has_ended_there))
-        self.resume.description = "Follow again" if run.is_hosted else "Resume"
+        self.resume.description = _resumed_by(run)
         self.resume.disabled = bool(run.why_not_resume or why_not)
         show(self.stop, visible=live or run.is_left or run.has_checkpoint)
-        self.stop.disabled = asked in ("stop", "cancel") or bool(why_not)
+        self.stop.disabled = asked in ("stop", "cancel") or bool(why_not) or run.leaves_nothing
         show(self.cancel, visible=state.status != "failed")
         self.cancel.disabled = asked == "cancel" or bool(why_not)
         said = UNDER_WAY.get(asked or "", "It is being cancelled." if asked else "")
         if run.is_hosted:
-            said = self.hosted.said(asked)
+            said = self.hosted.said(asked) or (NOTHING_YET if run.leaves_nothing else "")
         elif not live and not over:
             said = run.why_not_resume or f"It goes on {run.resumes_from}."
         set_html(self.reason, f"<span>{escaped(said)}</span>" if said else "")
+
+
+def _resumed_by(run: Run) -> str:
+    """What a click does: agree to a price, where the run was refused for it."""
+    if not run.is_hosted:
+        return "Resume"
+    return _up_to(float(run.hosted.price)) if run.hosted.price else "Follow again"
+
+
+def _up_to(dollars: float) -> str:
+    return "Pay any price" if dollars == ANY_PRICE else f"Pay up to {amount(dollars)}"

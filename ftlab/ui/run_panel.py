@@ -13,6 +13,7 @@ from ftlab.html import escaped, progress_bar, short
 from ftlab.run import Run, RunState
 from ftlab.ui.account_box import AccountBox
 from ftlab.ui.doctor_box import DoctorBox
+from ftlab.ui.export_box import ExportBox
 from ftlab.ui.guard import guarded
 from ftlab.ui.hard_rows_box import HardRowsBox
 from ftlab.ui.hosted_box import HostedBox
@@ -24,6 +25,7 @@ from ftlab.ui.runs_box import RunsBox
 from ftlab.ui.samples_box import SamplesBox
 from ftlab.ui.shown import MARKS, log_html, show
 from ftlab.ui.state import State
+from ftlab.ui.trackers_box import TrackersBox
 
 RECENT_STEPS = 20
 CLICK = (
@@ -52,8 +54,9 @@ class RunPanel(widgets.VBox):
         super().__init__(
             [
                 *(self.runs, self.account, self.queue, self.empty, self.choice, self.head),
-                *(self.hosted, self.buttons, NextBox(state), watching, SamplesBox(state)),
-                *(HardRowsBox(state), self.log_view),
+                *(self.hosted, self.buttons, NextBox(state), ExportBox(state)),
+                *(watching, SamplesBox(state)),
+                *(HardRowsBox(state), TrackersBox(state), self.log_view),
             ]
         )
         self.add_class("ft-panel")

@@ -14,6 +14,7 @@ from ftlab.html import escaped
 from ftlab.spec import JobSpec, filled
 from ftlab.ui.guard import guarded
 from ftlab.ui.pump import PUMP
+from ftlab.ui.scores_box import ScoresBox
 from ftlab.ui.state import State
 
 
@@ -31,7 +32,8 @@ class TryPanel(widgets.VBox):
         self.reason = widgets.HTML()
         self.answers = widgets.HTML()
         buttons = widgets.HBox([self.ask, self.next_row]).add_class("ft-row")
-        super().__init__([self.prompt, buttons, self.reason, self.answers])
+        self.scores = ScoresBox(state)
+        super().__init__([self.prompt, buttons, self.reason, self.answers, self.scores])
         self.add_class("ft-panel")
         self._waiting = ""
         self._place = 0

@@ -3,6 +3,7 @@
     python tests/benchmarks/doctor.py generated            curves that are made up
     python tests/benchmarks/doctor.py published FOLDER     NeMo AutoModel's curves on H100s
     python tests/benchmarks/doctor.py real [--anew]        runs of ftlab's trainer made for it
+    python tests/benchmarks/doctor.py drawn FILE …         those of jobs that were drawn from a seed
 
 What counts as right is in `tests/diagnosis/truth.py`. Thresholds were chosen on the seeds for
 tuning (--tuning); the others were looked at afterwards alone.
@@ -76,6 +77,15 @@ def real_cases(seeds: Collection[int]) -> list[Case]:
     return [Case(x.name, x.allowed, x.curve) for x in real_curves() if x.seed in seeds]
 
 
+def drawn_cases(files: Iterable[Path]) -> list[Case]:
+    """Of what `tests/diagnosis/real_drawn.py` has written."""
+    return [
+        Case(f"{file.stem}: {x.name}", x.allowed, x.curve)
+        for file in files
+        for x in real_curves(file)
+    ]
+
+
 def judged(cases: Iterable[Case]) -> list[Judged]:
     return [Judged(x.name, x.allowed, diagnose(x.curve).label) for x in cases]
 
@@ -126,8 +136,8 @@ def report(title: str, cases: list[Case]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("which", choices=("generated", "published", "real"))
-    parser.add_argument("folder", nargs="?", type=Path, help="of the published curves")
+    parser.add_argument("which", choices=("generated", "published", "real", "drawn"))
+    parser.add_argument("paths", nargs="*", type=Path, help="of published or drawn curves")
     parser.add_argument("--tuning", action="store_true", help="only the first ones")
     parser.add_argument("--anew", action="store_true", help="make the real runs first")
     options = parser.parse_args()
@@ -136,7 +146,9 @@ def main() -> None:
         report(f"Generated, seed {seed}", generated_cases(seed))
         report(f"Healthy, seed {seed}", healthy_cases(seed))
     elif options.which == "published":
-        report("Published", published_cases(options.folder))
+        report("Published", published_cases(*options.paths))
+    elif options.which == "drawn":
+        report("Real, of drawn jobs", drawn_cases(options.paths))
     else:
         if options.anew:
             from tests.diagnosis.real_runs import main as make

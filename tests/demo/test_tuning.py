@@ -68,3 +68,12 @@ def test_the_answers_stand_side_by_side_and_the_adapter_loads_in_plain_peft(fini
         [sys.executable, "-c", PLAIN, run.adapter], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == '{"intent":"track","urgency":"normal","fields":{"order":"66443"}}'
+
+
+@pytest.mark.slow
+def test_scores_say_it_with_intervals(finished):
+    found = finished[1].scores(metrics=["exact_match"])  # the demo has asked the models already
+    base, tuned = (found.get("exact_match", column) for column in ("base", "tuned"))
+    assert base.found.high < 0.05
+    assert tuned.found.low > 0.90
+    assert tuned.verdict == "better than base"

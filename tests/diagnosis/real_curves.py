@@ -22,8 +22,8 @@ class Recorded(NamedTuple):
     curve: Curve
 
 
-def real_curves() -> Iterator[Recorded]:
-    for one in json.loads(RECORDED.read_text(encoding="utf-8")):
+def real_curves(file: Path = RECORDED) -> Iterator[Recorded]:
+    for one in json.loads(file.read_text(encoding="utf-8")):
         yield Recorded(one["name"], one["seed"], frozenset(one["allowed"]), curve_of(one))
 
 

@@ -23,7 +23,7 @@ from typing import Any
 from ftlab import demo
 from ftlab.errors import FtlabError
 from tests.diagnosis.real_curves import RECORDED
-from tests.diagnosis.real_jobs import GRIDS, SPOILED, made_data
+from tests.diagnosis.real_jobs import GRIDS, SPOILED, Grid, Spoiled, made_data
 from tests.diagnosis.real_labels import allowed_when, best, labelled
 
 SQRT_10 = 10**0.5
@@ -146,9 +146,9 @@ CHANGES = {
 }
 
 
-def make_grid(folder: Path, name: str) -> Iterator[dict[str, Any]]:
+def make_grid(folder: Path, name: str, grid: Grid) -> Iterator[dict[str, Any]]:
     """The arms of a grid, each with its curve and its right answers; none if they say nothing."""
-    grid, arms = GRIDS[name], []
+    arms = []
     for place in range(grid.n_arms):
         rate = float(f"{grid.highest / SQRT_10**place:.3g}")
         arms.append(carried_out(folder, {**grid.spec, "learning_rate": rate}, grid.seed))
@@ -158,12 +158,13 @@ def make_grid(folder: Path, name: str) -> Iterator[dict[str, Any]]:
         yield {"name": f"{name}, {rate:g}", "seed": grid.seed, **arm}
 
 
-def make_spoiled(folder: Path, name: str, optimum: float) -> dict[str, Any]:
-    one = SPOILED[name]
-    spec = {**GRIDS[one.grid].spec, "learning_rate": optimum, **one.changes}
+def make_spoiled(folder: Path, name: str, one: Spoiled, spec: dict[str, Any]) -> dict[str, Any]:
+    """A run that is spoiled; `spec` is the best arm of its grid."""
+    spec = spec | one.changes
     if one.kind == "nothing_left_to_learn":
         carried_out(folder, spec, one.seed + 1)
         kept = folder / "learned"
+        shutil.rmtree(kept, ignore_errors=True)
         (folder / "adapter").rename(kept)
         spec = {**spec, "from_checkpoint": str(kept)}
     curve = carried_out(folder, spec, one.seed, CHANGES.get(one.kind))
@@ -179,13 +180,13 @@ def main(names: list[str]) -> None:
     warnings.simplefilter("ignore")
     known = json.loads(RECORDED.read_text()) if RECORDED.exists() else []
     found = {curve["name"]: curve for curve in known}
-    for grid in GRIDS:
-        if not names or grid in names:
+    for name, grid in GRIDS.items():
+        if not names or name in names:
             with tempfile.TemporaryDirectory() as folder:
                 made_data(Path(folder))
-                for curve in make_grid(Path(folder), grid):
+                for curve in make_grid(Path(folder), name, grid):
                     found[curve["name"]] = curve
-            save(found)
+            saved(found, RECORDED)
     for name, one in SPOILED.items():
         if names and name not in names:
             continue
@@ -193,14 +194,15 @@ def main(names: list[str]) -> None:
         optimum = next(c["spec"]["learning_rate"] for c in arms if c.get("ratio") == 1)
         with tempfile.TemporaryDirectory() as folder:
             made_data(Path(folder))
-            found[name] = make_spoiled(Path(folder), name, optimum)
+            spec = GRIDS[one.grid].spec | {"learning_rate": optimum}
+            found[name] = make_spoiled(Path(folder), name, one, spec)
             print(name, found[name]["train_loss"]["values"][::20], flush=True)
-        save(found)
+        saved(found, RECORDED)
 
 
-def save(found: dict[str, dict[str, Any]]) -> None:
+def saved(found: dict[str, dict[str, Any]], file: Path) -> None:
     lines = ",\n".join(json.dumps(curve, separators=(",", ":")) for curve in found.values())
-    RECORDED.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+    file.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

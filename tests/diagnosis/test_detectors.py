@@ -146,3 +146,9 @@ def test_a_flat_curve_far_below_the_recommended_rate_is_too_low_all_the_same():
     curve = shapes.falling(120, **flat, learning_rate=[1e-6] * 120)
     assert not diagnose(curve).is_decided
     assert diagnose(replace(curve, recommended_lr=1e-4)).label == "lr_too_low"
+
+
+def test_a_pack_holds_several_rows_so_that_two_of_them_are_no_small_batch():
+    learned = replace(shapes.falling(start=5.8, floor=0.12, noise=0.2), batch_size=2)
+    assert diagnose(learned).label == "noisy_batch"
+    assert diagnose(replace(learned, spec=JobSpec(packing=True))).label == "good"

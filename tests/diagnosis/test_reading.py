@@ -9,9 +9,8 @@ import pytest
 
 import ftlab
 from ftlab import demo
-from ftlab.diagnosis import curve_of_file, curve_of_run
+from ftlab.diagnosis import curve_of_file, curve_of_run, tables
 from ftlab.diagnosis.reading import curve_of_rows
-from ftlab.diagnosis.tables import LARGEST
 from ftlab.errors import RunError, UnreadableData
 from ftlab.events import Metrics, Sample, Status
 from ftlab.job import Job
@@ -168,12 +167,44 @@ def test_what_is_known_besides_must_be_possible(known, tmp_path):
 
 
 def test_a_file_that_is_too_large(tmp_path):
-    file = tmp_path / "a.csv"
+    file = tmp_path / "a.json"
     with file.open("wb") as out:
-        out.truncate(LARGEST + 1)
+        out.truncate(tables.LARGEST + 1)
     with pytest.raises(
         UnreadableData, match=r"64,000,001 bytes; up to 64,000,000 are read. Export"
     ):
+        ftlab.doctor(file)
+
+
+def test_a_line_without_an_end(tmp_path):
+    file = tmp_path / "a.csv"
+    with file.open("wb") as out:
+        out.truncate(tables.LARGEST + 1)
+    with pytest.raises(UnreadableData, match=r"a line of more than 4,000,000 .*Leave out columns"):
+        ftlab.doctor(file)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_of_a_large_file_only_the_curve_is_kept(tmp_path, monkeypatch, suffix):
+    monkeypatch.setattr(tables, "LARGEST", 4_000)
+    rows = [{"Step": i, "loss": 2.0 + 1 / i, "note": "x" * 40} for i in range(1, 101)]
+    file = tmp_path / f"a{suffix}"
+    if suffix == ".csv":
+        lines = [",".join(map(str, values)) for values in (rows[0], *(r.values() for r in rows))]
+    else:
+        lines = [json.dumps(row) for row in rows]
+    file.write_text("\n".join(lines))
+    assert file.stat().st_size > tables.LARGEST
+    curve = curve_of_file(file)
+    assert list(curve.steps) == [*range(1, 101)]
+    assert curve.train_loss == [row["loss"] for row in rows]
+
+
+def test_a_file_with_more_rows_than_are_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "MOST_ROWS", 10)
+    file = tmp_path / "a.csv"
+    file.write_text("step,train_loss\n" + "".join(f"{i},2\n" for i in range(11)))
+    with pytest.raises(UnreadableData, match=r"more than 10 rows; .* Export every tenth step"):
         ftlab.doctor(file)
 
 

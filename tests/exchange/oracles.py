@@ -14,6 +14,7 @@ from typing import Any
 
 FOLDER = Path(__file__).parents[2] / ".venv-oracles"
 SDK, NEMO, AXOLOTL = "together-3.1.1", "nemo-automodel-0.7.0", "axolotl-0.19.0"
+LM_EVAL = "lm-eval-0.4.13"
 
 
 def environment(package: str, **more: str) -> dict[str, str]:

@@ -21,7 +21,7 @@ from ftlab.estimated import Estimate
 from ftlab.eventlog import EventReader
 from ftlab.events import Checkpoint, Metrics
 from ftlab.job import LocalOptions
-from ftlab.providers import get_provider, submit
+from ftlab.providers import get_provider, option_issues, submit
 from ftlab.providers.local import Local
 from ftlab.runs import Run
 from ftlab.spec import JobSpec
@@ -374,6 +374,32 @@ def test_gpus_that_are_not_there_are_an_issue(files, tmp_path):
     with pytest.raises(InvalidSpec, match=r"n_gpus is 65|n_gpus is 64; this machine has"):
         submit(job(files), folder=tmp_path, n_gpus=64)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "options", "found", "fix"),
+    [
+        ({"quantization": "int8"}, {}, "quantization is int8; what is", {"quantization": None}),
+        ({"lora": False, "optimizer": "adamw_8bit"}, {}, "is adamw_8bit", {"optimizer": "adamw"}),
+        ({"lora": False}, {"dtype": "float16"}, "dtype is float16", {"dtype": "float32"}),
+    ],
+)
+def test_what_can_not_be_divided_is_an_issue_before_the_run(changes, options, found, fix):
+    spec = JobSpec(model="m", training_file="t.jsonl", **changes)
+    local, asked = Local(), {"device": "cpu", "n_gpus": 2, "shard": True, **options}
+    (issue,) = option_issues(local, asked, spec)
+    assert issue.message.startswith("shard is True, and ")
+    assert found in issue.message
+    assert (issue.blocks, issue.fix) == (("local",), fix)
+    assert option_issues(local, {**asked, "n_gpus": 1}, spec) == []  # a share of 1/1 is the whole
+    assert option_issues(local, {**asked, "shard": None}, spec) == []
+
+
+def test_an_old_torch_divides_nothing_and_an_issue_says_so(monkeypatch):
+    monkeypatch.setattr("ftlab.providers.local._torch", lambda: (2, 9))
+    asked = {"device": "cpu", "n_gpus": 2, "shard": True}
+    (issue,) = option_issues(Local(), asked, JobSpec())
+    assert "the installed torch is 2.9; dividing takes 2.13 or newer" in issue.message
 
 
 def test_a_model_that_fits_only_in_shares_is_divided_and_says_why(monkeypatch):

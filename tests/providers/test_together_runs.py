@@ -8,6 +8,7 @@ import math
 import pytest
 
 import ftlab
+from ftlab import attempts
 from ftlab.errors import FtlabError, InvalidSpec, RunError
 from ftlab.providers.together import finishing, following
 from ftlab.providers.together.ledger import Ledger
@@ -158,6 +159,20 @@ def test_nothing_is_sent_above_the_agreed_price(service, tmp_path, monkeypatch):
     assert "$0.50 was agreed to. Nothing was started" in run.state.detail
     assert service.bodies == []
     assert intent_of(run) is None
+
+
+def test_a_run_refused_for_its_price_goes_on_once_that_is_agreed_to(service, tmp_path, monkeypatch):
+    monkeypatch.setattr("tests.fakes.together.USD_PER_MILLION", 5000.0)
+    run = new_run(tmp_path, {"pay_up_to": 0.5})
+    assert carried_out(run) == 1
+    price = float(run.hosted.price)
+    assert f"--pay-up-to {run.hosted.price}" in run.state.detail
+    with pytest.raises(RunError, match="only a run that was refused for its price takes it"):
+        attempts.agree(new_run(tmp_path), price)
+    attempts.agree(run, price)
+    assert carried_out(Run(run.path)) == 0
+    assert len(service.bodies) == 1
+    assert Run(run.path).hosted.price == ""
 
 
 def test_nothing_is_sent_that_the_service_would_not_start(service, tmp_path):

@@ -17,9 +17,9 @@ from ftlab.data.tokens import load_tokenizer
 from ftlab.job import LocalOptions
 from ftlab.rules import resolve
 from ftlab.train.batches import order
+from ftlab.train.finding import scorer_for
 from ftlab.train.model import load_model, make_optimizer
 from ftlab.train.reading import all_steps, read_examples
-from ftlab.train.scoring import scorer_for
 from ftlab.train.trainer import Trainer
 from tests.small import chat_rows, save_model, write_rows
 

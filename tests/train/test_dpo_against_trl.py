@@ -20,10 +20,10 @@ from ftlab.errors import UnreadableData
 from ftlab.job import Job, LocalOptions
 from ftlab.rules import resolve
 from ftlab.train.batches import order
+from ftlab.train.finding import scorer_for
 from ftlab.train.loop import train
 from ftlab.train.model import load_model, make_optimizer
 from ftlab.train.reading import all_steps, read_examples
-from ftlab.train.scoring import scorer_for
 from ftlab.train.trainer import Trainer
 from tests.small import chat_rows, preference_rows, save_model, write_rows
 

@@ -16,8 +16,11 @@ from ftlab.job import LocalOptions
 from ftlab.rules import resolve
 from ftlab.train.batches import Example, Pair
 from ftlab.train.device import is_out_of_memory
+from ftlab.train.evaluating import evaluated
+from ftlab.train.finding import scorer_for
+from ftlab.train.kernels import SPLIT
 from ftlab.train.model import make_optimizer
-from ftlab.train.scoring import Scorer, scorer_for
+from ftlab.train.scoring import Scorer
 from ftlab.train.trainer import Trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
@@ -86,11 +89,11 @@ def pairs(n=8):
     return [Pair(*rows(16)[2 * i : 2 * i + 2]) for i in range(n)]
 
 
-@pytest.mark.parametrize("layout", ["flat", "padded"])
-def test_pairs_are_cut_until_they_fit_also_for_the_reference(trainer, monkeypatch, layout):
+@pytest.mark.parametrize("kernel", [SPLIT, None])
+def test_pairs_are_cut_until_they_fit_also_for_the_reference(trainer, monkeypatch, kernel):
     spec = {"model": "demo", "training_file": "x.jsonl", "training_method": "dpo"}
     trainer.spec = resolve(spec).spec
-    trainer.scorer = replace(trainer.scorer, layout=layout).in_use()
+    trainer.scorer = replace(trainer.scorer, kernel=kernel).in_use()
     small_device(monkeypatch, 60)
     trainer.refer(pairs())
     assert 2 <= trainer.piece_tokens <= 80
@@ -99,9 +102,9 @@ def test_pairs_are_cut_until_they_fit_also_for_the_reference(trainer, monkeypatc
 
 
 def test_an_evaluation_goes_on_in_smaller_pieces(trainer, monkeypatch):
-    whole = next(iter(trainer.evaluate(0, rows(), lambda: False))).values["eval_loss"]
+    whole = next(iter(evaluated(trainer, 0, rows(), lambda: False))).values["eval_loss"]
     small_device(monkeypatch, 40)
-    cut = next(iter(trainer.evaluate(0, rows(), lambda: False))).values["eval_loss"]
+    cut = next(iter(evaluated(trainer, 0, rows(), lambda: False))).values["eval_loss"]
     assert cut == pytest.approx(whole, rel=1e-5)
 
 

@@ -14,10 +14,10 @@ from ftlab.job import LocalOptions
 from ftlab.providers import prepare
 from ftlab.spec import JobSpec
 from ftlab.train.batches import Example, Examples, Packs
+from ftlab.train.finding import scorer_for
 from ftlab.train.loop import prepared
 from ftlab.train.model import make_optimizer, trainable
 from ftlab.train.reading import all_steps, sequences_per_step
-from ftlab.train.scoring import scorer_for
 from ftlab.train.trainer import Trainer
 from tests.small import chat_rows, save_model, write_rows
 

@@ -12,6 +12,7 @@ from ftlab.data.tokens import load_tokenizer
 from ftlab.events import Metrics, RowLosses
 from ftlab.job import LocalOptions
 from ftlab.providers import prepare
+from ftlab.train.evaluating import evaluated
 from ftlab.train.loop import prepared, train
 from ftlab.train.trainer import HARDEST
 from tests.small import chat_rows, preference_rows, save_model, write_rows
@@ -61,7 +62,7 @@ def test_each_row_has_its_mean_per_trained_token(files, layout, rows_at_once):
     if layout == "padded":
         trainer.scorer = type(trainer.scorer)(trainer.model, 0, "cpu").in_use()
     assert trainer.scorer.layout == layout
-    metrics, rows = trainer.evaluate(0, ready.training, lambda: False)
+    metrics, rows = evaluated(trainer, 0, ready.training, lambda: False)
     tokenizer = load_tokenizer(files / "model")
     plain = type(trainer.scorer)(trainer.model, 0, "cpu").in_use()
     found = dict(zip(rows.lines, rows.losses, strict=True))
@@ -80,7 +81,7 @@ def test_each_row_has_its_mean_per_trained_token(files, layout, rows_at_once):
 def test_pairs_are_told_by_their_own_loss(files):
     job = job_of(files, training_method="dpo", dpo_reference_free=True)
     ready = prepared(job, "cpu")
-    metrics, rows = ready.trainer.evaluate(0, ready.training, lambda: False)
+    metrics, rows = evaluated(ready.trainer, 0, ready.training, lambda: False)
     assert rows.lines == tuple(range(1, 8))
     assert metrics.values["eval_loss"] == pytest.approx(sum(rows.losses) / 7, rel=1e-4)
     plain = type(ready.trainer.scorer)(ready.trainer.model, 0, "cpu").in_use()

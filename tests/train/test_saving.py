@@ -6,8 +6,8 @@ import errno
 
 import pytest
 
+from ftlab.manifest import written_whole
 from ftlab.spec import JobSpec
-from ftlab.train.checkpoints import written_whole
 from ftlab.train.position import Position, Verdicts
 from ftlab.train.saving import FIRST_SECONDS, LEAST_SECONDS, Pace, Saving
 

@@ -13,10 +13,12 @@ from peft import LoraConfig, get_peft_model
 from torch.nn.functional import cross_entropy
 
 from ftlab.data.chat import IGNORED
-from ftlab.train import attention, head
+from ftlab.train import finding, head
 from ftlab.train.batches import Example
+from ftlab.train.finding import scorer_for
+from ftlab.train.kernels import SPLIT
 from ftlab.train.layouts import flat, padded
-from ftlab.train.scoring import Scorer, scorer_for
+from ftlab.train.scoring import Scorer
 
 SHAPE = {
     "vocab_size": 96,
@@ -178,14 +180,21 @@ def test_a_model_in_bfloat16_is_laid_flat_too():
     assert (found - plain).abs().mean() < 0.1  # of losses of about 10, that bfloat16 rounds to 0.06
 
 
+def offered(monkeypatch, *kernels):
+    """From now on these are the kernels of attention."""
+    monkeypatch.setattr(finding, "kernels_for", lambda _: kernels)
+
+
 def test_attention_that_lets_sequences_see_each_other_is_found_out(monkeypatch):
-    def leaky(query, key, value, dropout, scaling, window):
+    def leaky(_, call):
         return torch.nn.functional.scaled_dot_product_attention(
-            query, key, value, is_causal=True, scale=scaling, enable_gqa=True
+            call.query, call.key, call.value, is_causal=True, scale=call.scaling, enable_gqa=True
         ).transpose(1, 2)
 
-    monkeypatch.setattr(attention, "_by_segment", leaky)
-    assert scorer_for(model_of("Llama"), 0, "cpu").layout == "padded"
+    offered(monkeypatch, SPLIT._replace(attend=leaky))
+    scorer = scorer_for(model_of("Llama"), 0, "cpu")
+    assert scorer.layout == "padded"
+    assert "sequences see each other" in scorer.in_words
 
 
 def test_finding_the_way_leaves_the_model_as_it_was():
@@ -245,8 +254,10 @@ def test_a_kind_of_attention_that_breaks_is_not_taken(monkeypatch):
     def broken(*_):
         raise RuntimeError("FlashAttention only supports Ampere GPUs or newer.")
 
-    monkeypatch.setattr(attention, "_by_segment", broken)
-    assert scorer_for(model_of("Llama"), 0, "cpu").layout == "padded"
+    offered(monkeypatch, SPLIT._replace(attend=broken))
+    scorer = scorer_for(model_of("Llama"), 0, "cpu")
+    assert scorer.layout == "padded"
+    assert "RuntimeError: FlashAttention only supports" in scorer.in_words
 
 
 def test_under_autocast_attention_is_computed_in_one_format():

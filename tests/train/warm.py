@@ -142,6 +142,7 @@ class _Every:
 
 
 def _points() -> dict[str, tuple[object, str]]:
+    from ftlab import manifest
     from ftlab.eventlog import EventWriter
     from ftlab.train import checkpoints, joining, saving, states, training
     from ftlab.train.contenders import Contender
@@ -152,12 +153,12 @@ def _points() -> dict[str, tuple[object, str]]:
         "step": (Trainer, "launch"),
         "evaluation": (Trainer, "loss"),
         "event": (EventWriter, "append"),
-        "sync": (checkpoints, "_sync"),
-        "manifest": (checkpoints, "_write_manifest"),
+        "sync": (manifest, "_sync"),
+        "manifest": (manifest, "_write_manifest"),
         "weights": (states, "write_tuned"),
         "optimizer": (states, "_save_optimizer"),
         "rename": (Path, "rename"),
-        "removal": (checkpoints, "_remove"),
+        "removal": (checkpoints, "remove"),
         "saved": (saving, "keep_only"),
         "loading": (states, "_load_optimizer"),
         "reference": (Trainer, "refer"),

@@ -9,7 +9,7 @@ import pytest
 
 from ftlab.data.rows import Rows, split
 from ftlab.estimated import duration_in_words
-from ftlab.events import Log, Metrics, Status
+from ftlab.events import Checkpoint, Log, Metrics, Status
 from ftlab.job import Job
 from ftlab.runs import Run
 from ftlab.spec import JobSpec
@@ -120,7 +120,13 @@ def test_a_run_at_the_service_that_nobody_follows_can_be_followed_again(
     lock = run.lock()
     run.say("running", "running")
     state.find_run()
-    assert shown_buttons(panel) == {"Stop and keep", "Cancel"}  # it knows no pause
+    assert shown_buttons(panel) == {"Cancel"}  # it knows no pause
+    assert "to stop it now would keep nothing" in panel.buttons.reason.value
+    writer = run.writer()
+    writer.append(Checkpoint(step=2, ref="there"))
+    writer.close()
+    state.tick()
+    assert shown_buttons(panel) == {"Stop and keep", "Cancel"}
     os.close(lock)
     state.tick()
     assert shown_buttons(panel) == {"Follow again", "Stop and keep", "Cancel"}

@@ -21,6 +21,15 @@ from ftlab.spec import JobSpec, parse
 Told = Callable[[float, str], Any]
 
 
+class NotAgreed(FtlabError):
+    """A person has not said that a job may cost so much."""
+
+    def __init__(self, text: str, most: str) -> None:
+        super().__init__(text)
+        self.most = most
+        """What would have to be agreed to, in US dollars; "inf" where nobody knows."""
+
+
 class Offer(NamedTuple):
     """What a job would cost, as far as that can be said before it is sent."""
 
@@ -77,8 +86,8 @@ def unconfirmed(found: Offer) -> FtlabError:
 
 
 def require_agreed(spec: JobSpec, found: ServiceEstimate, pay_up_to: float | None) -> None:
-    """Raise FtlabError where a job costs more than the person agreed to, or nobody knows what, or
-    where the service says that it would not start it."""
+    """Raise NotAgreed where a job costs more than the person agreed to, or nobody knows what, and
+    FtlabError where the service says that it would not start it."""
     if issue := found.allowed is False and found.issue():
         raise FtlabError(f"{issue.message} Nothing was started.")
     if pay_up_to == math.inf:
@@ -88,11 +97,13 @@ def require_agreed(spec: JobSpec, found: ServiceEstimate, pay_up_to: float | Non
         return
     agreed = "nothing" if pay_up_to is None else dollars(pay_up_to)
     most = "inf" if price.high is None else f"{math.ceil(price.high * 100) / 100:.2f}"
-    raise FtlabError(
+    text = (
         f"The job costs {price.in_words()} ({' '.join(price.basis) or 'by the table of rates'}); "
-        f"{agreed} was agreed to. Nothing was started. Submit it with pay_up_to={most}, or take "
-        "fewer epochs, rows or evaluations."
+        f"{agreed} was agreed to. Nothing was started. Resume the run with pay_up_to={most} to "
+        f"agree (in a terminal: ftlab resume RUN --pay-up-to {most}), or submit a job of fewer "
+        "epochs, rows or evaluations."
     )
+    raise NotAgreed(text, most)
 
 
 def _counting(spec: JobSpec, service: Price, table: Price) -> Price:

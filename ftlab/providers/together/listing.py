@@ -127,7 +127,7 @@ def _job(client: Client, entry: Mapping[str, Any], ahead: float) -> HostedJob:
         status=word("status").lower() or "unknown",
         model=word("model") or word("from_checkpoint"),
         output=word("model_output_name") or word("output_name") or word("suffix"),
-        price=_price(entry.get("total_price")),
+        price=in_dollars(entry.get("total_price")),
         created_at=_moment(entry.get("created_at"), ahead),
         files=tuple(file for file in files if isinstance(file, str) and file),
         suffix=word("suffix"),
@@ -145,7 +145,7 @@ def _file(client: Client, entry: Mapping[str, Any], ahead: float) -> HostedFile:
     )
 
 
-def _price(amount: object) -> float | None:
+def in_dollars(amount: object) -> float | None:
     """US dollars; an amount may be in nano-dollars."""
     if not isinstance(amount, (int, float)) or isinstance(amount, bool) or not 0 < amount < 1e18:
         return None

@@ -53,7 +53,7 @@ class Together:
         known = {name: scan for name, scan in scans.items() if scan is not None}
         return examined(values, limits or info.hosted, known)
 
-    def missing(self, options: TogetherOptions) -> list[Issue]:
+    def missing(self, options: TogetherOptions, spec: JobSpec) -> list[Issue]:
         """Nothing: what the options ask for, the service has."""
         return []
 

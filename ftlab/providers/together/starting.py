@@ -13,7 +13,7 @@ from ftlab.exchange.together import OPTIONS, to_body
 from ftlab.job import Job, TogetherOptions
 from ftlab.limits import Limits
 from ftlab.processes import is_locked
-from ftlab.providers.together.agreement import require_agreed
+from ftlab.providers.together.agreement import NotAgreed, require_agreed
 from ftlab.providers.together.asked import FILES, refusals
 from ftlab.providers.together.client import Client
 from ftlab.providers.together.ledger import OPEN, Intent, Ledger, tag_of
@@ -85,11 +85,14 @@ def _prepared(
     )
     fitted = partial(_fitting, run.job)
     found = quote(client, run.job.spec, sums, fitted, partial(_tell_share, tell))
-    require_agreed(run.job.spec, found.price, options.pay_up_to)
+    try:
+        require_agreed(run.job.spec, found.price, options.pay_up_to)
+    except NotAgreed as refused:
+        run.note_hosted(price=refused.most)
+        raise
     intent = ledger.prepare(_intent(run, client.address)._replace(price=found.price.price.high))
-    run.note_hosted(
-        address=intent.address, tag=intent.tag or "", file=found.spec.training_file or ""
-    )
+    file = found.spec.training_file or ""
+    run.note_hosted(address=intent.address, tag=intent.tag or "", file=file, price="")
     spec = found.spec.changed(suffix=intent.tag)
     return _body(spec, found.limits, options, secrets), intent
 

@@ -21,6 +21,7 @@ from ftlab.errors import UnreadableData
 from ftlab.spec import JobSpec
 from ftlab.train.adapters import reference_of
 from ftlab.train.batches import NOTHING, Example, Pair
+from ftlab.train.device import sent
 from ftlab.train.methods.method import Loss, Pieces
 from ftlab.train.scoring import Scorer
 
@@ -79,7 +80,7 @@ class Dpo:
     def loss(self, scorer: Scorer, rows: Sequence[Pair]) -> Loss:
         """The loss, and what the model prefers by now."""
         scores, device = _scores(scorer, rows), scorer.device
-        sizes = _n_trained(rows).to(device)
+        sizes = sent(_n_trained(rows), device)
         chosen, rejected = (
             score - reference
             for score, reference in zip(scores, self._references(rows, device), strict=True)
@@ -89,7 +90,7 @@ class Dpo:
         losses = -logsigmoid(self.beta * (means[0] - means[1]) - self.gamma)
         if self.rpo_alpha:
             losses = losses - self.rpo_alpha * scores.chosen / sizes[0]
-        weights = torch.tensor([pair.weight for pair in rows], device=device)
+        weights = sent(torch.tensor([pair.weight for pair in rows]), device)
         if self.gamma:  # what it trains on: there is no reference that a sum could be compared with
             chosen, rejected = means
         with torch.no_grad():
@@ -104,7 +105,7 @@ class Dpo:
             return _Scores(zeros, zeros)
         known = [pair.reference for pair in pairs if pair.reference is not None]
         assert len(known) == len(pairs), "refer() comes before loss()"
-        return _Scores(*torch.tensor(known, device=device).T)
+        return _Scores(*sent(torch.tensor(known), device).T)
 
 
 def _scores(scorer: Scorer, pairs: Sequence[Pair]) -> _Scores:

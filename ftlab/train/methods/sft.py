@@ -10,6 +10,7 @@ from ftlab.data.chat import Tokens
 from ftlab.errors import UnreadableData
 from ftlab.spec import JobSpec
 from ftlab.train.batches import NOTHING, Example
+from ftlab.train.device import sent
 from ftlab.train.methods.method import Loss, Pieces
 from ftlab.train.scoring import Scorer
 
@@ -44,6 +45,6 @@ class Sft:
     def loss(self, scorer: Scorer, rows: Sequence[Example]) -> Loss:
         """The weighted sum."""
         losses = scorer.losses([[row] for row in rows])
-        weights = torch.tensor([row.weight for row in rows], device=scorer.device)
+        weights = sent(torch.tensor([row.weight for row in rows]), scorer.device)
         total = (losses.values * weights[losses.sequence]).sum()
         return Loss(total, {}, losses.means(len(rows)))

@@ -1,0 +1,265 @@
+"""export(): what a run has tuned, written for others, loaded afresh and held against the model as
+it was trained, and sent where it is wanted."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import signal
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ftlab.data.tokens import Tokenizer, load_tokenizer
+from ftlab.errands import Errand, Told
+from ftlab.errors import RunError
+from ftlab.exports import converting
+from ftlab.exports.asked import AUTO, HUB, Asked, asked_for
+from ftlab.exports.card import write_card
+from ftlab.exports.kept import Exported, keep
+from ftlab.exports.proof import DTYPES, PROOF, Proof, judged
+from ftlab.files import sha256_of
+from ftlab.manifest import written_whole
+from ftlab.run import Run
+
+OFFLINE = {"HF_HUB_OFFLINE": "1"}
+PROMPTS = ("Where is my order?", "Write a short greeting.", "2 + 2 =", "The capital of France is")
+"""Asked where nothing was recorded while it trained."""
+MERGED = "merged"
+SHARES = {"writing": (0.02, 0.6), "proving": (0.6, 0.95), "sending": (0.95, 1.0)}
+
+
+class Export:
+    """One export, for a thread beside the one that shows it."""
+
+    def __init__(
+        self,
+        run: Run,
+        kind: str = "adapter",
+        *,
+        path: str | Path | None = None,
+        dtype: str = AUTO,
+        step: int | None = None,
+        repo: str | None = None,
+        private: bool = True,
+        replace: bool = False,
+        converter: str | Path | None = None,
+        told: Told = lambda _share, _what: None,
+    ) -> None:
+        self._ask: Callable[[], Asked] = lambda: asked_for(
+            run, kind, dtype, step, path, replace=replace
+        )
+        self._kind, self._repo, self._private, self._converter = kind, repo, private, converter
+        self._told, self._part = told, "writing"
+        self._errand = Errand(self._tell)
+
+    def cancel(self) -> None:
+        """End it, and leave nothing; `make` then returns None."""
+        self._errand.cancel()
+
+    def make(self) -> Exported | None:
+        """Block until it is done; None when it was cancelled. Raises RunError where it can't be
+        done, and where what was written is not the model that was trained: that is not kept."""
+        self._told(0.0, "looking at what there is")
+        asked = self._checked()
+        script = converting.converter(self._converter) if asked.kind == "gguf" else None
+        asked.target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            exported = self._made(asked, script)
+        except _Cancelled:
+            return None
+        except _NotTheModel as exc:
+            keep(asked.run, Exported(place=None, proof=exc.proof))
+            raise RunError(
+                f"{exc.proof.headline} It was not kept, and {asked.target} is as it was. Please "
+                "report this with the figures in the run's exports."
+            ) from None
+        if self._repo:
+            exported = self._sent(asked, exported)
+        keep(asked.run, exported)
+        return exported
+
+    def _checked(self) -> Asked:
+        asked = self._ask()
+        if self._kind == HUB and not self._repo:
+            raise RunError(
+                "No name on the hub is given; a repository is called owner/name. Give repo (--repo "
+                "owner/name)."
+            )
+        if self._repo and asked.kind == "adapter" and not asked.is_on_hub:
+            raise RunError(
+                f"The adapter's base is {asked.model}, a model of this machine alone; on the hub "
+                "nobody could load the adapter. Send it merged."
+            )
+        return asked
+
+    def _made(self, asked: Asked, script: Path | None) -> Exported:
+        with (
+            written_whole(asked.target) as staged,
+            tempfile.TemporaryDirectory(prefix="ftlab-", ignore_cleanup_errors=True) as beside,
+        ):
+            reference = Path(beside) / "reference.safetensors"
+            made = self._written(asked, staged, reference)
+            if script is not None:
+                self._told(0.58, "converting to GGUF")
+                _converted(asked, script, staged)
+            proof = self._proved(asked, staged, reference, made)
+            if proof.passed is False:
+                raise _NotTheModel(proof)
+            write_card(asked, proof, staged, self._repo or "")
+            (staged / PROOF).write_text(proof.model_dump_json(indent=1), encoding="utf-8")
+        return Exported(place=asked.target, proof=proof)
+
+    # --- its parts ---------------------------------------------------------------------------
+
+    def _written(self, asked: Asked, staged: Path, reference: Path) -> dict[str, Any]:
+        """Write it, and the reference where there can be one; figures."""
+        folder = staged
+        if asked.kind == "gguf":
+            folder = staged / MERGED
+            folder.mkdir()
+        request = writing_request(asked, folder, reference)
+        return self._done("writing", "ftlab.train.export", request)
+
+    def _proved(self, asked: Asked, staged: Path, reference: Path, made: dict[str, Any]) -> Proof:
+        if asked.unproved:
+            return Proof(passed=None, problems=(asked.unproved,), **about(asked, staged))
+        request = {
+            "exports": [proving_request(asked, staged, reference, made)],
+            "device": asked.device,
+        }
+        (found,) = self._done("proving", "ftlab.infer.prove", request)
+        if asked.kind == "gguf" and "unloadable" in found:
+            why = f"transformers can't read GGUF files of this model ({found['unloadable']})."
+            return Proof(passed=None, problems=(why,), **about(asked, staged))
+        return proof_of(asked, staged, made, found)
+
+    def _sent(self, asked: Asked, exported: Exported) -> Exported:
+        if exported.proof.passed is None:
+            note = "It was not sent to the hub, because it is not proved."
+            return exported.model_copy(update={"notes": (note,)})
+        what = {"repo": self._repo, "private": self._private, "folder": str(exported.place)}
+        what["message"] = f"{asked.kind} in {asked.dtype}, of an ftlab run"
+        try:
+            address = self._done("sending", "ftlab.exports.pushing", what, {})
+        except (RunError, _Cancelled) as exc:
+            keep(asked.run, exported)  # the export itself is whole
+            raise RunError(str(exc) or "Sending was cancelled; the export stays here.") from exc
+        return exported.model_copy(update={"repo": address})
+
+    def _done(
+        self, part: str, module: str, request: dict[str, Any], variables: Any = OFFLINE
+    ) -> Any:
+        """What a process of its own made. Raises _Cancelled."""
+        self._part = part
+        found = self._errand.run(module, request, _why_it_ended, **variables)
+        if found is None:
+            raise _Cancelled
+        return found
+
+    def _tell(self, share: float, what: str) -> None:
+        low, high = SHARES[self._part]
+        self._told(low + share * (high - low), what)
+
+
+class _Cancelled(Exception):
+    """Somebody has ended the export."""
+
+
+class _NotTheModel(Exception):
+    """What was written says something else than the model as it was trained."""
+
+    def __init__(self, proof: Proof) -> None:
+        super().__init__(proof.headline)
+        self.proof = proof
+
+
+# --- what the processes are asked ------------------------------------------------------------
+
+
+def writing_request(asked: Asked, folder: Path, reference: Path) -> dict[str, Any]:
+    """To write it into a folder that is there, and what the model as trained says into a file."""
+    return {
+        "spec": asked.spec.model_dump(mode="json"),
+        "kind": "adapter" if asked.kind == "adapter" else MERGED,
+        "dtype": None if _as_it_is(asked) else DTYPES[asked.dtype],
+        "device": asked.device,
+        "tuned": str(asked.tuned),
+        "base": str(asked.base or asked.tuned),
+        "staged": str(folder),
+        "reference": str(reference),
+        "recorded": str(asked.run.recorded(asked.step)),
+        "prompts": [] if asked.unproved else _prompts(_tokenizer(asked)),
+        "names": asked.names,
+        "is_exact": not asked.unproved,
+    }
+
+
+def proving_request(asked: Asked, folder: Path, reference: Path, made: Any) -> dict[str, Any]:
+    """To load it afresh and ask it the same."""
+    texts = _texts(asked, made)
+    return {"folder": str(folder), "kind": asked.kind, "reference": str(reference), "texts": texts}
+
+
+def proof_of(asked: Asked, folder: Path, made: Any, found: Any) -> Proof:
+    """What the figures of both processes add up to."""
+    tokenizer = _tokenizer(asked)
+    as_tokens = [tokenizer.encode(text)[0] for text in _texts(asked, made)]
+    digest = hashlib.sha256(json.dumps(made["prompts"]).encode()).hexdigest()
+    return judged(made, found, as_tokens, prompts_sha256=digest, **about(asked, folder))
+
+
+def about(asked: Asked, folder: Path) -> dict[str, Any]:
+    """What a proof is about."""
+    return {
+        **{"kind": asked.kind, "dtype": asked.dtype, "step": asked.step},
+        "base": asked.model if asked.is_on_hub else Path(asked.model).name,
+        "base_commit": asked.commit if asked.is_on_hub else None,
+        "files": _digests(folder),
+    }
+
+
+def _texts(asked: Asked, made: Any) -> list[str]:
+    tokenizer = _tokenizer(asked)
+    return [tokenizer.decode(ids) for ids in made["prompts"]]
+
+
+def _as_it_is(asked: Asked) -> bool:
+    return asked.kind == "adapter" and asked.dtype == asked.stored
+
+
+def _tokenizer(asked: Asked) -> Tokenizer:
+    return load_tokenizer(asked.base or asked.tuned)
+
+
+def _prompts(tokenizer: Tokenizer) -> list[list[int]]:
+    return [[*tokenizer.prefix, *tokenizer.encode(text)[0]] for text in PROMPTS]
+
+
+def _converted(asked: Asked, script: Path, staged: Path) -> None:
+    """The merged model in the folder as one file in its place."""
+    file = staged / f"{Path(asked.model).name}-{asked.dtype}.gguf"
+    converting.convert(script, staged / MERGED, file, asked.dtype)
+    converting.read_back(file)
+    shutil.rmtree(staged / MERGED)
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    files = (file for file in sorted(folder.rglob("*")) if file.is_file())
+    return {file.relative_to(folder).as_posix(): sha256_of(file) for file in files}
+
+
+def _why_it_ended(status: int, last_words: str) -> str:
+    """What to say of a process that gave no result; a status below 0 is a signal."""
+    if status == -signal.SIGKILL:
+        return (
+            "The process that makes the export was killed, as the system does when the memory "
+            "does not suffice; it holds the whole model. Free memory, or export on a larger "
+            "machine. Nothing was left half done."
+        )
+    return (
+        f"The process that makes the export ended with status {status} and without a result; "
+        f"nothing was left half done. Its last words: {last_words}"
+    )

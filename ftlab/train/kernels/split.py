@@ -1,0 +1,60 @@
+"""Sequence by sequence through torch's scaled_dot_product_attention: on every device."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn.functional import scaled_dot_product_attention
+
+from ftlab.train.kernels.kernel import Call, Kernel
+from ftlab.train.segments import Segments
+
+
+def _lacks(call: Call) -> str:
+    if call.softcap is not None:
+        return "scores are capped"
+    return "attention has sinks" if call.sinks is not None else ""
+
+
+def attend(row: Segments, call: Call) -> torch.Tensor:
+    """One after another. A CPU's attention is slower in bfloat16 than in float32."""
+    query, key, value = call.query, call.key, call.value
+    given = query.dtype
+    if query.device.type == "cpu":
+        query, key, value = query.float(), key.float(), value.float()
+    # Split, not sliced: the way back of a slice is a whole tensor of zeros for each.
+    parts = [part.split(row.lengths, dim=2) for part in (query, key, value)]
+    found = list[torch.Tensor]()
+    for segment, own, keys, values in zip(row.all, *parts, strict=True):
+        if segment.behind is not None:
+            keys = torch.cat((parts[1][segment.behind], keys), dim=2)
+            values = torch.cat((parts[2][segment.behind], values), dim=2)
+        mask = row.mask(own.shape[2], keys.shape[2], call.window, own.device)
+        found.append(_attend_in(own, keys, values, mask, call).transpose(1, 2))
+    return torch.cat(found, dim=1).to(given)
+
+
+def _attend_in(
+    query: torch.Tensor,
+    keys: torch.Tensor,
+    values: torch.Tensor,
+    mask: torch.Tensor | None,
+    call: Call,
+) -> torch.Tensor:
+    """Of one sequence. On a GPU heads that share keys get copies of them: all but the newest of
+    torch's kernels there would give way to one that writes every score down."""
+    shared = query.shape[1] // keys.shape[1]
+    if shared > 1 and query.is_cuda:
+        keys, values = (part.repeat_interleave(shared, dim=1) for part in (keys, values))
+    return scaled_dot_product_attention(
+        query,
+        keys,
+        values,
+        attn_mask=mask,
+        dropout_p=call.dropout,
+        is_causal=mask is None,
+        scale=call.scaling,
+        enable_gqa=keys.shape[1] != query.shape[1],
+    )
+
+
+SPLIT = Kernel("ftlab_split", "torch's scaled_dot_product_attention", _lacks, attend)

@@ -1,0 +1,126 @@
+"""What can be exported, where to, and what is said where it can't."""
+
+from __future__ import annotations
+
+import json
+
+import numpy
+import pytest
+from safetensors.numpy import save_file
+
+from ftlab.devices import Device
+from ftlab.errors import RunError
+from ftlab.exports.asked import asked_for
+from ftlab.exports.making import Export
+from ftlab.job import Job, LocalOptions
+from ftlab.run import Run
+from ftlab.spec import JobSpec
+from tests.small import save_model
+
+CPU = Device("cpu", "CPU", 2**34, 2, 2**33)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return save_model(tmp_path_factory.mktemp("base") / "model")
+
+
+def run_of(folder, model, *, tuned=True, **values):
+    spec = JobSpec(model=str(model), training_file="rows.jsonl", **values)
+    run = Run.create(Job(spec=spec, provider="local", options=LocalOptions().model_dump()), folder)
+    if tuned:
+        run.adapter.mkdir()
+        (run.adapter / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 2}))
+        save_file(
+            {"lora_A": numpy.zeros((2, 2), "float32")}, run.adapter / "adapter_model.safetensors"
+        )
+    return run
+
+
+def test_what_is_left_open_is_what_is_stored(tmp_path, model):
+    asked = asked_for(run_of(tmp_path, model), "adapter")
+    assert (asked.kind, asked.dtype, asked.unproved) == ("adapter", "fp32", "")
+    assert asked.target == asked.run.exports / "adapter-fp32"
+    assert asked_for(asked.run, "hub").kind == "adapter"
+    merged = asked_for(asked.run, "merged", "bf16")
+    assert merged.target == asked.run.exports / "merged-bf16"
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "said"),
+    [
+        ("onnx", {}, "kind is 'onnx'; a run is exported as adapter, merged, gguf, hub"),
+        ("merged", {"dtype": "int4"}, "dtype is 'int4'; there are auto, fp32"),
+        ("merged", {"step": 7}, "no checkpoint of step 7"),
+    ],
+)
+def test_what_can_not_be_asked_for_is_said(tmp_path, model, kind, options, said):
+    with pytest.raises(RunError, match=said):
+        asked_for(run_of(tmp_path, model), kind, **options)
+
+
+def test_a_run_without_a_result_is_said(tmp_path, model):
+    with pytest.raises(RunError, match="has kept nothing yet"):
+        asked_for(run_of(tmp_path, model, tuned=False), "adapter")
+
+
+def test_nothing_is_written_over_unasked(tmp_path, model):
+    run, place = run_of(tmp_path, model), tmp_path / "there"
+    place.mkdir()
+    with pytest.raises(RunError, match="is there already"):
+        asked_for(run, "adapter", path=place)
+    assert asked_for(run, "adapter", path=place, replace=True).target == place
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(RunError, match="is there already"):
+        asked_for(run, "adapter", path=file, replace=True)
+
+
+def test_a_base_that_is_not_here_leaves_the_adapter_unproved(tmp_path):
+    run = run_of(tmp_path, "owner/not-here")
+    assert "its base is not on this machine" in asked_for(run, "adapter").unproved
+    with pytest.raises(RunError, match="merging takes its weights"):
+        asked_for(run, "merged")
+
+
+def test_a_base_in_few_bits_takes_a_gpu(tmp_path, model, monkeypatch):
+    monkeypatch.setattr("ftlab.exports.asked.detect", lambda: [CPU])
+    run = run_of(tmp_path, model, quantization="nf4")
+    with pytest.raises(RunError, match="which only an NVIDIA GPU can read"):
+        asked_for(run, "merged")
+    assert "says something else. Export it merged" in asked_for(run, "adapter").unproved
+    monkeypatch.setattr("ftlab.exports.asked.detect", lambda: [Device("cuda:0", "GPU", 2**36), CPU])
+    assert asked_for(run, "merged").device == "cuda:0"
+
+
+def test_a_model_that_does_not_fit_is_not_proved(tmp_path, model, monkeypatch):
+    tight = Device("cpu", "CPU", 2**34, 2, 100_000)
+    monkeypatch.setattr("ftlab.exports.asked.detect", lambda: [tight])
+    assert (
+        "in float32, in which it is compared"
+        in asked_for(run_of(tmp_path, model), "merged").unproved
+    )
+
+
+def test_a_full_disk_is_said_before(tmp_path, model, monkeypatch):
+    monkeypatch.setattr(
+        "ftlab.exports.asked.shutil.disk_usage", lambda _: type("D", (), {"free": 9})
+    )
+    with pytest.raises(RunError, match="9 bytes are free"):
+        asked_for(run_of(tmp_path, model), "merged")
+
+
+def test_the_hub_takes_a_name_and_no_adapter_whose_base_nobody_has(tmp_path, model):
+    run = run_of(tmp_path, model)
+    with pytest.raises(RunError, match=r"Give repo \(--repo owner/name\)"):
+        Export(run, "hub").make()
+    with pytest.raises(RunError, match="Send it merged"):
+        Export(run, "hub", repo="me/tuned").make()
+
+
+def test_gguf_without_a_converter_says_what_to_get(tmp_path, model, monkeypatch):
+    monkeypatch.delenv("FTLAB_GGUF_CONVERTER", raising=False)
+    monkeypatch.delenv("LLAMA_CPP", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(RunError, match=r"convert_hf_to_gguf.py was not found.*git clone"):
+        Export(run_of(tmp_path, model), "gguf").make()
