@@ -144,6 +144,8 @@ def test_what_can_not_be_fetched_does_not_hold_the_sweep_up(world, job, monkeypa
     assert world.carry_out(found) == 0
     assert found.status == "completed"
     assert found.winner.status == "paused"
+    assert found.state.detail.startswith("the best arm, 3e-4, is paused: ")
+    assert "The archive is not taken." in found.state.detail
     assert len(world.service.bodies) == 3
 
 
