@@ -229,7 +229,7 @@ def test_two_at_once_don_t_write_over_each_other(run):
 
 def test_a_run_that_waits_for_the_device_gets_it(run, tmp_path):
     file = write_rows(tmp_path / "way.jsonl", [answered(r, "No.") for r in chat_rows(40, 200)])
-    started = []
+    said, started = [], []
 
     def progress(done, _of, _what):
         if done and not started:
@@ -239,7 +239,7 @@ def test_a_run_that_waits_for_the_device_gets_it(run, tmp_path):
                 assert started[0].is_alive
                 time.sleep(0.05)
 
-    found = run.scores(file, metrics=["exact_match"], progress=progress)
+    found = run.scores(file, metrics=["exact_match"], told=said.append, progress=progress)
     assert found.get("exact_match").n == 40
     assert any(text.startswith(("Giving cpu to a run", "Loading the model")) for text in said)
     assert started[0].wait(120).status == "completed"
