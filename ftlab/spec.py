@@ -11,6 +11,7 @@ import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from pathlib import PurePath
 from typing import Annotated, Any, Literal, TypeVar, cast, get_args, get_origin
 
 from pydantic import (
@@ -90,6 +91,11 @@ def none_is_value(field: FieldInfo) -> bool:
     return field.default is not None and type(None) in get_args(field.annotation)
 
 
+def path_as_text(value: Any) -> Any:
+    """A path of pathlib as the text that a spec keeps; anything else as it is."""
+    return str(value) if isinstance(value, PurePath) else value
+
+
 class JobSpec(BaseModel):
     """What to train. Frozen; a field that is left out is None or holds Together's default.
 
@@ -105,6 +111,13 @@ class JobSpec(BaseModel):
     )
 
     _numbers = field_validator("*", mode="before")(classmethod(no_switch_for_a_number))
+
+    @field_validator(
+        *("model", "from_checkpoint", "training_file", "validation_file"), mode="before"
+    )
+    @classmethod
+    def _path_as_text(cls, value: Any) -> Any:
+        return path_as_text(value)
 
     @model_validator(mode="before")
     @classmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -137,3 +138,10 @@ def test_filled_names_the_field_that_was_left_out():
 
 def test_the_json_schema_can_be_written():
     assert "learning_rate" in json.dumps(JobSpec.model_json_schema())
+
+
+def test_a_path_is_the_text_of_it():
+    file = Path("data") / "train.jsonl"
+    spec, issues = parse({"training_file": file, "validation_file": file, "model": Path("m")})
+    assert not issues
+    assert (spec.training_file, spec.model) == (str(file), "m")

@@ -15,7 +15,7 @@ from ftlab.html import escaped, issue_list
 from ftlab.issues import SHAPES, Issue
 from ftlab.runs import Run
 from ftlab.spare import SPARE
-from ftlab.spec import JobSpec
+from ftlab.spec import JobSpec, path_as_text
 from ftlab.sweeps.folder import Sweeps
 from ftlab.ui.anchor import Anchor
 from ftlab.ui.compare_panel import ComparePanel
@@ -69,8 +69,8 @@ class Workbench(widgets.VBox):
         **values: Any,
     ) -> None:
         self.state = State(folder)
-        given = {"training_file": None if data is None else str(data), "model": model, **values}
-        given = {name: value for name, value in given.items() if value is not None}
+        given = {"training_file": data, "model": model, **values}
+        given = {name: path_as_text(v) for name, v in given.items() if v is not None}
         self._restore(given)
         self.state.settle()
         self.head = Head(self.state)
