@@ -90,6 +90,6 @@ def test_how_far_a_mirror_is_and_how_to_go_on(tmp_path, monkeypatch, capsys):
 
 
 def test_secrets_of_the_environment_and_users_in_addresses_are_hidden():
-    variables = {"WANDB_API_KEY": "abcdef0123", "HOME": "/root/somebody"}
-    said = "no entry at http://me:pw@host/x with abcdef0123 in /root/somebody"
-    assert without_secrets(said, variables) == "no entry at http://host/x with … in /root/somebody"
+    variables = {"WANDB_API_KEY": "abcdef0123", "HOME": "/home/somebody"}
+    said = "no entry at http://me:pw@host/x with abcdef0123 in /home/somebody"
+    assert without_secrets(said, variables) == "no entry at http://host/x with … in /home/somebody"
