@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 import pytest
 import torch
 
@@ -58,8 +60,19 @@ def test_the_measurement_is_of_real_products():
     assert base._seconds((64, 64), torch.float32) > 0
 
 
-@pytest.mark.parametrize(("modern", "dtype"), [(True, torch.bfloat16), (False, torch.float16)])
-def test_gpus_compute_in_what_they_are_made_for(monkeypatch, modern, dtype):
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: modern)
-    assert best_dtype("cuda:0") == dtype
-    assert needs_scaling(dtype) is not modern
+def test_gpus_compute_in_what_they_are_made_for(monkeypatch):
+    """torch answers for the device that is current, so each device must be made that first."""
+    current = [0]
+
+    @contextmanager
+    def device(name):
+        current.append(torch.device(name).index)
+        yield
+        current.pop()
+
+    monkeypatch.setattr(torch.cuda, "device", device)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: current[-1] == 1)
+    assert best_dtype("cuda:0") == torch.float16
+    assert needs_scaling(torch.float16)
+    assert best_dtype("cuda:1") == torch.bfloat16
+    assert not needs_scaling(torch.bfloat16)
