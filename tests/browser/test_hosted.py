@@ -122,8 +122,9 @@ def test_price_word_curves_cancel_and_account(tmp_path, chromium, pictures, serv
         page.click("Try", role="tab")
         page.field("prompt").fill("Where is my order 4417? Thank you, Anna")
         page.click("Ask")
-        answer = page.outputs.locator(".ft-answer.tuned")
-        expect(answer).not_to_be_empty(timeout=90_000)  # the model is loaded first
+        answers = page.outputs.locator(".ft-column .ft-turn:not(.ft-asked)")
+        expect(answers).to_have_count(2, timeout=90_000)  # the model is loaded first
+        expect(answers.last).to_contain_text("order 4417")
         page.picture(pictures / f"{look}-answers.png")
 
         assert page.kernel("import ipywidgets as widgets", f"{KEY!r} in {ALL_STATES}") == "False"
