@@ -39,13 +39,25 @@ class SidesChoice(widgets.HBox):
         found = [self._sides.get(str(choice.value)) for choice in (self.left, self.right)]
         return (found[0], found[1]) if found[0] and found[1] else None
 
+    @property
+    def chosen_keys(self) -> tuple[str, str]:
+        """The keys of both."""
+        return str(self.left.value), str(self.right.value)
+
+    def title_of(self, side: Side) -> str:
+        """What a person calls a side, among those of all runs."""
+        shown = self.state.run
+        if shown is not None and side.run.id == shown.id:
+            return side.title
+        return f"{side.run.name or side.run.id} · {side.title}"
+
     def refresh(self) -> None:
         """Offer what there is now; what was chosen stays while the same run is shown."""
         run = self.state.run
         own = [] if run is None else _sides(run)
         others = [side for other in self._others() for side in _sides(other)]
         titles = {side.key: side.title for side in own}
-        titles |= {side.key: f"{side.run.name or side.run.id} · {side.title}" for side in others}
+        titles |= {side.key: self.title_of(side) for side in others}
         self._sides = {side.key: side for side in (*own, *others)}
         options = tuple((title, key) for key, title in titles.items())
         before = (self.left.value, self.right.value)
