@@ -20,7 +20,7 @@ from ftlab.scores.sheet import kept_sheets
 from ftlab.scores.words import change_in_words, summary_html, texts_of
 from ftlab.ui.guard import guarded
 from ftlab.ui.pump import PUMP
-from ftlab.ui.row_viewer import has_lines
+from ftlab.ui.row_html import has_lines
 from ftlab.ui.shown import set_html, show
 from ftlab.ui.state import SCANNED, State
 from ftlab.ui.task import Task
