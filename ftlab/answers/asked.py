@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 BATCH = 64  # prompts at once
 Heard = Callable[[str, str], None]
-"""Hears the name of a side, and the next piece of its answer."""
+"""Hears the name of a side and the next piece of its answer: of an empty one an empty piece."""
 
 
 class Comparison(NamedTuple):
@@ -71,6 +71,8 @@ def ask(
             key=key,
             **sampling,
         )
+        if not found[name]:
+            heard(name, "")
     return Comparison(str(messages[-1].get("content", "")), **found)
 
 

@@ -12,6 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
+from ftlab.cli import main
+from ftlab.cli.asking import _printer
+from ftlab.cli.printing import visible
 from ftlab.connections import has_left
 from ftlab.errors import RunError
 from ftlab.infer.server import _Handler as Handler
@@ -245,3 +248,18 @@ def test_a_run_without_result_is_not_served(tmp_path, run):
     empty = Run.create(Job(spec=run.job.spec, provider="local"), tmp_path)
     with pytest.raises(RunError, match="no adapter yet"):
         empty.serve()
+
+
+def test_a_terminal_shows_both_answers_as_they_come_and_says_which_is_empty(run, process, capsys):
+    expected = run.ask("Hello", max_tokens=4)
+    assert main(["ask", str(run.path), "Hello", "--max-tokens", "4"]) == 0
+    shown = "\t".join(map(visible, expected.base.split("\t")))
+    assert capsys.readouterr().out.startswith(f"base:\n{shown}\n\ntuned:\n")
+    assert main(["ask", str(run.path), "Hello", "--step", "7"]) == 1
+    told = capsys.readouterr()
+    assert "no checkpoint of step 7" in told.err
+    assert told.out == ""  # the base is not asked for nothing
+    heard = _printer()
+    for side, piece in (("base", ""), ("tuned", "a\tb"), ("tuned", "\x1b")):
+        heard(side, piece)
+    assert capsys.readouterr().out == "base:\n(nothing)\n\ntuned:\na\tb\\u001b"
