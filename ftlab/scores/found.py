@@ -147,7 +147,8 @@ class Scores:
         of_columns = (
             f"{name}: {note}" for name, column in self.columns.items() for note in column.notes
         )
-        return [*self.notes, *self.sheet.notes, *of_columns, *self._costs()]
+        sheet = self.sheet
+        return [*self.notes, *sheet.notes, *sheet.refused, *of_columns, *self._costs()]
 
     def _costs(self) -> Iterator[str]:
         """What the services of metrics have counted, over all columns."""

@@ -59,7 +59,6 @@ def score(
     source = source_of(found, file, max_rows, seed)
     rows = scorable(source, reader)
     sheet = _sheet(found, source, rows, reader, max_tokens, seed)
-    sheet.is_of_run = file is None
 
     def hear(*said: Any) -> None:
         if given_up():
@@ -120,5 +119,6 @@ def _sheet(
         sha256=source.sha256,
         settings=settings,
         rows=told,
-        notes=[*source.notes, *rows.notes],
+        notes=source.notes,
+        refused=rows.notes,
     )

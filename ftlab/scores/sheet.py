@@ -77,14 +77,14 @@ class Sheet(BaseModel):
     file: str
     sha256: str
     """Of the file."""
-    is_of_run: bool = False
-    """Whether the rows are those that the run is measured on."""
     settings: dict[str, Any]
     """What decides what the models say."""
     rows: list[ScoredRow]
     traits: dict[str, Traits] = Field(default_factory=dict)
     """Metric → how it is shown."""
     notes: list[str] = Field(default_factory=list)
+    refused: list[str] = Field(default_factory=list)
+    """Of rows that can't be scored; it may quote them."""
     figures: list[dict[str, Any]] = Field(default_factory=list)
     """What was made of the columns, for those who look at many runs."""
     columns: dict[str, Column] = Field(default_factory=dict)

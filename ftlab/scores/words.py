@@ -43,6 +43,12 @@ def range_in_words(traits: Traits, low: float, high: float) -> str:
     return f"{_signless(low)} to {_signless(high)}"
 
 
+def figure_in_words(score: Score) -> str:
+    """With its interval: "66.7% (39.1 to 86.2)"."""
+    value = value_in_words(score.traits, score.found.value)
+    return f"{value} ({range_in_words(score.traits, score.found.low, score.found.high)})"
+
+
 def apart_in_words(score: Score) -> str:
     """How far it is from the base: "+95.0 points (91.9 to 97.5)"."""
     if score.apart is None:
@@ -151,8 +157,7 @@ def cells(found: Scores) -> tuple[list[str], list[list[str]]]:
 def _cell(score: Score | None) -> str:
     if score is None:
         return ""
-    value = value_in_words(score.traits, score.found.value)
-    text = f"{value} ({range_in_words(score.traits, score.found.low, score.found.high)})"
+    text = figure_in_words(score)
     return f"{text} {MARKS[kind(score)]}" if score.verdict else text
 
 
