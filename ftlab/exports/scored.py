@@ -15,7 +15,8 @@ from ftlab.scores.figures import Score
 from ftlab.scores.found import Scores
 from ftlab.scores.scoring import kept_scores
 from ftlab.scores.sheet import BASE, TUNED
-from ftlab.scores.words import apart_in_words, figure_in_words, harness_cells
+from ftlab.scores.tables import harness_cells
+from ftlab.scores.words import apart_in_words, figure_in_words
 
 NONE = "These weights were not scored."
 BASIS = "The figures are of the model as it was trained, with their 95 % intervals over the rows."

@@ -41,7 +41,7 @@ class Column(BaseModel):
     """Metric → its value for each row."""
     notes: list[str] = Field(default_factory=list)
     usage: dict[str, dict[str, int]] = Field(default_factory=dict)
-    """Metric → what its service has counted: requests, tokens, replies that said nothing."""
+    """Metric → what was counted: requests, tokens, rows that gave nothing."""
     seconds: float = 0.0
     """That the models took for it."""
 

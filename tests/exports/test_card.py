@@ -11,6 +11,7 @@ from ftlab.exports.proof import Proof
 from ftlab.exports.scored import NONE
 from ftlab.scores.columns import identity_of
 from ftlab.scores.rows import TRAINED_ON
+from ftlab.scores.scoring import OTHER_WEIGHTS, kept_scores
 from tests.exports.test_asked import run_of
 from tests.scores.worlds import keep
 from tests.small import save_model
@@ -57,3 +58,4 @@ def test_scores_of_other_weights_are_none_of_these(run, tmp_path):
     card = card_of(run, tmp_path / "card")
     assert NONE in card
     assert "model-index" not in card
+    assert OTHER_WEIGHTS in kept_scores(run)[0].said
