@@ -72,9 +72,10 @@ class ChatService:
         if reply.status_code == 400:
             reply = self._posted(client, asked, heard)
         body = _body(reply)
-        used = body.get("usage") or {}
-        for name in ("prompt_tokens", "completion_tokens"):
-            heard.counts[name] += int(used.get(name) or 0)
+        used = body.get("usage")
+        for name in ("prompt_tokens", "completion_tokens") if isinstance(used, dict) else ():
+            n = used.get(name)
+            heard.counts[name] += n if isinstance(n, int) else 0
         try:
             text = body["choices"][0]["message"]["content"]
         except (KeyError, IndexError, TypeError):

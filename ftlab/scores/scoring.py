@@ -17,7 +17,7 @@ from ftlab.scores.filling import Filling, Progress
 from ftlab.scores.found import Scores
 from ftlab.scores.harness import evaluate, kept_lines
 from ftlab.scores.metrics import Metric, chosen
-from ftlab.scores.rows import Source, question_of, reference_of, source_of
+from ftlab.scores.rows import Source, leaked, question_of, reference_of, source_of
 from ftlab.scores.sheet import TUNED, Kept, ScoredRow, Sheet, alone, kept_sheets, read_sheet
 from ftlab.scores.tasks import Reader, Scorable, scorable
 
@@ -73,6 +73,9 @@ def score(
         kept, models = Kept(found.score_folder, sheet), Models(found, hear)
         if kept.file.is_file():
             kept.sheet = read_sheet(kept.file)
+        else:
+            hear(f"Looking for rows of {source.rows.path.name} in the training data.")
+            sheet.notes += leaked(found, source)
         try:
             Filling(found, kept, rows, reader, measured, hear).fill(columns, models)
             models.close()
