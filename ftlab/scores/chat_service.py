@@ -72,10 +72,7 @@ class ChatService:
         if reply.status_code == 400:
             reply = self._posted(client, asked, heard)
         body = _body(reply)
-        used = body.get("usage")
-        for name in ("prompt_tokens", "completion_tokens") if isinstance(used, dict) else ():
-            n = used.get(name)
-            heard.counts[name] += n if isinstance(n, int) else 0
+        heard.counts.update(_used(body))
         try:
             text = body["choices"][0]["message"]["content"]
         except (KeyError, IndexError, TypeError):
@@ -126,6 +123,14 @@ def _body(reply: httpx.Response) -> dict[str, Any]:
     except ValueError:
         return {}
     return body if isinstance(body, dict) else {}
+
+
+def _used(body: dict[str, Any]) -> dict[str, int]:
+    """The tokens that the service has counted."""
+    used = body.get("usage")
+    told = used if isinstance(used, dict) else {}
+    names = ("prompt_tokens", "completion_tokens")
+    return {name: told[name] for name in names if isinstance(told.get(name), int)}
 
 
 def _wait(n: int, asked: str | None) -> float:

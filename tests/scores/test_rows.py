@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from ftlab.files import sha256_of
@@ -27,14 +25,10 @@ def run_on(train, **spec):
 
 def test_rows_that_were_trained_on_are_counted(train, tmp_path):
     run, rows = run_on(train), chat_rows(12, start=6)
-    swapped = dict(reversed([*{**rows[0], "weight": 1}.items()]))
+    rows[0] = {"weight": 0.5, **rows[0]}
     file = write_rows(tmp_path / "v.jsonl", rows)
-    assert (
-        "4 of these 12 rows stand in the training data"
-        in leaked(run, source_of(run, file, None, 0))[0]
-    )
-    again = write_rows(tmp_path / "w.jsonl", [json.loads(json.dumps(swapped)), *rows[1:]])
-    assert "3 of these" in leaked(run, source_of(run, again, None, 0))[0]
+    (note,) = leaked(run, source_of(run, file, None, 0))
+    assert note.startswith("4 of these 12 rows stand in the training data too")
 
 
 def test_rows_that_were_held_back_were_not_trained_on(train):
