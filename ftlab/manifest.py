@@ -68,6 +68,15 @@ def damage(folder: Path) -> str:
     return f"its {changed[0]} is not as it was written" if changed else ""
 
 
+def has_its_sizes(folder: Path) -> bool:
+    """Whether its files are as long as its manifest says: what `damage` finds at once."""
+    try:
+        listed = json.loads((folder / MANIFEST).read_bytes())
+        return all((folder / name).stat().st_size == listed[name]["bytes"] for name in listed)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return False
+
+
 def _as_text(manifest: Any) -> str:
     return json.dumps(manifest, indent=1)
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -18,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 import ftlab
 from ftlab.errors import RunError
 from ftlab.files import replace_file
-from ftlab.processes import try_lock
+from ftlab.processes import held
 from ftlab.scores.metrics import Loss, Traits
 
 BASE, TUNED = "base", "tuned"
@@ -135,13 +134,10 @@ def kept_sheets(folder: Path) -> list[Path]:
 def alone(folder: Path) -> Iterator[None]:
     """Nobody else scores the run meanwhile. Raises RunError where somebody does."""
     folder.mkdir(mode=0o700, exist_ok=True)
-    handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        if not try_lock(handle):
+    with held(folder / "lock") as is_alone:
+        if not is_alone:
             raise RunError(
                 f"Run {folder.parent.name} is being scored by another process; one at a time "
                 "writes its scores. Wait until that has ended."
             )
         yield
-    finally:
-        os.close(handle)
