@@ -24,7 +24,7 @@ def written_whole(folder: Path) -> Iterator[Path]:
     staged = folder.with_name(STAGED + folder.name)
     shutil.rmtree(staged, ignore_errors=True)
     try:
-        with _as_os_error():
+        with as_os_error():
             staged.mkdir()
             yield staged
             _write_manifest(staged)
@@ -90,7 +90,7 @@ def _write_manifest(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _as_os_error() -> Iterator[None]:
+def as_os_error() -> Iterator[None]:
     """safetensors wraps the system's errors in one of its own."""
     try:
         yield
