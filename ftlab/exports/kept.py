@@ -54,6 +54,8 @@ class Exported(BaseModel):
         where = (self.missing or self.place) if self.place else "not kept"
         return f"<Exported {self.proof.kind} {self.proof.dtype}: {where}. {self.proof.headline}>"
 
+    __str__ = __repr__
+
     def _repr_html_(self) -> str:
         return exported_html(self)
 
