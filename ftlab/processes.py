@@ -6,20 +6,26 @@ import contextlib
 import fcntl
 import gc
 import os
+import statistics
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pydantic import SecretBytes
 
-# OpenMP's threads spin while they wait for each other. Beside one other busy process on 2 cores
-# that makes a training step of 5 ms take 1.7 s. Sleeping at once makes the steps of a tiny model a
-# third slower on an idle machine. Spinning briefly first costs a twelfth there, and a fifth of
-# what sleeping reaches beside the busy process (11,600, 15,700, 17,000 tokens per second for
-# asleep, brief and for ever on the demo job; 9,600, 7,400 and next to nothing beside it).
+# OpenMP's threads spin while they wait for each other, and sleep after so many looks. Beside another
+# busy process a thread that spins takes the core that the awaited one needs; alone, one that sleeps
+# at once is late for its next piece. Tokens per second of the demo job by the number of looks, on
+# 2 cores alone and beside one busy process: none 11,600 and 9,600; a thousand 15,700 and 7,400; for
+# ever 17,000 and next to none. Sixteen thousand are a tenth (32M parameters, packed rows) to a third
+# (the demo job) faster than a thousand alone, and a third slower beside the other.
 WAIT_POLICY = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}
+WAIT_POLICY_ALONE = {"GOMP_SPINCOUNT": "16000"}
+LOADAVG = Path("/proc/loadavg")
+LOOKS, BETWEEN_LOOKS = 5, 0.004  # seconds
 # glibc gives memory back in pieces that are a little too small for the next tensor of that size:
 # it keeps what was beside an aligned piece for small things. Without those caches the pieces grow
 # together again; training a Llama of 32M parameters takes 1.9 instead of 3.1 GiB, as fast as before
@@ -71,7 +77,7 @@ def spawn(
             stderr=subprocess.STDOUT,
             start_new_session=True,
             pass_fds=(lock,),
-            env=environment(() if given is None else OTHER_KEYS),
+            env={**environment(() if given is None else OTHER_KEYS), **patience()},
         )
     if process.stdin is not None and given is not None:
         with contextlib.suppress(BrokenPipeError), process.stdin as pipe:  # it ended at once
@@ -135,3 +141,27 @@ def environment(without: tuple[str, ...] = ()) -> dict[str, str]:
         k: v for k, v in os.environ.items() if k not in dropped and not k.startswith(OF_JUPYTER)
     }
     return {**TRAINING, **kept}
+
+
+def patience() -> dict[str, str]:
+    """What makes a process that starts now faster where it is alone; nothing where it is not, or
+    where a person has said how it shall wait."""
+    said = any(name in os.environ for name in WAIT_POLICY)
+    return {} if said or not is_alone() else WAIT_POLICY_ALONE
+
+
+def is_alone() -> bool:
+    """Whether nothing but this thread wants a core of this machine, as most of some looks say.
+
+    False where the system does not tell (all but Linux, whose OpenMP is the one that spins).
+    """
+    try:
+        return statistics.median(_n_running() for _ in range(LOOKS)) <= 1
+    except (OSError, ValueError, IndexError):
+        return False
+
+
+def _n_running() -> int:
+    """How many threads run or wait for a core now, this one among them (proc_loadavg(5))."""
+    time.sleep(BETWEEN_LOOKS)
+    return int(LOADAVG.read_text().split()[3].split("/")[0])

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from ftlab.processes import Ended, environment, reaped
+from ftlab.processes import Ended, environment, patience, reaped
 
 SWITCH = "FTLAB_SPARE"  # "0" turns it off
 PATIENCE = 2.0  # seconds that one may take to read what it is to do
@@ -130,7 +130,7 @@ def _started(model: Path | None) -> _Waiting:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
             pass_fds=(theirs.fileno(),),
-            env=surroundings,
+            env={**surroundings, **patience()},
         )
     return _Waiting(process, ours, surroundings)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ftlab import demo
-from ftlab.processes import environment
+from ftlab.processes import environment, patience
 from ftlab.providers import prepare
 from ftlab.run import Run
 from ftlab.sweeps.folder import Sweep
@@ -98,13 +98,15 @@ def runs(folder: Path) -> Took:
     """The arms, a process for each."""
     whole = plan(halving=False)
     made = [Run.create(whole.job_of(arm), folder / "runs") for arm in whole.arms]
-    return Took.of([("-P", "-m", "ftlab.train", str(run.path)) for run in made], environment())
+    return Took.of(
+        [("-P", "-m", "ftlab.train", str(run.path)) for run in made], environment() | patience()
+    )
 
 
 def swept(folder: Path, *, halving: bool) -> Took:
     """The arms in one process."""
     sweep = Sweep.of(plan(halving=halving), folder / "sweeps")
-    took = Took.of([("-P", "-m", "ftlab.train.sweep", str(sweep.path))], environment())
+    took = Took.of([("-P", "-m", "ftlab.train.sweep", str(sweep.path))], environment() | patience())
     steps = [run.history.last_step for _, run in sweep.arms]
     print(f"    {sweep.state.status}, steps of the arms {steps}")
     return took

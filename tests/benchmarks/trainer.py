@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ftlab.processes import environment
+from ftlab.processes import environment, patience
 from tests.benchmarks import first_step
 from tests.benchmarks.trainer_figures import (
     WARM_UP,
@@ -137,7 +137,14 @@ def measure(name: str, n_pairs: int, n_steps: int) -> bool:
 
 def _round(case: Case, folder: Path, n_steps: int) -> list[Told]:
     """What each said: ftlab first, then its peers."""
-    told = [_run("trainer_ftlab", folder, {"products": case.products is not None}, environment())]
+    told = [
+        _run(
+            "trainer_ftlab",
+            folder,
+            {"products": case.products is not None},
+            environment() | patience(),
+        )
+    ]
     for peer in case.peers:
         asked = {
             "method": case.values.get("training_method", "sft"),
