@@ -23,6 +23,7 @@ from ftlab.trackers.starting import track_again
 
 if TYPE_CHECKING:
     from ftlab.run import Run
+    from ftlab.run_record import RunRecord
 
 TRAINER = "ftlab.train"
 PROCESSES = {"local": TRAINER, "together": "ftlab.providers.together"}
@@ -33,14 +34,14 @@ LOCK_PATIENCE = 1.0  # seconds; who only looks whether a run lives holds its loc
 PROCESS_PATIENCE = 15.0  # seconds; a process that has paused still has torch to take down
 
 
-def module_of(run: Run) -> str | None:
+def module_of(run: RunRecord) -> str | None:
     """What runs a run; None where its provider starts its runs itself."""
     with contextlib.suppress(RunError):  # a damaged job is told of where it is read
         return run.processes.get(run.job.provider)
     return None
 
 
-def is_hosted(run: Run) -> bool:
+def is_hosted(run: RunRecord) -> bool:
     """Whether its job is that of a service, and goes on when no process of ours does."""
     with contextlib.suppress(RunError):
         return run.job.provider in GIVEN
@@ -135,7 +136,7 @@ def agree(run: Run, pay_up_to: float) -> None:
     run.note_options(pay_up_to=pay_up_to)
 
 
-def why_not_resume(run: Run) -> str:
+def why_not_resume(run: RunRecord) -> str:
     """Why a run can't go on now; empty when it can."""
     status = run.status
     if status in FINAL:
@@ -160,7 +161,7 @@ def why_not_resume(run: Run) -> str:
     return ""
 
 
-def has_ended_there(run: Run) -> bool:
+def has_ended_there(run: RunRecord) -> bool:
     """Whether a service has refused or failed its job, with which nobody can go on."""
     with contextlib.suppress(RunError):  # what can't be read is not known to have ended
         return is_hosted(run) and run.status == "failed" and bool(run.hosted.ended)

@@ -53,7 +53,8 @@ LAYERS = (
     ("price_table", "prices", "service_estimate", "running_costs", "data_sizes"),
     (
         *("eventlog", "row_losses", "job", "asking", "endings", "attempts", "about", "upkeep"),
-        *("run_folder", "run_html", "run", "overview", "runs", "network_folders", "origin"),
+        *("run_folder", "run_html", "run_record", "run", "overview", "runs"),
+        *("network_folders", "origin"),
         *("diagnosis", "votes", "trackers"),
     ),
     ("memory", "timing", "measured", "local_plan", "fits", "estimated", "cost"),
@@ -110,7 +111,7 @@ HEAVY = {
     "traitlets": {"ui"},
     "plotly": {"plots", "ui"},
     "anywidget": {"ui"},
-    "pandas": {"row_losses", "run", "data", "scores"},
+    "pandas": {"row_losses", "run_record", "data", "scores"},
     "httpx": {"answers", "providers", "scores"},
     "IPython": {"ui", "magics"},
     "huggingface_hub": {

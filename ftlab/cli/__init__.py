@@ -11,23 +11,21 @@ import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
 
-from ftlab.cli.asking import answers_of
-from ftlab.cli.doctor import diagnosis_of
+from ftlab.cli.asking import add_ask_arguments, answers_of
+from ftlab.cli.comparing import add_compare_arguments
+from ftlab.cli.doctor import add_doctor_arguments, diagnosis_of
 from ftlab.cli.hosted import submitted
-from ftlab.cli.parser import (
-    add_ask_arguments,
-    add_compare_arguments,
-    add_doctor_arguments,
-    add_estimate_arguments,
-    add_recommend_arguments,
-    add_score_arguments,
-    add_train_arguments,
-    make_parser,
-)
+from ftlab.cli.parser import add_train_arguments, make_parser
 from ftlab.cli.printing import print_issues, say
 from ftlab.cli.runs import FOLLOWING
-from ftlab.cli.scoring import scores_of
-from ftlab.cli.specs import estimate, estimate_of, say_of_service
+from ftlab.cli.scoring import add_score_arguments, scores_of
+from ftlab.cli.specs import (
+    add_estimate_arguments,
+    add_recommend_arguments,
+    estimate,
+    estimate_of,
+    say_of_service,
+)
 from ftlab.errors import FtlabError, InvalidSpec
 
 __all__ = [

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ftlab.cli.keeping import agreed
+from ftlab.cli.numbers import positive
 from ftlab.cli.printing import print_columns, print_json, say, say_line, visible
 from ftlab.errors import FtlabError
 from ftlab.html import counted
@@ -110,3 +112,13 @@ def _noted(note: str) -> None:
 def _told(share: float) -> None:
     if sys.stderr.isatty():
         print(f"\rdownloading: {share:.0%}", end="\n" * (share == 1), file=sys.stderr, flush=True)
+
+
+def add_account_arguments(verb: argparse.ArgumentParser) -> None:
+    """[DO ID…] and what some of that takes."""
+    verb.add_argument("do", nargs="?", choices=DEEDS, metavar="|".join(DEEDS))
+    verb.add_argument("ids", nargs="*", metavar="ID", help="of a job or a file there")
+    verb.add_argument("--to", type=Path, help="where a download goes; otherwise named by its id")
+    verb.add_argument("--step", type=positive, help="download the checkpoint of this step")
+    verb.add_argument("--yes", action="store_true", help="don't ask")
+    verb.add_argument("--json", action="store_true")

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ftlab.cli.numbers import from_zero, port, positive, top_p
 from ftlab.cli.printing import print_json, say, teller, visible
 
 if TYPE_CHECKING:
@@ -77,3 +78,24 @@ def serve(options: argparse.Namespace) -> int:
         with contextlib.suppress(KeyboardInterrupt):
             threading.Event().wait()
     return 0
+
+
+def add_ask_arguments(verb: argparse.ArgumentParser) -> None:
+    """[RUN] PROMPT and how to answer, as in the notebook too."""
+    verb.add_argument("run", nargs="?", help="id or folder; or the newest")
+    verb.add_argument("prompt")
+    verb.add_argument("--step", type=positive, metavar="N", help="ask the checkpoint of this step")
+    verb.add_argument("--system", metavar="TEXT", default="", help="a system prompt before it")
+    verb.add_argument("--max-tokens", type=positive, metavar="N", help="by default 256")
+    verb.add_argument(
+        "--temperature", type=from_zero, metavar="T", help="0 takes the likeliest token (default)"
+    )
+    verb.add_argument("--top-p", type=top_p, metavar="P", help="by default 1")
+    verb.add_argument("--seed", type=int, metavar="N", help="of the draws; by default 0")
+    verb.add_argument("--json", action="store_true")
+
+
+def add_serve_arguments(verb: argparse.ArgumentParser) -> None:
+    """[RUN] [--port N]."""
+    verb.add_argument("run", nargs="?", help="id or folder; or the newest")
+    verb.add_argument("--port", type=port, default=0, help="otherwise one that is free")

@@ -40,3 +40,14 @@ def compare(options: argparse.Namespace) -> int:
         say("")
         say_line(text)
     return 0
+
+
+def add_compare_arguments(verb: argparse.ArgumentParser) -> None:
+    """RUN… [--json], as in the notebook too."""
+    verb.add_argument(
+        "runs",
+        nargs="+",
+        metavar="RUN",
+        help="id or folder of a run or sweep, or a file of another tool",
+    )
+    verb.add_argument("--json", action="store_true")

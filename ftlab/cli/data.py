@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ftlab.cli.numbers import positive
+from ftlab.cli.options import add_engine_argument
 from ftlab.cli.printing import plain, print_issues, print_json, say, say_line
 from ftlab.issues import SHAPES
 
@@ -104,3 +107,19 @@ def split(options: argparse.Namespace) -> int:
 def _print_problems(problems: Iterable[Problem]) -> None:
     for problem in problems:
         say_line(f"{SHAPES[problem.level]} {problem.message}")
+
+
+def add_scan_arguments(verb: argparse.ArgumentParser) -> None:
+    """FILE [--model MODEL] and whose rules decide."""
+    verb.add_argument("file", type=Path)
+    verb.add_argument("--model", help="count tokens with this model's tokenizer")
+    verb.add_argument("--max-seq-length", type=positive, metavar="TOKENS")
+    add_engine_argument(verb, default="together")
+    verb.add_argument(
+        "--purpose",
+        choices=("fine-tune", "eval"),
+        default="fine-tune",
+        help="what the file is uploaded for (the service takes other files for evaluations)",
+    )
+    verb.add_argument("--against", type=Path, help="the training file, when FILE is for validation")
+    verb.add_argument("--json", action="store_true")

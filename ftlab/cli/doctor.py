@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from ftlab.cli.numbers import positive, rate
 from ftlab.cli.printing import print_json, say
 
 if TYPE_CHECKING:
@@ -43,3 +44,15 @@ def diagnosis_of(options: argparse.Namespace) -> Diagnosis:
         batch_size=options.batch_size,
         recommended_lr=options.recommended_lr,
     )
+
+
+def add_doctor_arguments(verb: argparse.ArgumentParser) -> None:
+    """[RUN_OR_CSV] [--json] and what a file can't say, as in the notebook too."""
+    verb.add_argument(
+        "run", nargs="?", metavar="RUN_OR_CSV", help="id or folder, or a curve; or the newest run"
+    )
+    verb.add_argument("--vocab-size", type=positive, metavar="N")
+    verb.add_argument("--steps-per-epoch", type=positive, metavar="N")
+    verb.add_argument("--batch-size", type=positive, metavar="ROWS")
+    verb.add_argument("--recommended-lr", type=rate, metavar="RATE")
+    verb.add_argument("--json", action="store_true")

@@ -61,3 +61,14 @@ def _help(field: FieldInfo) -> str:
 
     text = " ".join((field.description or "").split())
     return f"{text} It takes {allowed(field)}.".replace("%", "%%")
+
+
+def add_engine_argument(verb: argparse.ArgumentParser, default: str) -> None:
+    """--for local|together."""
+    verb.add_argument(
+        "--for",
+        dest="engine",
+        choices=("local", "together"),
+        default=default,
+        help="whose rules decide: the embedded trainer's or the hosted service's (%(default)s)",
+    )

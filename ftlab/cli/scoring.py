@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ftlab.cli.numbers import positive
 from ftlab.cli.printing import print_columns, print_json, say, say_line, teller
 
 if TYPE_CHECKING:
@@ -73,3 +74,36 @@ def _run_and_file(run: str | None, file: Path | None) -> tuple[str | None, Path 
     if run is not None and file is None and Path(run).suffix == ".jsonl":
         return None, Path(run)
     return run, file
+
+
+def add_score_arguments(verb: argparse.ArgumentParser) -> None:
+    """[RUN] [FILE] and what to score, as in the notebook too."""
+    verb.add_argument("run", nargs="?", help="id or folder; or the newest")
+    verb.add_argument(
+        "file", nargs="?", type=Path, help="a JSONL file; otherwise the run's validation rows"
+    )
+    verb.add_argument(
+        "--shots",
+        type=positive,
+        default=0,
+        metavar="K",
+        help="also the base with so many examples of the training rows in the prompt",
+    )
+    verb.add_argument("--checkpoints", action="store_true", help="also each saved checkpoint")
+    verb.add_argument("--metrics", metavar="NAME,…", help="only these; otherwise all that apply")
+    verb.add_argument(
+        "--max-rows", type=positive, default=200, metavar="N", help="at most (%(default)s)"
+    )
+    verb.add_argument("--all-rows", dest="max_rows", action="store_const", const=None)
+    verb.add_argument("--judge", metavar="MODEL", help="a model that compares the answers")
+    verb.add_argument(
+        "--judge-url",
+        default="https://api.openai.com/v1",
+        metavar="URL",
+        help="an OpenAI-compatible address (%(default)s)",
+    )
+    verb.add_argument(
+        "--judge-key", default="", metavar="NAME", help="the environment variable with its key"
+    )
+    verb.add_argument("--lm-eval", metavar="TASK,…", help="also tasks of lm-evaluation-harness")
+    verb.add_argument("--json", action="store_true")

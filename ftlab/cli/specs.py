@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ftlab.cli.files import read_values
+from ftlab.cli.numbers import from_zero
 from ftlab.cli.printing import plain, print_issues, print_json, say, teller
 from ftlab.errors import FtlabError
 from ftlab.issues import SHAPES, errors_for
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from ftlab.issues import Issue
     from ftlab.prices import Price
     from ftlab.service_estimate import ServiceEstimate
+
+SPEC_HELP = "a JSON or TOML file with the values of a spec"
 
 
 def recommend(options: argparse.Namespace) -> int:
@@ -204,3 +207,36 @@ def _priced(
     by_rates = Price(*(found.price or (None, None)))
     priced = found.priced_by(answer, packing=parse(values)[0].packing)
     return EstimateOfFile(priced, is_refused=False, service=answer, by_rates=by_rates)
+
+
+def add_recommend_arguments(verb: argparse.ArgumentParser) -> None:
+    """MODEL [--data FILE] [--method sft|dpo] [--full], as in the notebook too."""
+    verb.add_argument("model", help='a folder, a Hugging Face id, or "demo"')
+    verb.add_argument("--data", metavar="FILE", help="advice for this much data")
+    verb.add_argument(
+        "--method",
+        choices=("sft", "dpo"),
+        help="how to train; otherwise what the data is for, or sft",
+    )
+    verb.add_argument("--full", action="store_true", help="train all weights, without an adapter")
+    verb.add_argument("--json", action="store_true")
+
+
+def add_estimate_arguments(verb: argparse.ArgumentParser) -> None:
+    """SPEC [--probe] [--usd-per-hour USD] [--ask-service] [--json], as in the notebook too."""
+    verb.add_argument("spec", type=Path, help=SPEC_HELP)
+    verb.add_argument(
+        "--probe", action="store_true", help="run a few steps first, and measure memory and time"
+    )
+    verb.add_argument(
+        "--usd-per-hour",
+        type=from_zero,
+        metavar="USD",
+        help="what an hour of this machine costs, for the price here",
+    )
+    verb.add_argument(
+        "--ask-service",
+        action="store_true",
+        help="upload the data to Together, where it stays, for its own price; nothing is started",
+    )
+    verb.add_argument("--json", action="store_true")
