@@ -44,6 +44,12 @@ def figure_in_words(score: Score, of: str = "") -> str:
     return f"{value}{of} ({range_in_words(score.traits, score.found.low, score.found.high)})"
 
 
+def title_of(score: Score, n_rows: int) -> str:
+    """Of its metric, with the number of rows where it does not apply to all of them."""
+    some = f", {counted(score.n, 'row')}" if score.n < n_rows else ""
+    return f"{score.traits.title}{some}"
+
+
 def apart_in_words(score: Score) -> str:
     """How far it is from the base: "+95.0 points (91.9 to 97.5)"."""
     if score.apart is None:

@@ -26,6 +26,7 @@ from ftlab.ui.state import SCANNED, State
 from ftlab.ui.task import Task
 from ftlab.units import duration
 
+TOOLTIP = "Base and tuned model on these rows; a judge and lm-eval by `ftlab score` in a terminal"
 SHOWN = 5
 SHOTS = 4
 NO_RUN = "There is no run yet; scores are of a run's models. Start one in the Job tab."
@@ -71,7 +72,7 @@ class ScoresBox(widgets.VBox):
         )
         self.shots.tooltip = "Would a few examples in the prompt have done it?"
         self.checkpoints = _tick("checkpoints")
-        self.score = widgets.Button(description="Score")
+        self.score = widgets.Button(description="Score", tooltip=TOOLTIP)
         self.cancel = widgets.Button(description="Cancel")
         self.why = widgets.HTML().add_class("ft-dim")
         self.before = widgets.Dropdown(description="scored")
