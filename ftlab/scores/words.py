@@ -129,7 +129,7 @@ def _others(found: Scores, lead: Score) -> Iterator[str]:
         value = value_in_words(lead.traits, other.found.value)
         is_better = apart.is_sure and (apart.value < 0) is lead.traits.lower_is_better
         if column.shots:
-            so = "that is as good as tuning, as far as these rows tell"
+            so = "tuning is no better than that, as far as these rows tell"
             if apart.is_sure:
                 so = "better than tuning" if is_better else "that does not do what tuning does"
             examples = name.removeprefix("base with ")

@@ -13,7 +13,7 @@ from ftlab.scores import Scores
 from ftlab.scores.found import Change
 from ftlab.scores.tables import change_in_words, summary_html, texts_of
 from ftlab.ui.guard import guarded
-from ftlab.ui.row_viewer import has_lines
+from ftlab.ui.row_html import has_lines
 from ftlab.ui.state import SCANNED, State
 
 SHOWN = 5

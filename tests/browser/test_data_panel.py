@@ -9,7 +9,7 @@ import nbformat
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.lab import Lab, NotebookPage
+from tests.browser.lab import NotebookPage
 from tests.small import chat_rows
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -66,15 +66,14 @@ def cut_buttons(page):
 
 
 @pytest.fixture(params=[("Light", 1280), ("Dark", 1280), ("Light", 640)], ids=str)
-def looks(request, tmp_path, chromium, pictures):
+def looks(request, tmp_path, chromium, pictures, lab_in):
     """A notebook with an empty workbench, and a way to keep its picture."""
     theme, width = request.param
-    lab = Lab(tmp_path / "lab", f"JupyterLab {theme}")
+    lab = lab_in(f"JupyterLab {theme}")
     page = NotebookPage(lab, chromium, notebook(tmp_path), width)
     page.keep = lambda name: page.picture(pictures / f"data-{theme.lower()}-{width}-{name}.png")
     yield page
     page.close()
-    lab.close()
 
 
 def test_a_bad_file_is_uploaded_looked_into_and_mended(looks):

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import expect
 
 from ftlab import demo
-from tests.browser.lab import Lab, NotebookPage
+from tests.browser.lab import NotebookPage
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -251,22 +251,21 @@ def test_measure_the_job_and_write_it_for_another_tool(page, lab):
 
 
 @pytest.mark.parametrize(("theme", "width"), [("JupyterLab Dark", 1280), ("JupyterLab Light", 520)])
-def test_nothing_is_cut_and_the_estimate_stays_in_sight(tmp_path, chromium, pictures, theme, width):
-    lab = Lab(tmp_path / "lab", theme)
-    try:
-        page = open_form(lab, chromium, tmp_path, width)
-        look = f"form-{theme.split()[1].lower()}-{width}"
-        page.picture(pictures / f"{look}.png")
-        page.field("show").select_option("all fields")
-        page.field("lr_scheduler_type").select_option("constant")
-        page.field("n_epochs").fill("many")
-        page.field("adam_epsilon").fill("-1")
-        page.see("adam_epsilon is -1")
-        page.picture(pictures / f"{look}-all.png")
-        assert max(page.page.evaluate(OVERFLOW)) <= 1
-        page.field("gradient_checkpointing").scroll_into_view_if_needed()
-        if width > 1_000:
-            expect(page.outputs.get_by_role("button", name="Train", exact=True)).to_be_in_viewport()
-        page.close()
-    finally:
-        lab.close()
+def test_nothing_is_cut_and_the_estimate_stays_in_sight(
+    tmp_path, chromium, pictures, theme, width, lab_in
+):
+    lab = lab_in(theme)
+    page = open_form(lab, chromium, tmp_path, width)
+    look = f"form-{theme.split()[1].lower()}-{width}"
+    page.picture(pictures / f"{look}.png")
+    page.field("show").select_option("all fields")
+    page.field("lr_scheduler_type").select_option("constant")
+    page.field("n_epochs").fill("many")
+    page.field("adam_epsilon").fill("-1")
+    page.see("adam_epsilon is -1")
+    page.picture(pictures / f"{look}-all.png")
+    assert max(page.page.evaluate(OVERFLOW)) <= 1
+    page.field("gradient_checkpointing").scroll_into_view_if_needed()
+    if width > 1_000:
+        expect(page.outputs.get_by_role("button", name="Train", exact=True)).to_be_in_viewport()
+    page.close()
