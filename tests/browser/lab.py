@@ -16,6 +16,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import nbformat
 from playwright.sync_api import TimeoutError
 
 SETTINGS = {
@@ -86,6 +87,14 @@ RESTART = """async () => {
 }"""
 SAVE = "async () => { await window.jupyterapp.commands.execute('docmanager:save'); return true; }"
 KERNEL_ID = "() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.id"
+
+
+def one_cell(file: Path, source: str) -> Path:
+    """The file, with a notebook of that cell in it."""
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    cells = [nbformat.v4.new_code_cell(source)]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), file)
+    return file
 
 
 class Lab:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import re
 
-import nbformat
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.lab import NotebookPage
+from tests.browser.lab import NotebookPage, one_cell
 from tests.small import chat_rows
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -31,12 +30,8 @@ def as_lines(rows):
 
 
 def notebook(folder):
-    file = folder / "data.ipynb"
     cell = "import ftlab\nwb = ftlab.Workbench(model='demo')\nwb"
-    known = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    cells = [nbformat.v4.new_code_cell(cell)]
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=known), file)
-    return file
+    return one_cell(folder / "data.ipynb", cell)
 
 
 def upload(page, name, data, place=0):

@@ -6,12 +6,11 @@ import re
 import statistics
 import time
 
-import nbformat
 import pytest
 from playwright.sync_api import expect
 
 from ftlab import demo
-from tests.browser.lab import NotebookPage
+from tests.browser.lab import NotebookPage, one_cell
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -44,11 +43,7 @@ N_ROWS = 10_000
 
 
 def notebook(folder, cell=CELL):
-    file = folder / "form.ipynb"
-    known = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    cells = [nbformat.v4.new_code_cell(cell)]
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=known), file)
-    return file
+    return one_cell(folder / "form.ipynb", cell)
 
 
 def open_form(lab, chromium, folder, width=1280):

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import time
 
-import nbformat
 import numpy as np
 import pytest
 from playwright.sync_api import expect
 from safetensors.numpy import save
 
 from ftlab import demo
-from tests.browser.lab import SAVE, NotebookPage
+from tests.browser.lab import SAVE, NotebookPage, one_cell
 from tests.fakes.together import Service
 from tests.fakes.together_jobs import add_job
 from tests.providers.archive_makers import CONFIG, archive
@@ -43,11 +42,7 @@ def service():
 
 
 def notebook(folder, service):
-    file = folder / "hosted.ipynb"
-    known = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    cells = [nbformat.v4.new_code_cell(CELL.format(address=service.address))]
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=known), file)
-    return file
+    return one_cell(folder / "hosted.ipynb", CELL.format(address=service.address))
 
 
 def adapter_of_demo():
