@@ -93,7 +93,9 @@ def scores_cells(tracks: Sequence[Track]) -> tuple[list[str], list[list[str]]]:
         [_title(name, known), _bases(name, known), *(_cell(name, one) for one in all_scored)]
         for name in names
     ]
-    return ["metric", BASE, *(track.name for track in tracks)], rows
+    files = {one.file for one in known}
+    title = f"scores on {files.pop()}" if len(files) == 1 else "scores"
+    return [title, BASE, *(track.name for track in tracks)], rows
 
 
 def _title(name: str, known: list[Scored]) -> str:

@@ -16,7 +16,7 @@ from ftlab.scores.found import Scores
 from ftlab.scores.scoring import kept_scores
 from ftlab.scores.sheet import BASE, TUNED
 from ftlab.scores.tables import harness_cells
-from ftlab.scores.words import apart_in_words, figure_in_words
+from ftlab.scores.words import apart_in_words, figure_in_words, title_of
 
 NONE = "These weights were not scored."
 BASIS = "The figures are of the model as it was trained, with their 95 % intervals over the rows."
@@ -57,7 +57,9 @@ def scores_section(found: Scored | None) -> Iterator[str]:
     sheet = found.scores.sheet
     yield f"`{found.file}`, {counted(len(sheet.rows), 'row')}, SHA-256 `{sheet.sha256}`. {BASIS}"
     yield ""
-    yield from _table(["metric", BASE, TUNED, ""], [_cells(*pair) for pair in found.pairs])
+    yield from _table(
+        ["metric", BASE, TUNED, "verdict"], [_cells(found, *pair) for pair in found.pairs]
+    )
     for note in sheet.notes:
         yield from ("", note)
     if found.column == TUNED and found.scores.harness:
@@ -65,10 +67,11 @@ def scores_section(found: Scored | None) -> Iterator[str]:
         yield from _table(*harness_cells(found.scores.harness))
 
 
-def _cells(base: Score | None, tuned: Score) -> list[str]:
+def _cells(found: Scored, base: Score | None, tuned: Score) -> list[str]:
+    title = title_of(tuned, len(found.scores.sheet.rows))
     before = "" if base is None else figure_in_words(base)
     said = ", ".join(filter(None, (tuned.verdict, apart_in_words(tuned))))
-    return [tuned.traits.title, before, figure_in_words(tuned), said]
+    return [title, before, figure_in_words(tuned), said]
 
 
 def _table(titles: list[str], rows: list[list[str]]) -> Iterator[str]:

@@ -14,6 +14,7 @@ from ftlab.scores.words import (
     figure_in_words,
     headline,
     range_in_words,
+    title_of,
     value_in_words,
 )
 
@@ -36,10 +37,9 @@ def _metrics(found: Scores) -> Iterator[tuple[str, list[Score | None]]]:
     """The title of each metric that was found, and its figure of each column."""
     for traits in found.sheet.traits.values():
         scores = [found.get(traits.name, name) for name in found.columns]
-        if known := [score.n for score in scores if score is not None]:
-            of_some = max(known) < len(found.sheet.rows)
-            rows = f", {counted(max(known), 'row')}" if of_some else ""
-            yield f"{traits.title}{rows}", scores
+        if known := [score for score in scores if score is not None]:
+            fullest = max(known, key=lambda score: score.n)
+            yield title_of(fullest, len(found.sheet.rows)), scores
 
 
 def _cell(score: Score | None) -> str:

@@ -44,6 +44,12 @@ def figure_in_words(score: Score, of: str = "") -> str:
     return f"{value}{of} ({range_in_words(score.traits, score.found.low, score.found.high)})"
 
 
+def title_of(score: Score, n_rows: int) -> str:
+    """Of its metric, with the number of rows where it does not apply to all of them."""
+    some = f", {counted(score.n, 'row')}" if score.n < n_rows else ""
+    return f"{score.traits.title}{some}"
+
+
 def apart_in_words(score: Score) -> str:
     """How far it is from the base: "+95.0 points (91.9 to 97.5)"."""
     if score.apart is None:
@@ -123,7 +129,7 @@ def _others(found: Scores, lead: Score) -> Iterator[str]:
         value = value_in_words(lead.traits, other.found.value)
         is_better = apart.is_sure and (apart.value < 0) is lead.traits.lower_is_better
         if column.shots:
-            so = "that is as good as tuning, as far as these rows tell"
+            so = "tuning is no better than that, as far as these rows tell"
             if apart.is_sure:
                 so = "better than tuning" if is_better else "that does not do what tuning does"
             examples = name.removeprefix("base with ")

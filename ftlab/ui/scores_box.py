@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import ipywidgets as widgets
 
 from ftlab.html import counted, escaped
 from ftlab.run import Run
-from ftlab.scores import Scores, score
-from ftlab.scores.found import Change
+from ftlab.scores import score
 from ftlab.scores.pace import expected_seconds
 from ftlab.scores.scoring import MAX_ROWS, kept_scores
 from ftlab.scores.sheet import kept_sheets
-from ftlab.scores.tables import change_in_words, summary_html, texts_of
 from ftlab.ui.guard import guarded
 from ftlab.ui.pump import PUMP
-from ftlab.ui.row_html import has_lines
+from ftlab.ui.scored_rows import Known, ScoredRows
 from ftlab.ui.shown import set_html, show
-from ftlab.ui.state import SCANNED, State
+from ftlab.ui.state import State
 from ftlab.ui.task import Task
 from ftlab.units import duration
 
-SHOWN = 5
+TOOLTIP = "Base and tuned model on these rows; a judge and lm-eval by `ftlab score` in a terminal"
 SHOTS = 4
 NO_RUN = "There is no run yet; scores are of a run's models. Start one in the Job tab."
 NO_ADAPTER = "The run has no adapter yet; it is saved at the end. Wait, or stop the run."
@@ -34,25 +30,6 @@ NO_ROWS = (
     "The run has no validation rows; scores are of rows that it did not train on. Give a file."
 )
 UNKNOWN = "how long it takes shows once it has begun"
-ELSEWHERE = "Rows open in the Data tab while their file is there as it was scored."
-
-
-class Known(NamedTuple):
-    """Scores that are kept, and what is shown of them."""
-
-    scores: Scores
-    html: str
-    gained: list[Change]
-    lost: list[Change]
-
-    @classmethod
-    def of(cls, scores: Scores) -> Known:
-        return cls(scores, summary_html(scores), scores.gained(SHOWN), scores.lost(SHOWN))
-
-    @property
-    def title(self) -> str:
-        sheet = self.scores.sheet
-        return f"{Path(sheet.file).name}, {counted(len(sheet.rows), 'row')}"
 
 
 class ScoresBox(widgets.VBox):
@@ -71,12 +48,12 @@ class ScoresBox(widgets.VBox):
         )
         self.shots.tooltip = "Would a few examples in the prompt have done it?"
         self.checkpoints = _tick("checkpoints")
-        self.score = widgets.Button(description="Score")
+        self.score = widgets.Button(description="Score", tooltip=TOOLTIP)
         self.cancel = widgets.Button(description="Cancel")
         self.why = widgets.HTML().add_class("ft-dim")
         self.before = widgets.Dropdown(description="scored")
         self.summary = widgets.HTML().add_class("ft-scroll")
-        self.rows = widgets.VBox()
+        self.rows = ScoredRows(state)
         self.task = Task(state, self._refresh)
         asked = [self.file, self.max_rows, self.shots, self.checkpoints, self.score, self.cancel]
         head = widgets.HTML("Scores").add_class("ft-group")
@@ -99,7 +76,6 @@ class ScoresBox(widgets.VBox):
             field.observe(guarded(tell, lambda _: self._refresh()), "value")
         self.before.observe(guarded(tell, lambda _: self._show_chosen()), "value")
         self.state.observe(guarded(tell, lambda _: self._refresh()), ["beat", "selected", "tab"])
-        self.state.observe(guarded(tell, lambda _: self._show_rows()), "reports")
 
     # --- what can be asked -------------------------------------------------------------------
 
@@ -210,61 +186,13 @@ class ScoresBox(widgets.VBox):
     def _show_chosen(self) -> None:
         chosen = self._chosen
         set_html(self.summary, "" if chosen is None else chosen.html)
-        self._show_rows()
+        self.rows.show(chosen)
 
     @property
     def _chosen(self) -> Known | None:
         place = self.before.value
         return self._known[place] if place is not None and place < len(self._known) else None
 
-    def _show_rows(self) -> None:
-        chosen = self._chosen
-        self.rows.children = tuple(() if chosen is None else self._lists(chosen))
-
-    def _lists(self, known: Known) -> Iterator[widgets.Widget]:
-        field = self._field_of(known)
-        for title, changes in (("Gained most", known.gained), ("Lost most", known.lost)):
-            if changes:
-                yield widgets.HTML(title).add_class("ft-group")
-            yield from (self._line(field, change) for change in changes)
-        if field is None and (known.gained or known.lost):
-            yield widgets.HTML(ELSEWHERE).add_class("ft-dim")
-
-    def _line(self, field: str | None, change: Change) -> widgets.Widget:
-        line = change.row.line
-        button = widgets.Button(description=f"line {line:,}", disabled=field is None)
-        button.tooltip = "Show the row in the Data tab"
-        if field is not None:
-            button.on_click(guarded(self.state.tell, _shows(self.state, field, line)))
-        return widgets.HBox([button, widgets.HTML(change_html(change))]).add_class("ft-changed")
-
-    def _field_of(self, known: Known) -> str | None:
-        """The field of the form whose file was scored, where it is as it was then."""
-        for field in SCANNED:
-            report = self.state.report_of(field)
-            if report is None or report.sha256 != known.scores.sheet.sha256:
-                continue
-            if has_lines(report):
-                return field
-        return None
-
 
 def _tick(text: str) -> widgets.Checkbox:
     return widgets.Checkbox(value=False, description=text, indent=False)
-
-
-def change_html(change: Change) -> str:
-    """What a row asks, what it answers, and what the models say."""
-    prompt, *answers = map(escaped, texts_of(change))
-    names = ("reference", "base", "tuned")
-    told = "".join(
-        f"<span>{name}</span><div>{text}</div>"
-        for name, text in zip(names, answers, strict=True)
-        if text
-    )
-    head = f"<div><b>{escaped(change_in_words(change))}</b> {prompt}</div>"
-    return f'{head}<div class="ft-said-by">{told}</div>'
-
-
-def _shows(state: State, field: str, line: int) -> Any:
-    return lambda _: state.show_row(field, line)

@@ -11,7 +11,8 @@ from ftlab.html import escaped
 from ftlab.job import Job
 from ftlab.run import Run
 from ftlab.spec import JobSpec
-from ftlab.ui.scores_box import ELSEWHERE, NO_ADAPTER, NO_ROWS, NO_RUN, ScoresBox
+from ftlab.ui.scored_rows import ELSEWHERE
+from ftlab.ui.scores_box import NO_ADAPTER, NO_ROWS, NO_RUN, ScoresBox
 from tests.scores.worlds import keep
 from tests.ui.test_state import scan
 
