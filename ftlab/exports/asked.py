@@ -45,6 +45,8 @@ class Asked(NamedTuple):
     is_replaced: bool
     """Whether what is there goes."""
     device: str
+    bits_on: str
+    """The GPU that reads a base in few bits; empty where it was whole, or is not needed."""
     unproved: str
     """Why it can't be proved here; empty where it can."""
 
@@ -111,12 +113,13 @@ def asked_for(
             "export the adapter."
         )
     need = _need(tuned, base, is_whole=is_whole)
-    device = _device(run, need)
+    device, bits_on = _device(run, need), _bits_on(run, form)
     unproved = _why_unproved(run, form, base or (tuned if is_whole else None), device, need)
     _check_room(target, _bytes(tuned, need, form, chosen))
     name = "cpu" if device is None else device.name
     where = base or (tuned if is_whole else None)
-    return Asked(*(run, form, chosen, stored, step, tuned, where, target), replace, name, unproved)
+    placed = (target, replace, name, bits_on, unproved)
+    return Asked(*(run, form, chosen, stored, step, tuned, where), *placed)
 
 
 def tuned_of(run: Run, step: int | None) -> Path:
@@ -191,13 +194,30 @@ def _need(tuned: Path, base: Path | None, *, is_whole: bool) -> int | None:
 
 def _device(run: Run, need: int | None) -> Device | None:
     """Where it is done: where the run trained, or on the CPU; None where neither has room."""
-    chosen, known = run.job.options.get("device", "auto"), detect()
-    own = next((device for device in known if device.name == chosen), known[0])
-    cpu = next(device for device in known if device.name == "cpu")
-    if run.job.spec.quantization != "none":
-        return own if own.name.startswith("cuda") else None
+    own = _own(run)
+    cpu = next(device for device in detect() if device.name == "cpu")
     fits = (d for d in (own, cpu) if d.free_bytes is None or (need or 0) * ROOM <= d.free_bytes)
     return next(fits, None)
+
+
+def _own(run: Run) -> Device:
+    """Where the run trained."""
+    chosen, known = run.job.options.get("device", "auto"), detect()
+    return next((device for device in known if device.name == chosen), known[0])
+
+
+def _bits_on(run: Run, form: Kind) -> str:
+    """Where the bits of a base are read. Raises RunError where they can't be."""
+    bits, own = run.job.spec.quantization, _own(run).name
+    if bits == "none" or form == "adapter":
+        return ""
+    if not own.startswith("cuda"):
+        raise RunError(
+            f"Run {run.id} trained on a base in {bits}, which only an NVIDIA GPU can read; what "
+            "is merged is what those bits stand for. Export it on a machine with such a GPU, or "
+            "export the adapter."
+        )
+    return own
 
 
 def _why_unproved(
@@ -208,12 +228,6 @@ def _why_unproved(
         return (
             f"the base was held in {bits} while it trained, and on the base itself the adapter "
             "says something else. Export it merged: that holds what those bits stand for."
-        )
-    if bits != "none" and device is None:
-        raise RunError(
-            f"Run {run.id} trained on a base in {bits}, which only an NVIDIA GPU can read; what "
-            "is merged is what those bits stand for. Export it on a machine with such a GPU, or "
-            "export the adapter."
         )
     if base is None:
         return (

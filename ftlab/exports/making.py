@@ -27,8 +27,15 @@ from ftlab.run import Run
 OFFLINE = {"HF_HUB_OFFLINE": "1"}
 PROMPTS = ("Where is my order?", "Write a short greeting.", "2 + 2 =", "The capital of France is")
 """Asked where nothing was recorded while it trained."""
-MERGED = "merged"
-SHARES = {"writing": (0.02, 0.6), "proving": (0.6, 0.95), "sending": (0.95, 1.0)}
+MERGED, CONFIG = "merged", "config.json"
+CONVERSION = "ftlab.exports.conversion"
+SHARES = {
+    "asking": (0.0, 0.02),
+    "writing": (0.02, 0.55),
+    "converting": (0.55, 0.6),
+    "proving": (0.6, 0.95),
+    "sending": (0.95, 1.0),
+}
 
 
 class Export:
@@ -101,10 +108,13 @@ class Export:
             tempfile.TemporaryDirectory(prefix="ftlab-", ignore_cleanup_errors=True) as beside,
         ):
             reference = Path(beside) / "reference.safetensors"
+            if script is not None:
+                self._check_known(asked, script, Path(beside))
             made = self._written(asked, staged, reference)
             if script is not None:
-                self._told(0.58, "converting to GGUF")
-                _converted(asked, script, staged)
+                self._converted(asked, script, staged)
+                (staged / MERGED / CONFIG).rename(reference.with_name(CONFIG))
+                shutil.rmtree(staged / MERGED)
             proof = self._proved(asked, staged, reference, made)
             if proof.passed is False:
                 raise _NotTheModel(proof)
@@ -122,6 +132,19 @@ class Export:
             folder.mkdir()
         request = writing_request(asked, folder, reference)
         return self._done("writing", "ftlab.train.export", request)
+
+    def _check_known(self, asked: Asked, script: Path, beside: Path) -> None:
+        """Whether the converter takes such a model, before anything is written."""
+        folder, file = asked.base or asked.tuned, beside / "vocabulary.gguf"
+        request = converting.asking_request(script, folder, file)
+        self._done("asking", CONVERSION, request)
+
+    def _converted(self, asked: Asked, script: Path, staged: Path) -> None:
+        """The merged model in the folder as one file in its place."""
+        name, merged = Path(asked.model).name, staged / MERGED
+        file = staged / f"{name}-{asked.dtype}.gguf"
+        request = converting.converting_request(script, merged, file, asked.dtype, f"{name} tuned")
+        self._done("converting", CONVERSION, request)
 
     def _proved(self, asked: Asked, staged: Path, reference: Path, made: dict[str, Any]) -> Proof:
         if asked.unproved:
@@ -186,6 +209,7 @@ def writing_request(asked: Asked, folder: Path, reference: Path) -> dict[str, An
         "kind": "adapter" if asked.kind == "adapter" else MERGED,
         "dtype": None if _as_it_is(asked) else DTYPES[asked.dtype],
         "device": asked.device,
+        "bits_on": asked.bits_on,
         "tuned": str(asked.tuned),
         "base": str(asked.base or asked.tuned),
         "staged": str(folder),
@@ -199,8 +223,11 @@ def writing_request(asked: Asked, folder: Path, reference: Path) -> dict[str, An
 
 def proving_request(asked: Asked, folder: Path, reference: Path, made: Any) -> dict[str, Any]:
     """To load it afresh and ask it the same."""
-    texts = _texts(asked, made)
-    return {"folder": str(folder), "kind": asked.kind, "reference": str(reference), "texts": texts}
+    return {
+        **{"folder": str(folder), "kind": asked.kind, "reference": str(reference)},
+        "texts": _texts(asked, made),
+        "config": str(reference.with_name(CONFIG)),
+    }
 
 
 def proof_of(asked: Asked, folder: Path, made: Any, found: Any) -> Proof:
@@ -236,14 +263,6 @@ def _tokenizer(asked: Asked) -> Tokenizer:
 
 def _prompts(tokenizer: Tokenizer) -> list[list[int]]:
     return [[*tokenizer.prefix, *tokenizer.encode(text)[0]] for text in PROMPTS]
-
-
-def _converted(asked: Asked, script: Path, staged: Path) -> None:
-    """The merged model in the folder as one file in its place."""
-    file = staged / f"{Path(asked.model).name}-{asked.dtype}.gguf"
-    converting.convert(script, staged / MERGED, file, asked.dtype)
-    converting.read_back(file)
-    shutil.rmtree(staged / MERGED)
 
 
 def _digests(folder: Path) -> dict[str, str]:

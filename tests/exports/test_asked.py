@@ -89,8 +89,11 @@ def test_a_base_in_few_bits_takes_a_gpu(tmp_path, model, monkeypatch):
     with pytest.raises(RunError, match="which only an NVIDIA GPU can read"):
         asked_for(run, "merged")
     assert "says something else. Export it merged" in asked_for(run, "adapter").unproved
-    monkeypatch.setattr("ftlab.exports.asked.detect", lambda: [Device("cuda:0", "GPU", 2**36), CPU])
-    assert asked_for(run, "merged").device == "cuda:0"
+    for free, device in ((2**36, "cuda:0"), (100_000, "cpu")):  # where it fits in float32
+        there = [Device("cuda:0", "GPU", 2**36, free_bytes=free), CPU]
+        monkeypatch.setattr("ftlab.exports.asked.detect", lambda there=there: there)
+        asked = asked_for(run, "merged")
+        assert (asked.device, asked.bits_on, asked.unproved) == (device, "cuda:0", "")
 
 
 def test_a_model_that_does_not_fit_is_not_proved(tmp_path, model, monkeypatch):
