@@ -112,9 +112,7 @@ class Export:
                 self._check_known(asked, script, Path(beside))
             made = self._written(asked, staged, reference)
             if script is not None:
-                self._converted(asked, script, staged)
-                (staged / MERGED / CONFIG).rename(reference.with_name(CONFIG))
-                shutil.rmtree(staged / MERGED)
+                self._converted(asked, script, staged, Path(beside))
             proof = self._proved(asked, staged, reference, made)
             if proof.passed is False:
                 raise _NotTheModel(proof)
@@ -139,12 +137,15 @@ class Export:
         request = converting.asking_request(script, folder, file)
         self._done("asking", CONVERSION, request)
 
-    def _converted(self, asked: Asked, script: Path, staged: Path) -> None:
-        """The merged model in the folder as one file in its place."""
+    def _converted(self, asked: Asked, script: Path, staged: Path, beside: Path) -> None:
+        """The merged model in the folder as one file in its place, and its settings for the
+        proof."""
         name, merged = Path(asked.model).name, staged / MERGED
         file = staged / f"{name}-{asked.dtype}.gguf"
         request = converting.converting_request(script, merged, file, asked.dtype, f"{name} tuned")
         self._done("converting", CONVERSION, request)
+        shutil.copyfile(merged / CONFIG, beside / CONFIG)
+        shutil.rmtree(merged)
 
     def _proved(self, asked: Asked, staged: Path, reference: Path, made: dict[str, Any]) -> Proof:
         if asked.unproved:

@@ -73,6 +73,8 @@ class Proof(BaseModel):
     """Of those tokens, where it finds the same token most likely as the model in this format."""
     llama_difference: float | None = None
     """Between its logits and that model's."""
+    llama_texts: tuple[int, int] = (0, 0)
+    """Prompts of which it makes the same tokens, and all of them."""
     base: str = ""
     base_commit: str | None = None
     prompts_sha256: str = ""
@@ -110,6 +112,7 @@ class Proof(BaseModel):
             text = f"{self.llama_agreed} of {self.n_greedy}, by {self.llama}"
             found.append(("same token by llama.cpp", text))
             found.append(("its largest difference", _figure(self.llama_difference)))
+            found.append(("prompts with its tokens", "{} of {}".format(*self.llama_texts)))
         if self.n_tensors:
             found.append(("tensors bit for bit as made", f"{self.n_tensors:,}"))
         if self.saved is not None:
@@ -122,9 +125,6 @@ class Proof(BaseModel):
 
 def _figure(value: float | None) -> str:
     return "unknown" if value is None else short(value)
-
-
-LLAMA = ("llama", "llama_agreed", "llama_difference")
 
 
 def judged(made: Mapping[str, Any], found: Mapping[str, Any], texts_as: Any, **about: Any) -> Proof:
@@ -142,7 +142,7 @@ def judged(made: Mapping[str, Any], found: Mapping[str, Any], texts_as: Any, **a
     figures = {
         **{name: found.get(name) for name in ("difference", "changed")},
         **{name: found.get(name, 0) for name in ("n_places", "n_greedy", "n_agreed")},
-        **{name: found[name] for name in LLAMA if name in found},
+        **(_by_llama(found, texts_as) if "llama" in found else {}),
         "versions": found.get("versions", {}),
         "rounding": rounding,
         "bound": bound,
@@ -152,6 +152,12 @@ def judged(made: Mapping[str, Any], found: Mapping[str, Any], texts_as: Any, **a
     }
     problems = tuple(_problems(made, found, texts_as, figures, exact))
     return Proof(passed=not problems, problems=problems, **figures, **about)
+
+
+def _by_llama(found: Mapping[str, Any], texts_as: Any) -> dict[str, Any]:
+    same = sum(a == b for a, b in zip(found["llama_tokens"], texts_as, strict=True))
+    names = ("llama", "llama_agreed", "llama_difference")
+    return {**{name: found[name] for name in names}, "llama_texts": (same, len(texts_as))}
 
 
 def _problems(

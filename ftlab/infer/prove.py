@@ -112,8 +112,8 @@ def _by_llama(export: Message, reference: Any, rows: Any) -> Message:
         n_agreed += int(same[start - len(row) - 1 : -1].sum())
         difference = _larger(difference, said - expected)
     return {
-        "tokens": [llama.tokens(text) for text in export["texts"]],
         "llama": llama.version,
+        "llama_tokens": [llama.tokens(text) for text in export["texts"]],
         "llama_agreed": n_agreed,
         "llama_difference": difference,
     }
