@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 from ftlab.adapter_files import WEIGHTS
-from ftlab.devices import Device, detect
+from ftlab.devices import Device
 from ftlab.errors import RunError
+from ftlab.exports.placing import ROOM, bits_on_of, device_of, need_of
 from ftlab.exports.proof import DTYPES, Dtype, Kind
 from ftlab.files import existing
 from ftlab.model_cache import has_weights
-from ftlab.model_files import folder_info, stored_formats
+from ftlab.model_files import stored_formats
 from ftlab.models import locate
 from ftlab.run import Run
 from ftlab.spec import JobSpec, filled
@@ -24,8 +25,6 @@ FORMS = (*get_args(Kind), HUB)
 AUTO = "auto"
 STORED: dict[str, Dtype] = {"F32": "fp32", "BF16": "bf16", "F16": "fp16"}
 WIDTHS: dict[Dtype, int] = {"fp32": 4, "bf16": 2, "fp16": 2}
-ROOM = 1.3
-"""Times the weights in float32 that a model takes while it is asked."""
 
 
 class Asked(NamedTuple):
@@ -112,8 +111,8 @@ def asked_for(
             "takes its weights. Train or ask something of it here first, which fetches it, or "
             "export the adapter."
         )
-    need = _need(tuned, base, is_whole=is_whole)
-    device, bits_on = _device(run, need), _bits_on(run, form)
+    need = need_of(tuned, base, is_whole=is_whole)
+    device, bits_on = device_of(run, need), bits_on_of(run, form)
     unproved = _why_unproved(run, form, base or (tuned if is_whole else None), device, need)
     _check_room(target, _bytes(tuned, need, form, chosen))
     name = "cpu" if device is None else device.name
@@ -183,41 +182,6 @@ def _check_target(target: Path, *, replace: bool) -> None:
             f"{target} is there already; an export never writes over anything unasked. Name "
             "another place, or replace it (replace=True, --replace), if it is a folder."
         )
-
-
-def _need(tuned: Path, base: Path | None, *, is_whole: bool) -> int | None:
-    """Bytes of the model in float32; None where nobody knows."""
-    folder = tuned if is_whole else base
-    n_params = None if folder is None else folder_info("", folder).n_params
-    return None if n_params is None else n_params * 4
-
-
-def _device(run: Run, need: int | None) -> Device | None:
-    """Where it is done: where the run trained, or on the CPU; None where neither has room."""
-    own = _own(run)
-    cpu = next(device for device in detect() if device.name == "cpu")
-    fits = (d for d in (own, cpu) if d.free_bytes is None or (need or 0) * ROOM <= d.free_bytes)
-    return next(fits, None)
-
-
-def _own(run: Run) -> Device:
-    """Where the run trained."""
-    chosen, known = run.job.options.get("device", "auto"), detect()
-    return next((device for device in known if device.name == chosen), known[0])
-
-
-def _bits_on(run: Run, form: Kind) -> str:
-    """Where the bits of a base are read. Raises RunError where they can't be."""
-    bits, own = run.job.spec.quantization, _own(run).name
-    if bits == "none" or form == "adapter":
-        return ""
-    if not own.startswith("cuda"):
-        raise RunError(
-            f"Run {run.id} trained on a base in {bits}, which only an NVIDIA GPU can read; what "
-            "is merged is what those bits stand for. Export it on a machine with such a GPU, or "
-            "export the adapter."
-        )
-    return own
 
 
 def _why_unproved(

@@ -52,7 +52,7 @@ def as_if_it_were_a_gpu() -> None:
     modules = importlib.import_module("bitsandbytes.nn.modules")
     modules.has_avx512bf16 = lambda: False
     quantised.bitsandbytes = lambda *_: importlib.import_module("bitsandbytes")
-    asked._bits_on = lambda _run, form: "" if form == "adapter" else "cpu"
+    asked.bits_on_of = lambda _run, form: "" if form == "adapter" else "cpu"
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 
