@@ -49,10 +49,10 @@ N_STEPS = 8
 
 def as_if_it_were_a_gpu() -> None:
     """Let a CPU read few bits, in this process."""
-    modules = importlib.import_module("bitsandbytes.nn.modules")
+    modules: Any = importlib.import_module("bitsandbytes.nn.modules")
     modules.has_avx512bf16 = lambda: False
-    quantised.bitsandbytes = lambda *_: importlib.import_module("bitsandbytes")
-    asked.bits_on_of = lambda _run, form: "" if form == "adapter" else "cpu"
+    quantised.bitsandbytes = lambda field, value, device: importlib.import_module("bitsandbytes")
+    asked.bits_on_of = lambda run, form: "" if form == "adapter" else "cpu"
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 
@@ -121,7 +121,7 @@ def _their_step(
     spec: JobSpec, model: Any, own: list[Any], adam: Any, batch: Any, rate: float
 ) -> float:
     longest = max(len(row.ids) for row in batch)
-    ids, labels = torch.zeros(len(batch), longest, dtype=torch.long), None
+    ids = torch.zeros(len(batch), longest, dtype=torch.long)
     labels, mask = torch.full_like(ids, IGNORED), torch.zeros_like(ids)
     for i, row in enumerate(batch):
         n = len(row.ids)
