@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -46,15 +47,29 @@ def generated(
 ) -> list[list[int]]:
     """The same as token ids, padded behind the first that `ends` an answer."""
     ids, mask = _padded(prompts, pad_id)
-    output = model.generate(
-        input_ids=ids.to(model.device),
-        attention_mask=mask.to(model.device),
-        max_new_tokens=max_tokens,
-        eos_token_id=[*ends],
-        pad_token_id=pad_id,
-        **{"do_sample": False, "use_cache": True, **settings},
-    )
+    with _as_asked(model):
+        output = model.generate(
+            input_ids=ids.to(model.device),
+            attention_mask=mask.to(model.device),
+            max_new_tokens=max_tokens,
+            eos_token_id=[*ends],
+            pad_token_id=pad_id,
+            **{"do_sample": False, "use_cache": True, **settings},
+        )
     return output[:, ids.shape[1] :].tolist()
+
+
+@contextlib.contextmanager
+def _as_asked(model: Any) -> Iterator[None]:
+    """Without what its folder asks for besides (generation_config.json), such as a penalty on
+    repetition: the most likely token is then another one, and two models may differ in it."""
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    own = inner.generation_config
+    inner.generation_config = type(own)()
+    try:
+        yield
+    finally:
+        inner.generation_config = own
 
 
 def end_ids(tokenizer: Tokenizer) -> list[int]:

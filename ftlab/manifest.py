@@ -24,7 +24,7 @@ def written_whole(folder: Path) -> Iterator[Path]:
     staged = folder.with_name(STAGED + folder.name)
     shutil.rmtree(staged, ignore_errors=True)
     try:
-        with _as_os_error():
+        with as_os_error():
             staged.mkdir()
             yield staged
             _write_manifest(staged)
@@ -68,6 +68,15 @@ def damage(folder: Path) -> str:
     return f"its {changed[0]} is not as it was written" if changed else ""
 
 
+def has_its_sizes(folder: Path) -> bool:
+    """Whether its files are as long as its manifest says: what `damage` finds at once."""
+    try:
+        listed = json.loads((folder / MANIFEST).read_bytes())
+        return all((folder / name).stat().st_size == listed[name]["bytes"] for name in listed)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return False
+
+
 def _as_text(manifest: Any) -> str:
     return json.dumps(manifest, indent=1)
 
@@ -81,7 +90,7 @@ def _write_manifest(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _as_os_error() -> Iterator[None]:
+def as_os_error() -> Iterator[None]:
     """safetensors wraps the system's errors in one of its own."""
     try:
         yield

@@ -79,6 +79,15 @@ def lines_of(
     ]
 
 
+def on_log_axis(line: Line) -> Line:
+    """Without what lies at or before zero, as an evaluation at step 0: a logarithm has no place
+    for it, and plotly would draw it at one edge."""
+    placed = [place for place, x in enumerate(line.xs) if x > 0]
+    kept = {"xs": [line.xs[place] for place in placed], "ys": [line.ys[place] for place in placed]}
+    texts = [line.texts[place] for place in placed] if line.texts else line.texts
+    return line if len(placed) == len(line.xs) else line._replace(**kept, texts=texts)
+
+
 def marks_of(
     decisions: Iterable[Decision], curves: Mapping[int, Steps], names: Sequence[str], last: int
 ) -> list[Line]:

@@ -107,6 +107,16 @@ def is_locked(path: Path) -> bool:
 
 
 @contextlib.contextmanager
+def held(path: Path) -> Iterator[bool]:
+    """Hold the lock of a file within; False where somebody else does."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        yield try_lock(handle)
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
 def loading() -> Iterator[None]:
     """Import heavy packages within; a fifth faster without collecting garbage in between."""
     gc.disable()

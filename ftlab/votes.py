@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar, get_args
 
+from ftlab.errors import RunError
+
 T = TypeVar("T")
 Choice = Literal["left", "right", "tie", "bad"]
 CHOICES: tuple[Choice, ...] = get_args(Choice)
@@ -46,24 +48,35 @@ def shuffled(first: T, second: T, seed: int) -> tuple[T, T]:
 
 
 def add_vote(file: Path, vote: Vote) -> None:
-    """Append a vote, on disk for good. Raises OSError where it can't be written."""
+    """Append a vote, on disk for good. Raises RunError where it can't be written."""
     told = vote._asdict() | {"time": vote.time or time.time()}
     # A line break in front too: after a torn line, this one still stands on its own.
     line = "\n" + json.dumps(told, ensure_ascii=False) + "\n"
-    handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
-        os.write(handle, line.encode("utf-8", "surrogatepass"))
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        with open(handle, "wb") as stream:
+            stream.write(line.encode("utf-8", "surrogatepass"))
+            stream.flush()
+            os.fsync(handle)
+    except OSError as exc:
+        raise RunError(
+            f"The vote can't be written ({exc}); votes are kept in the run's folder, which must "
+            "be there and have room. Vote again when it is so."
+        ) from exc
 
 
 def read_votes(file: Path) -> list[Vote]:
-    """All votes in the order in which they were given; torn lines are passed over."""
+    """All votes in the order in which they were given; torn lines are passed over. Raises RunError
+    where the file can't be read."""
     try:
         lines = file.read_bytes().split(b"\n")
     except FileNotFoundError:
         return []
+    except OSError as exc:
+        raise RunError(
+            f"The votes can't be read ({exc}); they are lines of a file of one's own. Move away "
+            "what is in its place, or let yourself read it."
+        ) from exc
     return [vote for line in lines if (vote := _vote_on(line)) is not None]
 
 
@@ -71,9 +84,10 @@ def _vote_on(line: bytes) -> Vote | None:
     try:
         found = json.loads(line)
         vote = Vote(**{name: found[name] for name in Vote._fields if name in found})
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return None
-    return vote if vote.choice in CHOICES else None
+    are_texts = all(isinstance(one, str) for one in (vote.left, vote.right, vote.choice))
+    return vote if are_texts and vote.choice in CHOICES else None
 
 
 class Tally(NamedTuple):

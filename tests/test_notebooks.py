@@ -24,6 +24,8 @@ def test_every_cell_runs_without_torch_in_the_kernel(path, tmp_path, monkeypatch
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "runtime"))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     book = nbformat.read(path, 4)
+    short = "from ftlab import demo\ndemo.JOB['n_epochs'] = 1"
+    book.cells.insert(0, nbformat.v4.new_code_cell(short))
     last = "import sys\nprint(sorted({'torch', 'transformers', 'peft'} & set(sys.modules)))"
     book.cells.append(nbformat.v4.new_code_cell(last))
     client = NotebookClient(

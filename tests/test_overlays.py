@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from ftlab.comparison.smoothing import smoothed
 from ftlab.comparison.track import Track
 from ftlab.events import Decision
 from ftlab.html import SERIES
-from ftlab.overlays import FADED, FAINT, lines_of, look_of, marks_of
+from ftlab.overlays import FADED, FAINT, Line, lines_of, look_of, marks_of, on_log_axis
 
 TRAIN = {1: 4.0, 2: 4.0, 3: 2.0}
 
@@ -86,3 +88,11 @@ def test_marks_say_where_an_arm_ended_and_why_and_where_it_went_on():
     assert (ended.name, ended.symbol, list(ended.xs), list(ended.ys)) == ("b", "x", [15], [4.0])
     assert list(ended.texts) == ["ended: behind"]
     assert [on.color, ended.color] == list(SERIES[:2])
+
+
+def test_a_logarithm_has_no_place_for_step_0():
+    line = Line("r", (0, 1, 5), (3.0, 2.0, 1.0), texts=("a", "b", "c"))
+    drawn = on_log_axis(line)
+    assert (list(drawn.xs), list(drawn.ys), list(drawn.texts)) == ([1, 5], [2.0, 1.0], ["b", "c"])
+    assert on_log_axis(drawn) is drawn
+    assert list(on_log_axis(line._replace(xs=np.array([0, 0, 2]), texts=())).ys) == [1.0]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ftlab import demo
 from tests.fakes.together import Service
 from tests.fakes.together_artefacts import add_job_as
 from tests.providers.archive_makers import adapter_archive
@@ -84,6 +85,7 @@ def test_the_code_about_the_account_runs(monkeypatch, tmp_path):
 @pytest.mark.slow
 def test_the_code_that_trains_runs(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(demo.JOB, "n_epochs", 1)
     code = next(block for block in blocks("python") if "ftlab.submit(" in block)
     exec("import ftlab\nfrom ftlab import demo\n" + code, scope := {})
     assert scope["run"].status == "completed"

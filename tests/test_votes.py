@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from ftlab.errors import RunError
 from ftlab.votes import Vote, add_vote, read_votes, shuffled, tally, wilson
 
 
@@ -53,11 +54,22 @@ def test_votes_survive_and_torn_lines_are_passed_over(tmp_path):
     add_vote(file, votes[1])
     with file.open("ab") as stream:
         stream.write(b'{"left": "b", "right": "t", "choice": "maybe", "seed": 1}\n[]\n\xff\n')
+        stream.write(b'{"left": [], "right": "t", "choice": "tie", "seed": 1}\n')
+        stream.write(b'{"left": "b", "right": "t", "choice": ["tie"], "seed": 1}\n')
+        stream.write(b"[" * 100_000 + b"\n")
     found = read_votes(file)
     assert [vote.choice for vote in found] == ["right", "tie"]
     assert found[0].winner == "t"
     assert tuple(found[0].answers) == votes[0].answers
+    assert tally(found, "b", "t") == (0, 1, 1, 0)
     assert json.loads(file.read_bytes().split(b"\n")[1])["seed"] == 1
+
+
+def test_what_can_not_be_read_or_written_is_said(tmp_path):
+    with pytest.raises(RunError, match=r"can't be written .* Vote again"):
+        add_vote(tmp_path / "gone" / "votes.jsonl", Vote("b", "t", "tie", 1))
+    with pytest.raises(RunError, match="can't be read"):
+        read_votes(tmp_path)
 
 
 def test_the_seed_decides_who_stands_where():

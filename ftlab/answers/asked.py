@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 BATCH = 64  # prompts at once
 Heard = Callable[[str, str], None]
-"""Hears the name of a side, and the next piece of its answer."""
+"""Hears the name of a side and the next piece of its answer: of an empty one an empty piece."""
 
 
 class Comparison(NamedTuple):
@@ -58,8 +58,10 @@ def ask(
     messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)
     if system:
         messages = [{"role": "system", "content": system}, *messages]
-    found = dict[str, str]()
-    for name, side in (("base", Side.base_of(run)), ("tuned", Side.tuned_of(run, step))):
+    found, tuned = dict[str, str](), Side.tuned_of(run, step)
+    if not tuned.is_hosted:
+        tuned_folder(run, step)  # before the base answers for nothing
+    for name, side in (("base", Side.base_of(run)), ("tuned", tuned)):
         found[name] = say(
             side,
             messages,
@@ -69,6 +71,8 @@ def ask(
             key=key,
             **sampling,
         )
+        if not found[name]:
+            heard(name, "")
     return Comparison(str(messages[-1].get("content", "")), **found)
 
 

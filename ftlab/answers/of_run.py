@@ -20,6 +20,11 @@ from ftlab.spec import filled
 def tuned_folder(run: Run, step: int | None = None) -> Path:
     """What a run has tuned, or had after a step, as a folder for peft (or, where all weights
     train, for transformers). Raises RunError when there is none."""
+    if not run.path.is_dir():
+        raise RunError(
+            f"Run {run.id} is not there any more: {run.path} is gone. Only what is in a run's "
+            "folder can be asked. Ask another run, or put its folder back."
+        )
     if step is None:
         if not run.adapter.exists():
             raise RunError(

@@ -39,6 +39,10 @@ class GaveWay(RunError):
     """The process gave its device back before it had answered."""
 
 
+class BrokeOff(RunError):
+    """The process ended before it had answered."""
+
+
 class Stop(Event):
     """Set when nobody wants the answer any more; the connection that waits for one ends then."""
 
@@ -108,6 +112,7 @@ def replied(
     reply = None
     with contextlib.ExitStack() as opened, _said_what_broke(stop):
         while reply is None:
+            stop.check()
             _wait_until_ready(place, told, stop)
             reply = _reply(opened, place, path, asked, stop)
         if reply.is_error:
@@ -149,7 +154,9 @@ def _reply(
     opened.callback(stop.holds, None)
     opened.enter_context(client)
     try:
-        stream = client.stream("POST", path, json=asked, extensions={"trace": seen})
+        # What httpx writes by itself is UTF-8, which has no word for half a character.
+        body = json.dumps(asked).encode()
+        stream = client.stream("POST", path, content=body, extensions={"trace": seen})
         return opened.enter_context(stream)
     except httpx.ConnectError:
         return None
@@ -163,7 +170,7 @@ def _said_what_broke(stop: Stop) -> Iterator[None]:
         yield
     except httpx.HTTPError as exc:
         stop.check()
-        raise RunError(
+        raise BrokeOff(
             f"The process that answers has ended ({exc}); it must live until it has "
             "answered, and ends when memory is short. Ask again; it is started anew."
         ) from exc
@@ -187,7 +194,10 @@ def _wait_until_ready(place: Place, told: Told, stop: Stop) -> None:
         if waits:
             end = time.monotonic() + START_SECONDS
         if time.monotonic() > end:
-            raise RunError(f"The model was not loaded within {START_SECONDS} s; see {place.log}.")
+            raise RunError(
+                f"The model was not loaded within {START_SECONDS} s, which is what it may take. "
+                f"Its process goes on: ask again; {place.log} says how far it is."
+            )
         stop.wait(POLL)
 
 

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from ftlab.answers.of_run import device_of, is_chat, model_of, tuned_folder, tuned_steps
-from ftlab.answers.process import BASE, GaveWay, Place, Stop, Stopped, replied
+from ftlab.answers.process import BASE, BrokeOff, GaveWay, Place, Stop, Stopped, replied
 from ftlab.answers.waiting import Watch
 from ftlab.errors import FtlabError, RunError
 from ftlab.html import escaped
@@ -31,6 +31,7 @@ MODELS, CHAT, TEXT = "/v1/models", "/v1/chat/completions", "/v1/completions"
 LARGEST = 2**24  # bytes of a request
 OWN = ("plain", "called", "add_special_tokens")
 """Words between our own processes, which nobody else sends."""
+NO_MORE = "The run is served no more; who serves it must go on with it. Serve it again."
 SNIPPET = """\
 from openai import OpenAI
 
@@ -88,6 +89,8 @@ class Served:
         """Listen no more; what is being answered ends."""
         self._server.shutdown()
         self._server.server_close()
+        for stop in tuple(self._server.answering):
+            stop.set()
 
     def __enter__(self) -> Served:
         return self
@@ -115,6 +118,7 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, address: tuple[str, int], run: Run, token: SecretStr) -> None:
         super().__init__(address, _Handler)
         self.run, self.token = run, token
+        self.answering = set[Stop]()
 
 
 class _Refused(Exception):
@@ -162,7 +166,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _body(self) -> bytes:
         size = self.headers.get("Content-Length", "")
-        if not size.isdecimal() or int(size) > LARGEST:
+        if not size.isdecimal() or len(size) > 9 or int(size) > LARGEST:
             raise _Refused(413, f"A request has a length of at most {LARGEST:,} bytes. Shorten it.")
         return self.rfile.read(int(size))
 
@@ -185,9 +189,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _relay(self, path: str, asked: dict[str, Any]) -> None:
         """Pass the answer on as it comes; the process is told when the client leaves."""
-        run, stop = self.server.run, Stop()
+        run = self.server.run
         place = Place(model_of(run), device_of(run))
-        with Watch(self.connection, stop):
+        with self._watched() as stop:
             while True:
                 try:
                     with replied(place, path, asked, lambda _: None, stop) as reply:
@@ -197,6 +201,17 @@ class _Handler(BaseHTTPRequestHandler):
                         return
                 except GaveWay:  # nothing was sent yet: it waits for its turn
                     continue
+
+    @contextlib.contextmanager
+    def _watched(self) -> Iterator[Stop]:
+        """Set when the client leaves, or the run is served no more."""
+        stop = Stop()
+        self.server.answering.add(stop)
+        try:
+            with Watch(self.connection, stop):
+                yield stop
+        finally:
+            self.server.answering.discard(stop)
 
     def _begin(self, kind: str) -> None:
         self._begun = True
@@ -210,10 +225,14 @@ class _Handler(BaseHTTPRequestHandler):
         self._begun = False
         try:
             yield
-        except (Stopped, ConnectionError, TimeoutError):  # the client has left
+        except (ConnectionError, TimeoutError):  # the client has left
             self.close_connection = True
+        except Stopped:  # or it has left while it waited, and hears nothing
+            self._refuse(503, NO_MORE, "server_error")
         except _Refused as exc:
             self._refuse(exc.code, str(exc), exc.kind)
+        except BrokeOff as exc:
+            self._refuse(503, str(exc), "server_error")
         except FtlabError as exc:
             self._refuse(400, str(exc), "invalid_request_error")
 

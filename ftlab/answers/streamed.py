@@ -6,8 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from ftlab.answers.process import GaveWay, Place, Stop, Told, failure, replied
-from ftlab.errors import RunError
+from ftlab.answers.process import BrokeOff, GaveWay, Place, Stop, Told, failure, replied
 
 CHAT = "/v1/chat/completions"
 DATA, DONE = "data: ", "[DONE]"
@@ -45,7 +44,7 @@ def _pieces(place: Place, asked: dict[str, Any], told: Told, stop: Stop) -> Iter
             if data:
                 yield from _said(json.loads(data))
     stop.check()
-    raise RunError(
+    raise BrokeOff(
         "The answer broke off; it must come to an end. The process that answers may have run out "
         "of memory. Ask again; it is started anew."
     )

@@ -53,7 +53,9 @@ def _printer() -> Callable[[str, str], None]:
         if side != shown:
             print(f"{chr(10) * 2 if shown else ''}{side}:")
             shown = side
-        print(visible(piece), end="", flush=True)
+        # A terminal knows what to do with a tab, which code is full of.
+        said = "\t".join(map(visible, piece.split("\t"))) if piece else "(nothing)"
+        print(said, end="", flush=True)
 
     return heard
 

@@ -27,7 +27,8 @@ def score(options: argparse.Namespace) -> int:
     if options.json:
         print_json(found.as_dict())
         return 0
-    from ftlab.scores.words import cells, changes, harness_cells, headline
+    from ftlab.scores.tables import cells, changes, harness_cells
+    from ftlab.scores.words import headline
 
     print_columns(*cells(found))
     for title, rows in (("Gained most", found.gained()), ("Lost most", found.lost())):

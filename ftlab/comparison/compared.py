@@ -15,7 +15,7 @@ from ftlab.comparison.data import TITLES as DATA_TITLES
 from ftlab.comparison.data import files_of
 from ftlab.comparison.differences import Difference, can_be_ranked, cautions, differences
 from ftlab.comparison.imported import TRAINER_STATE, read_tracks
-from ftlab.comparison.scored import scores_caution, scores_cells
+from ftlab.comparison.scored import scores_cautions, scores_cells
 from ftlab.comparison.track import Track, track_of
 from ftlab.errors import RunError
 from ftlab.files import existing
@@ -63,8 +63,8 @@ class Comparison:
     def cautions(self) -> tuple[str, ...]:
         """Why these losses can't simply be held against each other."""
         broken = [_broken(track) for track in self.tracks if track.broken()]
-        rows = scores_caution(self.tracks)
-        return (*cautions(self.differences, self.tracks), *broken, *([rows] if rows else []))
+        scores = scores_cautions(self.tracks)
+        return (*cautions(self.differences, self.tracks), *broken, *scores)
 
     @property
     def headline(self) -> str:

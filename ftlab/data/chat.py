@@ -229,7 +229,8 @@ def prompt_text(
 
 def plain_text(messages: Sequence[Message]) -> str:
     """Messages as a text to go on with, for models that were trained on plain rows."""
-    return "\n".join(str(message["content"]) for message in messages)
+    texts = [joined_text(message.get("content")) for message in messages]
+    return "\n".join(str(text) for text in texts if text)
 
 
 def closing_text(tokenizer: Tokenizer) -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 from ftlab.adapter_files import WEIGHTS
 from ftlab.devices import Device
 from ftlab.errors import RunError
-from ftlab.exports.placing import ROOM, bits_on_of, device_of, need_of
+from ftlab.exports.devices import ROOM, bits_on_of, device_of, need_of
+from ftlab.exports.places import bytes_of, check_place, check_room, place_of
 from ftlab.exports.proof import DTYPES, Dtype, Kind
 from ftlab.files import existing
 from ftlab.model_cache import has_weights
@@ -24,7 +24,6 @@ FORMS = (*get_args(Kind), HUB)
 """What can be asked for; the last is what a run has tuned, as it is, sent to the hub."""
 AUTO = "auto"
 STORED: dict[str, Dtype] = {"F32": "fp32", "BF16": "bf16", "F16": "fp16"}
-WIDTHS: dict[Dtype, int] = {"fp32": 4, "bf16": 2, "fp16": 2}
 
 
 class Asked(NamedTuple):
@@ -103,8 +102,8 @@ def asked_for(
     base = _base(run)
     stored = _stored(tuned, base, form, is_whole=is_whole)
     chosen: Any = stored if dtype == AUTO else dtype
-    target = _target(run, form, chosen, step, path)
-    _check_target(target, replace=replace)
+    target = place_of(run, form, chosen, step, path)
+    check_place(target, run, replace=replace)
     if form != "adapter" and base is None and not is_whole:
         raise RunError(
             f"The base model {run.job.spec.model} of run {run.id} is not on this machine; merging "
@@ -114,7 +113,7 @@ def asked_for(
     need = need_of(tuned, base, is_whole=is_whole)
     device, bits_on = device_of(run, need), bits_on_of(run, form)
     unproved = _why_unproved(run, form, base or (tuned if is_whole else None), device, need)
-    _check_room(target, _bytes(tuned, need, form, chosen))
+    check_room(target, bytes_of(tuned, need, form, chosen))
     name = "cpu" if device is None else device.name
     where = base or (tuned if is_whole else None)
     placed = (target, replace, name, bits_on, unproved)
@@ -167,23 +166,6 @@ def _stored(tuned: Path, base: Path | None, form: Kind, *, is_whole: bool) -> Dt
     return STORED.get(formats.pop(), "fp32") if len(formats) == 1 else "fp32"
 
 
-def _target(run: Run, form: Kind, dtype: Dtype, step: int | None, path: Any) -> Path:
-    if path is not None:
-        return Path(path).expanduser().absolute()
-    at = "" if step is None else f"-step-{step}"
-    return (run.exports / f"{form}-{dtype}{at}").absolute()
-
-
-def _check_target(target: Path, *, replace: bool) -> None:
-    if not target.exists():
-        return
-    if not replace or not target.is_dir() or target.is_symlink():
-        raise RunError(
-            f"{target} is there already; an export never writes over anything unasked. Name "
-            "another place, or replace it (replace=True, --replace), if it is a folder."
-        )
-
-
 def _why_unproved(
     run: Run, form: Kind, base: Path | None, device: Device | None, need: int | None
 ) -> str:
@@ -204,20 +186,3 @@ def _why_unproved(
             "of memory, which is not free. Export again on a machine that has it."
         )
     return ""
-
-
-def _bytes(tuned: Path, need: int | None, form: Kind, dtype: Dtype) -> int:
-    """What it takes on the disk."""
-    if form == "adapter" or need is None:
-        return (tuned / WEIGHTS).stat().st_size if (tuned / WEIGHTS).is_file() else 0
-    return need // 4 * WIDTHS[dtype] * (2 if form == "gguf" else 1)
-
-
-def _check_room(target: Path, n_bytes: int) -> None:
-    there = next(path for path in target.parents if path.exists())
-    free = shutil.disk_usage(there).free
-    if n_bytes > free:
-        raise RunError(
-            f"The export takes {in_bytes(n_bytes)}, and {in_bytes(free)} are free on the disk of "
-            f"{there}; all of it must fit. Make room, or name a place on a larger disk."
-        )

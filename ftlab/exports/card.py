@@ -11,6 +11,7 @@ from ftlab.catalogue import find
 from ftlab.errors import RunError
 from ftlab.exports.asked import Asked
 from ftlab.exports.proof import Proof
+from ftlab.exports.scored import Scored, model_index, scored, scores_section
 from ftlab.exports.snippets import transformers_snippet, vllm_snippet
 from ftlab.html import curves, short
 from ftlab.models import read_info
@@ -36,14 +37,15 @@ def _card(
 ) -> Iterable[str]:
     spec, run = asked.spec, asked.run
     base = asked.model if asked.is_on_hub else Path(asked.model).name
-    licence = licence_of(asked.model)
-    yield from _front(asked, licence)
+    licence, scores = licence_of(asked.model), scored(asked)
+    yield from _front(asked, licence, scores)
     what = {"adapter": "A LoRA adapter for", "merged": "A tuned", "gguf": "A tuned"}[proof.kind]
     at = f" at commit `{asked.commit}`" if asked.is_on_hub and asked.commit else ""
     yield f"{what} `{base}`{at}, trained with ftlab ({spec.training_method})."
     yield from ("", "## Use", "", *_use(proof, folder, name))
     yield from ("## Proof", "", proof.headline, "", "| figure | value |", "|---|---|")
     yield from (f"| {title} | {value} |" for title, value in proof.lines)
+    yield from ("", "## Scores", "", *scores_section(scores))
     yield from ("", "## Training", "")
     yield from _losses(run)
     if has_curves:
@@ -57,7 +59,7 @@ def _card(
     yield f"That of the base model holds for what was made of it: {said}."
 
 
-def _front(asked: Asked, licence: str | None) -> Iterable[str]:
+def _front(asked: Asked, licence: str | None, scores: Scored | None) -> Iterable[str]:
     """What the hub reads."""
     yield "---"
     if asked.is_on_hub:
@@ -68,6 +70,7 @@ def _front(asked: Asked, licence: str | None) -> Iterable[str]:
         yield f"license: {licence}"
     yield "pipeline_tag: text-generation"
     yield f"tags: [ftlab, {asked.spec.training_method}]"
+    yield from model_index(scores, asked.run.id)
     yield from ("---", "")
 
 

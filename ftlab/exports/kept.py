@@ -8,10 +8,11 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ftlab.errors import RunError
-from ftlab.exports.proof import Proof
+from ftlab.exports.proof import Proof, read_proof
 from ftlab.files import replace_file
 from ftlab.html import escaped, facts
 from ftlab.issues import SHAPES
+from ftlab.manifest import has_its_sizes
 from ftlab.run import Run
 
 
@@ -30,8 +31,17 @@ class Exported(BaseModel):
 
     @property
     def is_here(self) -> bool:
-        """Whether its folder is there still."""
-        return self.place is not None and self.place.is_dir()
+        """Whether its folder is there still, with this proof and files as long as they were."""
+        return self.place is not None and not self.missing
+
+    @property
+    def missing(self) -> str:
+        """Why what was proved is not in its place any more; empty where it is."""
+        if self.place is None or not self.place.is_dir():
+            return "no longer there"
+        proof = read_proof(self.place)
+        is_as_it_was = proof == self.proof and has_its_sizes(self.place)
+        return "" if is_as_it_was else "holds something else by now"
 
     def snippet(self, name: str) -> str:
         """How to use it: a program for "transformers", commands for "vllm" or "together". Raises
@@ -41,8 +51,10 @@ class Exported(BaseModel):
         return snippet(self, name)
 
     def __repr__(self) -> str:
-        where = self.place if self.is_here else "no longer there" if self.place else "not kept"
+        where = (self.missing or self.place) if self.place else "not kept"
         return f"<Exported {self.proof.kind} {self.proof.dtype}: {where}. {self.proof.headline}>"
+
+    __str__ = __repr__
 
     def _repr_html_(self) -> str:
         return exported_html(self)
@@ -78,13 +90,14 @@ LEVELS: dict[Any, tuple[str, str]] = {
 def exported_html(exported: Exported) -> str:
     """The outcome, then each figure."""
     proof = exported.proof
-    look, shape = LEVELS[proof.passed]
+    is_gone = proof.passed and exported.place is not None and not exported.is_here
+    look, shape = LEVELS[None if is_gone else proof.passed]
     at = "" if proof.step is None else f" of step {proof.step:,}"
     what = f"{proof.kind}{at}, {proof.dtype}, {proof.at.astimezone():%Y-%m-%d %H:%M}"
     head = f'<b class="{look}">{shape}</b> <b>{escaped(what)}</b> · {escaped(proof.headline)}'
     lines = dict(proof.lines)
     if exported.place is not None:
-        gone = "" if exported.is_here else " (no longer there)"
+        gone = exported.missing and f" ({exported.missing})"
         lines = {"in": f"{exported.place}{gone}", **lines}
     if exported.repo:
         lines = {"on the hub": exported.repo, **lines}

@@ -3,8 +3,6 @@ it was trained, and sent where it is wanted."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 import signal
 import tempfile
@@ -12,22 +10,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ftlab.data.tokens import Tokenizer, load_tokenizer
 from ftlab.errands import Errand, Told
 from ftlab.errors import RunError
 from ftlab.exports import converting
 from ftlab.exports.asked import AUTO, HUB, Asked, asked_for
 from ftlab.exports.card import write_card
 from ftlab.exports.kept import Exported, keep
-from ftlab.exports.proof import DTYPES, PROOF, Proof, judged
-from ftlab.files import sha256_of
+from ftlab.exports.proof import PROOF, Proof
+from ftlab.exports.requests import CONFIG, MERGED, about, proof_of, proving_request, writing_request
 from ftlab.manifest import written_whole
+from ftlab.processes import held
 from ftlab.run import Run
 
 OFFLINE = {"HF_HUB_OFFLINE": "1"}
-PROMPTS = ("Where is my order?", "Write a short greeting.", "2 + 2 =", "The capital of France is")
-"""Asked where nothing was recorded while it trained."""
-MERGED, CONFIG = "merged", "config.json"
 CONVERSION = "ftlab.exports.conversion"
 SHARES = {
     "asking": (0.0, 0.02),
@@ -71,6 +66,23 @@ class Export:
         done, and where what was written is not the model that was trained: that is not kept."""
         self._told(0.0, "looking at what there is")
         asked = self._checked()
+        try:
+            asked.run.exports.mkdir(exist_ok=True)
+            with held(asked.run.exports / "lock") as is_alone:
+                if not is_alone:
+                    raise RunError(
+                        f"Run {asked.run.id} is being exported by another process; one at a time "
+                        "does that. Wait until it has ended, or cancel it."
+                    )
+                return self._alone(asked)
+        except OSError as exc:
+            raise RunError(
+                f"{asked.target} could not be written ({exc}); an export takes a folder that you "
+                "may write to, on a disk with room for all of it. Name another place, or make "
+                "room: nothing was left half done."
+            ) from exc
+
+    def _alone(self, asked: Asked) -> Exported | None:
         script = converting.converter(self._converter) if asked.kind == "gguf" else None
         asked.target.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -198,77 +210,6 @@ class _NotTheModel(Exception):
     def __init__(self, proof: Proof) -> None:
         super().__init__(proof.headline)
         self.proof = proof
-
-
-# --- what the processes are asked ------------------------------------------------------------
-
-
-def writing_request(asked: Asked, folder: Path, reference: Path) -> dict[str, Any]:
-    """To write it into a folder that is there, and what the model as trained says into a file."""
-    return {
-        "spec": asked.spec.model_dump(mode="json"),
-        "kind": "adapter" if asked.kind == "adapter" else MERGED,
-        "dtype": None if _as_it_is(asked) else DTYPES[asked.dtype],
-        "device": asked.device,
-        "bits_on": asked.bits_on,
-        "tuned": str(asked.tuned),
-        "base": str(asked.base or asked.tuned),
-        "staged": str(folder),
-        "reference": str(reference),
-        "recorded": str(asked.run.recorded(asked.step)),
-        "prompts": [] if asked.unproved else _prompts(_tokenizer(asked)),
-        "names": asked.names,
-        "is_exact": not asked.unproved,
-    }
-
-
-def proving_request(asked: Asked, folder: Path, reference: Path, made: Any) -> dict[str, Any]:
-    """To load it afresh and ask it the same."""
-    return {
-        **{"folder": str(folder), "kind": asked.kind, "reference": str(reference)},
-        "texts": _texts(asked, made),
-        "config": str(reference.with_name(CONFIG)),
-    }
-
-
-def proof_of(asked: Asked, folder: Path, made: Any, found: Any) -> Proof:
-    """What the figures of both processes add up to."""
-    tokenizer = _tokenizer(asked)
-    as_tokens = [tokenizer.encode(text)[0] for text in _texts(asked, made)]
-    digest = hashlib.sha256(json.dumps(made["prompts"]).encode()).hexdigest()
-    return judged(made, found, as_tokens, prompts_sha256=digest, **about(asked, folder))
-
-
-def about(asked: Asked, folder: Path) -> dict[str, Any]:
-    """What a proof is about."""
-    return {
-        **{"kind": asked.kind, "dtype": asked.dtype, "step": asked.step},
-        "base": asked.model if asked.is_on_hub else Path(asked.model).name,
-        "base_commit": asked.commit if asked.is_on_hub else None,
-        "files": _digests(folder),
-    }
-
-
-def _texts(asked: Asked, made: Any) -> list[str]:
-    tokenizer = _tokenizer(asked)
-    return [tokenizer.decode(ids) for ids in made["prompts"]]
-
-
-def _as_it_is(asked: Asked) -> bool:
-    return asked.kind == "adapter" and asked.dtype == asked.stored
-
-
-def _tokenizer(asked: Asked) -> Tokenizer:
-    return load_tokenizer(asked.base or asked.tuned)
-
-
-def _prompts(tokenizer: Tokenizer) -> list[list[int]]:
-    return [[*tokenizer.prefix, *tokenizer.encode(text)[0]] for text in PROMPTS]
-
-
-def _digests(folder: Path) -> dict[str, str]:
-    files = (file for file in sorted(folder.rglob("*")) if file.is_file())
-    return {file.relative_to(folder).as_posix(): sha256_of(file) for file in files}
 
 
 def _why_it_ended(status: int, last_words: str) -> str:

@@ -16,11 +16,10 @@ from ftlab.adapter_files import CONFIG
 from ftlab.errors import RunError
 from ftlab.exports.kept import Exported
 from ftlab.exports.proof import Kind
+from ftlab.providers.together.serving import IDLE_MINUTES
 
 VLLM_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """What --max-lora-rank takes."""
-IDLE_MINUTES = 30
-"""After which an endpoint at Together stops by itself; the service takes no less."""
 QUESTION = "Where is my order 4417?"
 
 _TRANSFORMERS = """\

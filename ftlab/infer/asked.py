@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Callable
@@ -24,7 +25,8 @@ _Fits = Callable[[Any], bool]
 def sampling_of(asked: dict[str, Any]) -> dict[str, Any]:
     """How to draw the answer. Raises FtlabError for what is asked for and can't be done."""
     _refuse_others(asked)
-    longest = asked.get("max_completion_tokens", asked.get("max_tokens"))
+    limits = [asked.get(name) for name in ("max_completion_tokens", "max_tokens")]
+    longest = next((limit for limit in limits if limit is not None), None)
     found = {"max_tokens": longest, **{n: asked.get(n) for n in ("temperature", "top_p", "seed")}}
     given = {name: value for name, value in found.items() if value is not None}
     for name, value in given.items():
@@ -38,7 +40,8 @@ def tools_of(asked: dict[str, Any]) -> list[Any] | None:
     """The tools that the template is to write. Raises FtlabError for what is no list of objects."""
     tools = asked.get("tools") or None
     if isinstance(tools, str):
-        tools = json.loads(tools)
+        with contextlib.suppress(ValueError):  # it is no list then
+            tools = json.loads(tools)
     if tools is None or asked.get("tool_choice") == "none":
         return None
     if not isinstance(tools, list) or not all(isinstance(tool, dict) for tool in tools):
@@ -51,6 +54,8 @@ def _refuse_others(asked: dict[str, Any]) -> None:
     names = [name for name in names if not (name == "n" and asked[name] == 1)]
     if asked.get("tool_choice") not in NOTHING:
         names.append("tool_choice")
+    if not isinstance(asked.get("stream_options") or {}, dict):
+        names.append("stream_options")
     if names:
         raise FtlabError(
             f"{names[0]} is asked for; this process takes max_tokens, temperature, top_p, seed, "

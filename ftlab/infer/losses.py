@@ -39,7 +39,7 @@ class Loss(NamedTuple):
 def losses(answerer: Answerer, asked: dict[str, Any]) -> dict[str, Any]:
     """Of each of the rows, by `model`: "base", or the folder of an adapter or of a whole model."""
     rows = [Row(row["ids"], row["labels"]) for row in asked["rows"]]
-    with answerer.switched(asked["model"]) as model, torch.inference_mode():
+    with answerer.models.switched(asked["model"]) as model, torch.inference_mode():
         found = losses_of(model, rows)
     return {"model": asked["model"], "rows": [loss._asdict() for loss in found]}
 

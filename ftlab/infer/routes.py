@@ -77,7 +77,8 @@ class _Stream:
     def __init__(self, kind: str, asked: Asked, send: Send) -> None:
         self._head = _head(kind, asked)
         self._send = send
-        self._counts = bool((asked.get("stream_options") or {}).get("include_usage"))
+        options = asked.get("stream_options")
+        self._counts = isinstance(options, dict) and bool(options.get("include_usage"))
 
     def say(self, at: int, part: Body, reason: str | None = None) -> None:
         self._send({**self._head, "choices": [{"index": at, **part, "finish_reason": reason}]})
@@ -101,7 +102,7 @@ def _chat(answerer: Answerer, asked: Asked) -> list[str]:
     """The text of the messages; joined as plain text where that is wanted, or where the model has
     no chat template."""
     messages, tools = asked.get("messages"), tools_of(asked)
-    if not isinstance(messages, list) or not all(isinstance(one, dict) for one in messages):
+    if not (isinstance(messages, list) and messages and all(isinstance(m, dict) for m in messages)):
         raise FtlabError(
             "There are no messages; it takes a list of objects. Give them role and content."
         )

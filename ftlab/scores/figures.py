@@ -39,17 +39,29 @@ def score_of(traits: Traits, name: str, columns: Mapping[str, Column]) -> Score 
     if len(values) != len(column.answers) or not known:
         return None
     sample = _sample(traits, column, known)
-    found = interval(sample, exp=traits.form == "exp")
+    found = _within(traits, interval(sample, traits.form))
     from_base = None if base is None or name == BASE else apart(traits, column, base)
     if from_base is not None:
         verdict = _verdict(traits, from_base, BASE)
         return Score(traits, name, found, len(known), from_base, verdict)
     if traits.chance is None:
         return Score(traits, name, found, len(known), None, "")
-    chance = Sample(0 * sample.values + traits.chance, sample.weights)
-    from_chance = difference(sample, chance)
+    from_chance = _from_chance(sample, found, traits.chance)
     verdict = _verdict(traits, from_chance, "chance")
     return Score(traits, name, found, len(known), from_chance, verdict)
+
+
+def _within(traits: Traits, found: Interval) -> Interval:
+    """No interval goes beyond what the metric can be."""
+    if traits.form == "exp":
+        return found
+    return Interval(found.value, max(found.low, traits.low), min(found.high, traits.high))
+
+
+def _from_chance(sample: Sample, found: Interval, chance: float) -> Difference:
+    """What the figure itself leaves open is open here; chance is known."""
+    p = difference(sample, Sample(0 * sample.values + chance, sample.weights)).p
+    return Difference(found.value - chance, found.low - chance, found.high - chance, p)
 
 
 def apart(traits: Traits, one: Column, other: Column) -> Difference | None:
@@ -61,7 +73,7 @@ def apart(traits: Traits, one: Column, other: Column) -> Difference | None:
     if not both:
         return None
     first, second = (_sample(traits, column, both) for column in (one, other))
-    return difference(first, second, exp=traits.form == "exp")
+    return difference(first, second, traits.form)
 
 
 def gain(traits: Traits, base: Column, tuned: Column, place: int) -> float | None:

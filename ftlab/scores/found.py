@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -95,12 +96,12 @@ class Scores:
             by_lead = gain(lead.traits, base, tuned, place)
             if by_lead is None:
                 continue
-            traits = self.sheet.traits.get("loss", lead.traits)
-            by_loss = gain(traits, base, tuned, place) or 0.0
-            name = lead.metric if by_lead else traits.name
+            loss = self.sheet.traits.get("loss", lead.traits)
+            by_loss = gain(loss, base, tuned, place)
+            name = lead.metric if by_lead or by_loss is None else loss.name
             before, after = (one.values[name][place] or 0.0 for one in (base, tuned))
             answers = base.answers[place], tuned.answers[place]
-            found.append(((by_lead, by_loss), Change(row, name, before, after, answers)))
+            found.append(((by_lead, by_loss or 0.0), Change(row, name, before, after, answers)))
         return sorted(found, key=lambda one: one[0], reverse=True)
 
     @property
@@ -147,41 +148,54 @@ class Scores:
         of_columns = (
             f"{name}: {note}" for name, column in self.columns.items() for note in column.notes
         )
-        return [*self.notes, *self.sheet.notes, *of_columns, *self._costs()]
+        sheet = self.sheet
+        return [*self.notes, *sheet.notes, *sheet.refused, *of_columns, *self._costs()]
 
     def _costs(self) -> Iterator[str]:
-        """What the services of metrics have counted, over all columns."""
+        """What metrics have counted, over all columns."""
         total: dict[str, Counter[str]] = {}
         for column in self.columns.values():
             for metric, counts in column.usage.items():
                 total.setdefault(metric, Counter()).update(counts)
         for metric, counts in total.items():
-            told = ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in counts.items())
+            told = ", ".join(_counted(n, name) for name, n in counts.items())
             yield f"{metric}: {told}."
 
     def __repr__(self) -> str:
-        from ftlab.scores.words import as_text
+        from ftlab.scores.tables import as_text
 
         return as_text(self)
 
     def _repr_html_(self) -> str:
-        from ftlab.scores.words import as_html
+        from ftlab.scores.tables import as_html
 
         return as_html(self)
 
 
+def _counted(n: int, name: str) -> str:
+    """ "2 rows without a verdict"."""
+    what, _, more = name.partition("_")
+    words = f"{what.removesuffix('s') if n == 1 else what} {more.replace('_', ' ')}"
+    return f"{n:,} {words.strip()}"
+
+
 def _plain(score: Score) -> dict[str, Any]:
-    low, high = score.found.low, score.found.high
+    found = score.found
     apart = None if score.apart is None else score.apart._asdict()
     return {
         "metric": score.metric,
         "column": score.column,
-        "value": score.found.value,
-        "interval": [low, high],
+        "value": _finite(found.value),
+        "interval": [_finite(found.low), _finite(found.high)],
         "n": score.n,
-        "from_base": apart,
+        "from_base": apart and {name: _finite(value) for name, value in apart.items()},
         "verdict": score.verdict,
     }
+
+
+def _finite(value: float) -> float | None:
+    """As JSON has it: None is unbounded."""
+    return value if math.isfinite(value) else None
 
 
 def _line(line: Line) -> dict[str, Any]:

@@ -109,11 +109,15 @@ def command(run: Run, output: Path, tasks: Sequence[str], more: Sequence[str] = 
 
 
 def kept_lines(run: Run) -> list[Line]:
-    """What was found before, of the weights as they are now."""
+    """What was found before, of the weights as they are now; files that can't be read are passed
+    over."""
+    found = list[Line]()
     if not run.adapter.exists():
-        return []
-    folders = sorted(_home(run).glob("*/"))
-    return [line for one in folders for line in _lines(one / BASE, one / _tuned_name(run))]
+        return found
+    for folder in sorted(_home(run).glob("*/")):
+        with contextlib.suppress(RunError):
+            found += _lines(folder / BASE, folder / _tuned_name(run))
+    return found
 
 
 def _home(run: Run) -> Path:

@@ -1,9 +1,10 @@
 """How sure a mean over rows is, and a difference of two means over the same rows.
 
 The bootstrap draws rows with replacement (Efron, 1979); both sides of a difference take the same
-draws. Where rows are right or wrong a single mean has Wilson's interval (1927): the bootstrap's has
-no width where all rows agree. A difference counts where its interval leaves 0 out and turning the
-signs of the rows' differences at random seldom reaches it (Fisher's randomisation test): a few
+draws. It has no width where all rows agree: a share of rows that are right or wrong, or all alike,
+has Wilson's interval (1927), in which rows of unequal weight count as fewer (Kish, 1965); and one
+row alone tells of no other number. A difference counts where its interval leaves 0 out and turning
+the signs of the rows' differences at random seldom reaches it (Fisher's randomisation test): a few
 rows that all agree by luck don't pass that.
 """
 
@@ -12,6 +13,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ftlab.scores.metrics import Form
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,29 +60,48 @@ class Sample(NamedTuple):
     def mean(self) -> float:
         return float(self.values @ self.weights / self.weights.sum())
 
+    @property
+    def n_worth(self) -> float:
+        """Rows of equal weight that tell as much."""
+        return float(self.weights.sum() ** 2 / (self.weights @ self.weights))
 
-def interval(sample: Sample, *, exp: bool = False, seed: int = SEED) -> Interval:
+
+def interval(sample: Sample, form: Form = "number", *, seed: int = SEED) -> Interval:
     """Of the mean of a sample, or of e to its power."""
     import numpy as np
 
-    if not exp and np.isin(sample.values, (0.0, 1.0)).all() and np.ptp(sample.weights) == 0:
-        return Interval(sample.mean, *wilson(sample.values.sum(), len(sample.values)))
-    means = [_means(sample, rows, exp=exp) for rows in _draws(len(sample.values), seed)]
-    return Interval(float(_shaped(sample.mean, exp=exp)), *_middle(means))
+    value = float(_shaped(sample.mean, form))
+    is_plain = np.isin(sample.values, (0.0, 1.0)).all() or np.ptp(sample.values) == 0
+    if form == "share" and is_plain:
+        n = sample.n_worth
+        return Interval(value, *wilson(value * n, n))
+    if len(sample.values) == 1:
+        return Interval(value, 0.0 if form == "exp" else -math.inf, math.inf)
+    means = [_means(sample, rows, form) for rows in _draws(len(sample.values), seed)]
+    return Interval(value, *_middle(means))
 
 
-def difference(one: Sample, other: Sample, *, exp: bool = False, seed: int = SEED) -> Difference:
+def difference(
+    one: Sample, other: Sample, form: Form = "number", *, seed: int = SEED
+) -> Difference:
     """Of two means, or of e to their powers, the first less the second; a row stands at the same
     place in both."""
+    import numpy as np
+
+    value = float(_shaped(one.mean, form) - _shaped(other.mean, form))
+    p, changes = _p(one, other, seed), one.values - other.values
+    if form == "share" and abs(changes[0]) == 1 and np.ptp(changes) == 0:
+        low, high = wilson(one.n_worth * (1 + changes[0]) / 2, one.n_worth)
+        return Difference(value, 2 * low - 1, 2 * high - 1, p)
+    if len(changes) == 1 and changes[0]:
+        return Difference(value, -math.inf, math.inf, p)
     means = [
-        _means(one, rows, exp=exp) - _means(other, rows, exp=exp)
-        for rows in _draws(len(one.values), seed)
+        _means(one, rows, form) - _means(other, rows, form) for rows in _draws(len(changes), seed)
     ]
-    value = _shaped(one.mean, exp=exp) - _shaped(other.mean, exp=exp)
-    return Difference(float(value), *_middle(means), _p(one, other, seed))
+    return Difference(value, *_middle(means), p)
 
 
-def wilson(n_right: float, n: int) -> tuple[float, float]:
+def wilson(n_right: float, n: float) -> tuple[float, float]:
     """Low and high of the share of right ones."""
     share, square = n_right / n, Z * Z
     middle = (share + square / (2 * n)) / (1 + square / n)
@@ -97,15 +119,16 @@ def _draws(n: int, seed: int) -> Iterator[Any]:
         yield generator.integers(0, n, (min(some, DRAWS - start), n))
 
 
-def _means(sample: Sample, rows: Any, *, exp: bool) -> Numbers:
+def _means(sample: Sample, rows: Any, form: Form) -> Numbers:
     sums = (sample.values * sample.weights)[rows].sum(axis=1)
-    return _shaped(sums / sample.weights[rows].sum(axis=1), exp=exp)
+    return _shaped(sums / sample.weights[rows].sum(axis=1), form)
 
 
-def _shaped(mean: Any, *, exp: bool) -> Any:
+def _shaped(mean: Any, form: Form) -> Any:
     import numpy as np
 
-    return np.exp(mean) if exp else mean
+    with np.errstate(over="ignore"):  # of a model that is broken: infinite
+        return np.exp(mean) if form == "exp" else mean
 
 
 def _middle(means: list[Numbers]) -> tuple[float, float]:

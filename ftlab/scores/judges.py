@@ -7,28 +7,20 @@ each pair is asked about twice, and a side wins only what it wins in both places
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from ftlab.errors import FtlabError, ServiceError
+from ftlab.scores.chat_service import ChatService, Heard
 from ftlab.scores.metrics import Metric, Seen, Traits, Usage
 
-if TYPE_CHECKING:
-    import httpx
-
 AT_ONCE = 4  # requests
-TRIES = 5
-SECONDS, LONGEST_WAIT = 60.0, 30.0
-MAX_TOKENS = 512  # models that think aloud need room before their word
-AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
-OF_THE_ROW = frozenset({400, 413, 422})
-"""Too long for it, or what it does not talk about."""
+MUTE = 5
+"""Rows without a verdict before the first that has one, after which none is expected."""
 WORDS = {"A": 1.0, "B": 0.0, "TIE": 0.5}
 INSTRUCTIONS = """\
 You compare two answers to the same question. Which one is better: more correct, and closer to the \
@@ -53,97 +45,55 @@ class Judge(Metric):
     half where they are equal or the judge changes its mind. None for the base itself."""
 
     is_paid: ClassVar[bool] = True
-    base_url: str = ""
-    model: str = ""
-    key: str = ""
-    """The name of the environment variable that holds the key; the key itself is kept nowhere."""
+    service: ChatService = field(kw_only=True)
     instructions: str = INSTRUCTIONS
-    transport: Any = field(default=None, repr=False, compare=False)
-    sleep: Callable[[float], Any] = field(default=time.sleep, repr=False, compare=False)
 
     def over(self, rows: Iterable[Seen], usage: Usage) -> Iterator[float | None]:
-        """In the order of the rows. Raises ServiceError where the service lets nobody in."""
-        counts = Counter(usage.get(self.name, {}))
-        with self._client() as client, ThreadPoolExecutor(AT_ONCE) as pool:
+        """In the order of the rows. Raises ServiceError where the service lets nobody in, or says
+        nothing of the first rows; verdicts that came before are kept, and none that is missing."""
+        counts, held, n_mute, is_heard = Counter(usage.get(self.name, {})), [], 0, False
+        with self.service.client() as client, ThreadPoolExecutor(AT_ONCE) as pool:
             try:
-                for value, counted in pool.map(lambda seen: self._both_orders(client, seen), rows):
-                    counts.update(counted)
-                    if counted:
+                for value, heard in pool.map(lambda seen: self._both_orders(client, seen), rows):
+                    counts.update(heard.counts)
+                    if heard.counts:
                         usage[self.name] = dict(counts)
-                    yield value
+                        is_heard |= value is not None
+                        n_mute += value is None
+                    held.append(value)
+                    if is_heard:
+                        yield from held
+                        held.clear()
+                    elif n_mute == MUTE:
+                        raise ServiceError(_mute(self.service, heard))
+                yield from held
             finally:  # what nobody waits for any more is not asked
                 pool.shutdown(wait=False, cancel_futures=True)
 
-    def _both_orders(self, client: Any, seen: Seen) -> tuple[float | None, Counter[str]]:
+    def _both_orders(self, client: Any, seen: Seen) -> tuple[float | None, Heard]:
         """What the row is worth, and what was counted. Equal answers are not asked about."""
-        counted = Counter[str]()
+        heard = Heard()
         if seen.base is None or seen.answer is None or seen.base.answer is None:
-            return None, counted
+            return None, heard
         if seen.answer.strip() == seen.base.answer.strip():
-            return 0.5, counted
+            return 0.5, heard
         own, other = seen.answer, seen.base.answer
-        first = self._word(client, seen, own, other, counted)
-        second = self._word(client, seen, other, own, counted)
+        first = self._word(client, seen, own, other, heard)
+        second = self._word(client, seen, other, own, heard)
         if first is None or second is None:
-            counted["rows_without_verdict"] += 1
-            return None, counted
-        return (first + 1 - second) / 2 if first == 1 - second else 0.5, counted
+            heard.counts["rows_without_verdict"] += 1
+            return None, heard
+        return (first if first == 1 - second else 0.5), heard
 
-    def _word(self, client: Any, seen: Seen, a: str, b: str, counted: Counter[str]) -> float | None:
-        """1 for A, 0 for B, a half for a tie; None where the reply says none of these."""
+    def _word(self, client: Any, seen: Seen, a: str, b: str, heard: Heard) -> float | None:
+        """1 for A, 0 for B, a half for a tie; None where the answer says none of these."""
         reference = "" if seen.reference is None else REFERENCE.format(seen.reference)
         question = QUESTION.format(prompt=seen.prompt, reference=reference, a=a, b=b)
         messages = [
             {"role": "system", "content": self.instructions},
             {"role": "user", "content": question},
         ]
-        asked = {
-            "model": self.model,
-            "messages": messages,
-            "temperature": 0,
-            "max_tokens": MAX_TOKENS,
-        }
-        body = self._reply(client, asked, counted)
-        used = body.get("usage") or {}
-        for name in ("prompt_tokens", "completion_tokens"):
-            counted[name] += int(used.get(name) or 0)
-        return verdict_in(body)
-
-    def _reply(self, client: Any, asked: dict[str, Any], counted: Counter[str]) -> dict[str, Any]:
-        """The service's answer, asked for again where it is busy; nothing where it will not have
-        the row. Raises ServiceError where it stays busy, or lets nobody in."""
-        import httpx
-
-        for n in range(TRIES):
-            counted["requests"] += 1
-            try:
-                reply: httpx.Response = client.post("chat/completions", json=asked)
-            except httpx.TransportError:
-                self.sleep(_wait(n, None))
-                continue
-            if reply.status_code in AGAIN:
-                self.sleep(_wait(n, reply.headers.get("retry-after")))
-                continue
-            if reply.status_code in OF_THE_ROW:
-                return {}
-            if reply.is_error:
-                raise ServiceError(_refused(self, reply), reply.status_code)
-            return _body(reply)
-        raise ServiceError(_silent(self))
-
-    def _client(self) -> httpx.Client:
-        import httpx
-
-        key = os.environ.get(self.key, "") if self.key else ""
-        if self.key and not key:
-            raise FtlabError(
-                f"The environment variable {self.key} is not set; the judge takes its key from "
-                "there, so that it is written nowhere. Set it, and score again."
-            )
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
-        return httpx.Client(
-            base_url=self.base_url, headers=headers, timeout=SECONDS, transport=self.transport
-        )
+        return verdict_in(self.service.answer(client, messages, heard))
 
 
 def judge(
@@ -160,7 +110,7 @@ def judge(
     variable that holds the key, or nothing. Each row costs two requests. `transport` is one of
     httpx, instead of the network.
     """
-    if not re.match(r"https?://[^@\s]+$", base_url):
+    if not re.fullmatch(r"https?://[^@?#\s]+", base_url):
         raise FtlabError(
             "The judge's base_url is no address, or it has a key in it; it takes one such as "
             "https://api.openai.com/v1, and the key by the name of an environment variable."
@@ -176,55 +126,22 @@ def judge(
     return Judge(
         traits,
         lambda _: None,
-        base_url=base_url.rstrip("/") + "/",
-        model=model,
-        key=key,
+        service=ChatService(base_url.rstrip("/") + "/", model, key, transport),
         instructions=instructions,
-        transport=transport,
     )
 
 
-def verdict_in(body: dict[str, Any]) -> float | None:
-    """What a reply says: its last line must be one of the words alone, whatever was thought aloud
+def verdict_in(text: str) -> float | None:
+    """What an answer says: its last line must be one of the words alone, whatever was thought aloud
     before it. A refusal, or anything else, says nothing."""
-    try:
-        text = body["choices"][0]["message"]["content"]
-        word = str(text).strip().splitlines()[-1].strip(" .*`'\"[]()").upper()
-    except (KeyError, IndexError, TypeError):
-        return None
-    return WORDS.get(word)
+    last = text.strip().rpartition("\n")[2]
+    return WORDS.get(last.strip(" .*`'\"[]()").upper())
 
 
-def _body(reply: httpx.Response) -> dict[str, Any]:
-    try:
-        body = reply.json()
-    except ValueError:
-        return {}
-    return body if isinstance(body, dict) else {}
-
-
-def _wait(n: int, asked: str | None) -> float:
-    """Seconds before the next try: what the service asks for, or twice as long each time."""
-    try:
-        seconds = float(asked) if asked else 2.0**n
-    except ValueError:  # a date
-        seconds = 2.0**n
-    return min(max(seconds, 0.0), LONGEST_WAIT)
-
-
-def _silent(judge: Judge) -> str:
+def _mute(service: ChatService, heard: Heard) -> str:
     return (
-        f"{judge.base_url} was busy or did not answer {TRIES} times in a row; the judge "
-        f"{judge.model} must answer for each row. The verdicts until then are kept: score again to "
-        "go on from there."
-    )
-
-
-def _refused(judge: Judge, reply: httpx.Response) -> str:
-    by_key = reply.status_code in (401, 403)
-    do = f"Check {judge.key or 'whether it needs a key'}." if by_key else "Check model and address."
-    return (
-        f"{judge.base_url} answered {reply.status_code} ({reply.reason_phrase}) when the judge "
-        f"{judge.model} was asked; it must answer chat completions. {do} What the models said, and "
-        "the verdicts until then, are kept."
+        f"The judge {service.model} at {service.base_url} gave no verdict on the first {MUTE} rows "
+        f"it was asked about (its last reply: {heard.said or 'nothing'}); it must answer A, B or "
+        "TIE. Check the address and the model, or take another: what the models said is kept, and "
+        "score again."
     )

@@ -6,6 +6,7 @@ import json
 import math
 import re
 from typing import Any
+from unicodedata import normalize
 
 from ftlab.scores.metrics import Loss, Seen, metric
 
@@ -13,6 +14,12 @@ SHORT = 100
 """Characters of a reference that an answer may be expected to equal."""
 LONGEST = 4_000
 """Words of a text that are compared: the time grows with the product of both."""
+
+UNSPACED = "\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
+"""Thai, Lao, Khmer, kana and the characters of China and Japan."""
+MARKS = "\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0900-\u0963\u0966-\u0dff"
+"""Of accents, Hebrew, Arabic and the scripts of India: a part of the word."""
+WORD = re.compile(rf"[{UNSPACED}]|(?:(?![{UNSPACED}])[^\W_]|[{MARKS}])+")
 
 
 @metric(
@@ -31,8 +38,22 @@ def same(answer: str, reference: str) -> bool:
     """Equal as JSON where the reference is JSON, otherwise equal as text without outer space."""
     expected = _parsed(reference)
     if expected is None:
-        return answer.strip() == reference.strip()
-    return _parsed(answer) == expected
+        return _plain(answer) == _plain(reference)
+    return _equal(_parsed(answer), expected)
+
+
+def _plain(text: str) -> str:
+    """One spelling of letters with marks, without outer space."""
+    return normalize("NFC", text).strip()
+
+
+def _equal(one: Any, other: Any) -> bool:
+    """As JSON has it: true is no 1, as it is in Python."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_equal(one[key], other[key]) for key in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_equal, one, other))
+    return isinstance(one, bool) is isinstance(other, bool) and one == other
 
 
 def _is_matched(reference: str) -> bool:
@@ -41,9 +62,14 @@ def _is_matched(reference: str) -> bool:
 
 def _parsed(text: str) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError):
         return None
+
+
+def _no_number(name: str) -> Any:
+    """NaN and its like, which JSON does not have."""
+    raise ValueError(name)
 
 
 @metric(
@@ -83,7 +109,8 @@ def margin(seen: Seen) -> float | None:
 def rouge_l(seen: Seen) -> float | None:
     """F-measure of the longest common subsequence of words (Lin, 2004, "ROUGE: a package for
     automatic evaluation of summaries"), as the package rouge-score has it without stemming; there
-    words are of a to z and digits alone, here of all alphabets."""
+    words are of a to z and digits alone, here of all alphabets, and where a script has no spaces
+    each character is one."""
     if seen.reference is None or seen.answer is None:
         return None
     reference, answer = _words(seen.reference), _words(seen.answer)
@@ -93,7 +120,7 @@ def rouge_l(seen: Seen) -> float | None:
 
 
 def _words(text: str) -> list[str]:
-    return re.findall(r"[^\W_]+", text.lower())[:LONGEST]
+    return WORD.findall(normalize("NFC", text).lower())[:LONGEST]
 
 
 def _common(one: list[str], other: list[str]) -> int:

@@ -44,7 +44,7 @@ class Seen:
 Measure = Callable[[Seen], float | None]
 Needs = Literal["answers", "losses"]
 Usage = dict[str, dict[str, int]]
-"""Metric → what its service has counted."""
+"""Metric → what was counted: requests, tokens, rows that gave nothing."""
 Form = Literal["share", "number", "exp"]
 
 
@@ -78,9 +78,16 @@ class Metric:
         return self.traits.name
 
     def __call__(self, seen: Seen) -> float | None:
-        """Of one row; None where the metric does not apply to it. Raises FtlabError."""
+        """Of one row; None where the metric does not apply to it, or gives no number. Raises
+        FtlabError."""
+        value = self._measured(seen)
+        return value if value is not None and math.isfinite(value) else None
+
+    def _measured(self, seen: Seen) -> float | None:
+        """Also what is infinite or NaN."""
         try:
             value = self.measure(seen)
+            value = None if value is None else float(value)
         except FtlabError:
             raise
         except Exception as exc:  # somebody's own function: anything can come out of it
@@ -89,22 +96,27 @@ class Metric:
                 "it must return a number, or None where it does not apply. Correct it, and score "
                 "again: what the models said is kept."
             ) from exc
-        if value is None or not math.isfinite(value):
-            return None
         traits = self.traits
-        if not traits.low <= value <= traits.high:
+        if value is not None and math.isfinite(value) and not traits.low <= value <= traits.high:
             raise FtlabError(
-                f"The metric {self.name} gave {value} on line {seen.line}; its range is "
+                f"The metric {self.name} gave {value:g} on line {seen.line}; its range is "
                 f"{traits.low:g} to {traits.high:g}. Correct it, or give it another range."
             )
-        return float(value)
+        return value
 
     is_paid: ClassVar[bool] = False
     """Whether asking again would cost something."""
 
     def over(self, rows: Iterable[Seen], usage: Usage) -> Iterator[float | None]:
-        """Of rows in their order; what a service counts goes into `usage`."""
-        return map(self, rows)
+        """Of rows in their order; what is counted on the way goes into `usage`."""
+        usage.pop(self.name, None)
+        n_odd = 0
+        for seen in rows:
+            value = self._measured(seen)
+            if value is not None and not math.isfinite(value):
+                value, n_odd = None, n_odd + 1
+                usage[self.name] = {"rows_without_a_number": n_odd}
+            yield value
 
 
 METRICS: dict[str, Metric] = {}

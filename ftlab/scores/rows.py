@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -15,6 +17,7 @@ from ftlab.data.template import Message, joined_text
 from ftlab.data.tokens import Tokenizer
 from ftlab.errors import RunError, UnreadableData
 from ftlab.files import existing, sha256_of
+from ftlab.html import counted
 from ftlab.run import Run
 from ftlab.spec import filled
 
@@ -22,6 +25,10 @@ Row = Mapping[str, Any]
 TRAINED_ON = (
     "The run trained on this file; scores on it tell what it remembers, not what it makes of new "
     "rows. Score rows that it has not seen."
+)
+LEAKED = (
+    "{} of these {} stand in the training data too; scores on them tell what it remembers. Score "
+    "rows that it has not seen: `ftlab split` keeps copies on one side."
 )
 CHANGED = (
     "{} has changed since the run took it; its scores are of other rows than its validation loss. "
@@ -56,7 +63,7 @@ def source_of(run: Run, file: Path | str | None, max_rows: int | None, seed: int
             "file, or hold rows back with validation_split."
         )
     digest, notes = sha256_of(path), list[str]()
-    if file is not None and digest == run.job.data_sha256:
+    if places is None and digest == run.job.data_sha256:
         notes.append(TRAINED_ON)
     if file is None and digest not in (_digest_then(run), ""):
         notes.append(CHANGED.format(path.name))
@@ -78,6 +85,31 @@ def _all_places(run: Run, file: Path | str | None) -> tuple[Path, list[int] | No
         f"Run {run.id} has no validation rows; scores are of rows that it did not train on. Give a "
         "file with such rows, or train with validation_split."
     )
+
+
+def leaked(run: Run, source: Source) -> list[str]:
+    """How many of the rows were trained on, where the training data are here; nothing where none
+    was, or all of them and the source says so."""
+    if TRAINED_ON in source.notes:
+        return []
+    scored = [_content(row) for _, row in readable(source) if not isinstance(row, str)]
+    try:
+        rows, places = training_places(run)
+    except RunError:
+        return []
+    wanted, found = set(scored), set[bytes]()
+    for _, row in readable(Source(rows, list(places), "", [])):
+        if not isinstance(row, str) and (said := _content(row)) in wanted:
+            found.add(said)
+    n = sum(said in found for said in scored)
+    return [LEAKED.format(f"{n:,}", counted(len(scored), "row"))] if n else []
+
+
+def _content(row: Row) -> bytes:
+    """The same for rows that say the same, however much they weigh."""
+    said = {name: value for name, value in row.items() if name != "weight"}
+    text = json.dumps(said, sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=16).digest()
 
 
 def _digest_then(run: Run) -> str:

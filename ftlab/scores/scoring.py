@@ -12,18 +12,22 @@ from ftlab.errors import RunError
 from ftlab.run import Run
 from ftlab.runs import attach
 from ftlab.scores.asking import Models, Stopped, Told
-from ftlab.scores.columns import wanted
+from ftlab.scores.columns import identity_of, wanted
 from ftlab.scores.filling import Filling, Progress
 from ftlab.scores.found import Scores
 from ftlab.scores.harness import evaluate, kept_lines
 from ftlab.scores.metrics import Metric, chosen
-from ftlab.scores.rows import Source, question_of, reference_of, source_of
-from ftlab.scores.sheet import Kept, ScoredRow, Sheet, alone, kept_sheets, read_sheet
+from ftlab.scores.rows import Source, leaked, question_of, reference_of, source_of
+from ftlab.scores.sheet import TUNED, Kept, ScoredRow, Sheet, alone, kept_sheets, read_sheet
 from ftlab.scores.tasks import Reader, Scorable, scorable
 
 MAX_ROWS = 200
 SEED = 0
 STOPPED = "The scoring was stopped; what was found is kept. Score again to go on from there."
+OTHER_WEIGHTS = (
+    "The run has other weights now than those that were scored; these figures are of what it had "
+    "then. Score again."
+)
 
 
 def score(
@@ -59,7 +63,6 @@ def score(
     source = source_of(found, file, max_rows, seed)
     rows = scorable(source, reader)
     sheet = _sheet(found, source, rows, reader, max_tokens, seed)
-    sheet.is_of_run = file is None
 
     def hear(*said: Any) -> None:
         if given_up():
@@ -70,6 +73,9 @@ def score(
         kept, models = Kept(found.score_folder, sheet), Models(found, hear)
         if kept.file.is_file():
             kept.sheet = read_sheet(kept.file)
+        else:
+            hear(f"Looking for rows of {source.rows.path.name} in the training data.")
+            sheet.notes += leaked(found, source)
         try:
             Filling(found, kept, rows, reader, measured, hear).fill(columns, models)
             models.close()
@@ -90,8 +96,17 @@ def kept_scores(run: Run) -> list[Scores]:
     found, lines = list[Scores](), tuple(kept_lines(run))
     for file in kept_sheets(run.score_folder):
         with contextlib.suppress(RunError):
-            found.append(Scores(read_sheet(file), harness=lines))
+            sheet = read_sheet(file)
+            notes = (OTHER_WEIGHTS,) if _is_of_others(run, sheet) else ()
+            found.append(Scores(sheet, notes, lines))
     return found
+
+
+def _is_of_others(run: Run, sheet: Sheet) -> bool:
+    tuned = sheet.columns.get(TUNED)
+    if tuned is None or not run.adapter.exists():
+        return False
+    return tuned.identity != identity_of(run.adapter)
 
 
 def _sheet(
@@ -120,5 +135,6 @@ def _sheet(
         sha256=source.sha256,
         settings=settings,
         rows=told,
-        notes=[*source.notes, *rows.notes],
+        notes=source.notes,
+        refused=rows.notes,
     )

@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -18,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 import ftlab
 from ftlab.errors import RunError
 from ftlab.files import replace_file
-from ftlab.processes import try_lock
+from ftlab.processes import held
 from ftlab.scores.metrics import Loss, Traits
 
 BASE, TUNED = "base", "tuned"
@@ -41,7 +40,7 @@ class Column(BaseModel):
     """Metric → its value for each row."""
     notes: list[str] = Field(default_factory=list)
     usage: dict[str, dict[str, int]] = Field(default_factory=dict)
-    """Metric → what its service has counted: requests, tokens, replies that said nothing."""
+    """Metric → what was counted: requests, tokens, rows that gave nothing."""
     seconds: float = 0.0
     """That the models took for it."""
 
@@ -77,14 +76,14 @@ class Sheet(BaseModel):
     file: str
     sha256: str
     """Of the file."""
-    is_of_run: bool = False
-    """Whether the rows are those that the run is measured on."""
     settings: dict[str, Any]
     """What decides what the models say."""
     rows: list[ScoredRow]
     traits: dict[str, Traits] = Field(default_factory=dict)
     """Metric → how it is shown."""
     notes: list[str] = Field(default_factory=list)
+    refused: list[str] = Field(default_factory=list)
+    """Of rows that can't be scored; it may quote them."""
     figures: list[dict[str, Any]] = Field(default_factory=list)
     """What was made of the columns, for those who look at many runs."""
     columns: dict[str, Column] = Field(default_factory=dict)
@@ -135,13 +134,10 @@ def kept_sheets(folder: Path) -> list[Path]:
 def alone(folder: Path) -> Iterator[None]:
     """Nobody else scores the run meanwhile. Raises RunError where somebody does."""
     folder.mkdir(mode=0o700, exist_ok=True)
-    handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        if not try_lock(handle):
+    with held(folder / "lock") as is_alone:
+        if not is_alone:
             raise RunError(
                 f"Run {folder.parent.name} is being scored by another process; one at a time "
                 "writes its scores. Wait until that has ended."
             )
         yield
-    finally:
-        os.close(handle)

@@ -22,7 +22,7 @@ from ftlab.processes import is_locked, try_lock
 from ftlab.run import Run
 from ftlab.run_folder import RunFolder
 from ftlab.trackers import TITLES, TRACKERS
-from ftlab.trackers.hidden import in_words
+from ftlab.trackers.hidden import in_words, without_secrets
 from ftlab.trackers.mirroring import Mirror
 from ftlab.trackers.states import MirrorFolder
 
@@ -53,7 +53,7 @@ def main() -> int:
     try:
         return hold(following, options.lock)
     except Exception as exc:  # a library may raise anything
-        traceback.print_exc()
+        print(without_secrets(traceback.format_exc()), file=sys.stderr)
         following.say(exc, options.wait)
         time.sleep(options.wait)
         _begin_anew(options, following.rests_since)

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 from ftlab.devices import leases
 from ftlab.digests import weight_digests
 from ftlab.errands import answering
+from ftlab.errors import RunError
+from ftlab.manifest import as_os_error
 from ftlab.processes import loading
 from ftlab.spec import JobSpec
 
@@ -38,7 +40,18 @@ def _export(request: Message, say: Any) -> Iterator[Message]:
         with loading():
             import peft  # noqa: F401
             from transformers import AutoModelForCausalLM  # noqa: F401
-        yield from written(request)
+        try:
+            with as_os_error():
+                yield from written(request)
+        except OSError as exc:
+            from ftlab.train.saving import NO_ROOM
+
+            if exc.errno not in NO_ROOM:
+                raise
+            raise RunError(
+                f"The disk of {Path(request['staged']).parent} is full; all of the export must fit "
+                "on it. Make room, or name a place on a larger disk: nothing was left half done."
+            ) from exc
 
 
 def written(request: Message) -> Iterator[Message]:

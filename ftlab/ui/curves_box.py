@@ -9,7 +9,7 @@ import ipywidgets as widgets
 
 from ftlab.comparison.track import AXES, Axis, Track
 from ftlab.html import escaped
-from ftlab.overlays import LOSS, WITH_LOSS, Line, lines_of
+from ftlab.overlays import LOSS, WITH_LOSS, Line, lines_of, on_log_axis
 from ftlab.ui.guard import guarded
 from ftlab.ui.shown import set_html, show
 from ftlab.ui.state import State
@@ -100,7 +100,8 @@ class CurvesBox(widgets.VBox):
         show(self.smoothing, visible=not metric.startswith("eval_"))
         lines = lines_of(self._tracks, metric, axis, self.smoothing.value, self._faded)
         marks = self._marks if metric in MARKED and axis == "step" else ()
-        self._figure.show_lines([*lines, *marks])
+        drawn = [*lines, *marks]
+        self._figure.show_lines(list(map(on_log_axis, drawn)) if self.log_x.value else drawn)
         self._figure.set_axes(
             (AXES[axis], TITLES.get(metric, metric.replace("_", " "))),
             log_x=self.log_x.value,

@@ -18,7 +18,8 @@ from ftlab.ui.fields import FieldRow, fix_label
 from ftlab.ui.figures import figures_html
 from ftlab.ui.guard import guarded
 from ftlab.ui.repair_box import RepairBox
-from ftlab.ui.row_viewer import RowViewer, has_lines
+from ftlab.ui.row_html import has_lines
+from ftlab.ui.row_viewer import RowViewer
 from ftlab.ui.shown import set_html, show
 from ftlab.ui.split_box import SplitBox
 from ftlab.ui.state import CANCELLED, SCANNED, State

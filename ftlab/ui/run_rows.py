@@ -6,7 +6,7 @@ from ftlab.data.report import DataReport
 from ftlab.html import counted
 from ftlab.row_losses import highest
 from ftlab.run import Run
-from ftlab.ui.row_viewer import has_lines
+from ftlab.ui.row_html import has_lines
 from ftlab.ui.state import State
 
 LINES_TOLD = 5

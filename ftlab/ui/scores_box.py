@@ -17,10 +17,10 @@ from ftlab.scores.found import Change
 from ftlab.scores.pace import expected_seconds
 from ftlab.scores.scoring import MAX_ROWS, kept_scores
 from ftlab.scores.sheet import kept_sheets
-from ftlab.scores.words import change_in_words, summary_html, texts_of
+from ftlab.scores.tables import change_in_words, summary_html, texts_of
 from ftlab.ui.guard import guarded
 from ftlab.ui.pump import PUMP
-from ftlab.ui.row_viewer import has_lines
+from ftlab.ui.row_html import has_lines
 from ftlab.ui.shown import set_html, show
 from ftlab.ui.state import SCANNED, State
 from ftlab.ui.task import Task

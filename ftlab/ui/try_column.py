@@ -45,14 +45,15 @@ class Column(widgets.VBox):
         self.side: Side | None = None
         self.turns: list[Message] = []
         self.reply: Reply | None = None
+        self.is_held = False
+        """Whether nothing is shown of what comes, for now."""
         self._asked: Message | None = None
         self._drawn = 0.0
 
-    def begin(self, side: Side, title: str, history: Sequence[Message]) -> None:
+    def begin(self, side: Side, history: Sequence[Message]) -> None:
         """A new chat."""
         self.end()
         self.side, self.turns, self.reply = side, list(history), None
-        self.entitle(title)
         self.draw()
 
     def entitle(self, title: str, kind: str = "") -> None:
@@ -79,6 +80,7 @@ class Column(widgets.VBox):
         self.reply, self._asked = reply, {"role": "user", "content": prompt} if prompt else None
         said = [*self.turns, *([self._asked] if self._asked else [])]
         messages = [*([{"role": "system", "content": system}] if system else []), *said]
+        self._draw()  # before anything can come of it
 
         def answer() -> None:
             while after is not None and not after.is_over:
@@ -100,7 +102,6 @@ class Column(widgets.VBox):
             lambda found: self._over(reply, *found),
             lambda level, text: self._over(reply, level, text),
         )
-        self.draw()
         return reply
 
     def end(self) -> None:
@@ -135,7 +136,11 @@ class Column(widgets.VBox):
         self._changed()
 
     def draw(self) -> None:
-        """Show what there is by now."""
+        """Show what there is by now, unless that is held back."""
+        if not self.is_held:
+            self._draw()
+
+    def _draw(self) -> None:
         reply = self.reply
         goes_on = reply is not None and not reply.is_over
         asked = [self._asked] if goes_on and self._asked else []

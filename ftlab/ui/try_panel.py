@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from typing import Any
 
 import ipywidgets as widgets
 
@@ -15,9 +16,9 @@ from ftlab.ui.guard import guarded
 from ftlab.ui.key_box import KeyBox
 from ftlab.ui.pump import PUMP
 from ftlab.ui.scores_box import ScoresBox
-from ftlab.ui.shown import set_html, show
+from ftlab.ui.shown import set_html
 from ftlab.ui.state import State
-from ftlab.ui.try_column import Column
+from ftlab.ui.try_duel import Duel
 from ftlab.ui.try_rows import ValidationRows
 from ftlab.ui.try_settings import Context, Settings
 from ftlab.ui.try_sides import SidesChoice
@@ -27,7 +28,7 @@ from ftlab.votes import Choice
 NO_RUN = "There is no run yet; a tuned model comes from one. Start one in the Job tab."
 NO_ADAPTER = "The run has no adapter yet; it is saved at the end. Wait, or stop the run."
 NO_KEY = "The service answers only to the account's key. Type it above."
-HIDDEN = ("A", "B")
+HELD = "Both answers will appear at once, so that their pace does not tell whose they are."
 
 
 class TryPanel(widgets.VBox):
@@ -50,14 +51,14 @@ class TryPanel(widgets.VBox):
             description="Blind", tooltip="Hides which side is which until you have voted"
         )
         self.key, self.reason = KeyBox(state), widgets.HTML()
-        self.columns = [Column(state, self._changed) for _ in range(2)]
-        self.votes = VoteBox(state.tell, self._vote)
+        self.duel = Duel(state, self.sides.title_of, self._changed)
+        self.columns = self.duel.columns
+        self.votes = VoteBox(state.tell, self.sides.title_of, self._vote)
         self.reference, self.scores = widgets.HTML(), ScoresBox(state)
         buttons = widgets.HBox([self.ask, self.stop, self.next_row, self.new_chat, self.blind])
-        duel = widgets.HBox(self.columns).add_class("ft-duel")
         super().__init__([
             *(self.sides, self.context, self.prompt, self.settings, self.key),
-            *(buttons.add_class("ft-buttons"), self.reason, duel, self.votes, self.reference),
+            *(buttons.add_class("ft-buttons"), self.reason, self.duel, self.votes, self.reference),
             self.scores,
         ])  # fmt: skip
         self.add_class("ft-panel")
@@ -67,7 +68,10 @@ class TryPanel(widgets.VBox):
         self._row: tuple[str, str, str] | None = None
         """Prompt, answer and place of the row that was loaded."""
         self._last = ""
-        self._has_begun = False
+        self._sampling: dict[str, Any] = {}
+        """Of the last answers."""
+        self._has_begun, self._asked_of = False, ("", "")
+        """Whether a chat goes on, and with which sides."""
         self._restore()
         self._listen()
         PUMP.add(self)
@@ -112,13 +116,12 @@ class TryPanel(widgets.VBox):
 
     @property
     def is_busy(self) -> bool:
-        return any(column.is_busy for column in self.columns)
+        return self.duel.is_busy
 
     def tick(self) -> None:
         """Show what came since the last redraw."""
         if self.is_busy:
-            for column in self.columns:
-                column.draw()
+            self.duel.draw()
 
     def tell(self, level: str, text: str) -> None:
         self.state.tell(level, text)
@@ -126,6 +129,9 @@ class TryPanel(widgets.VBox):
     def refresh(self) -> None:
         """Say why there is nothing to ask yet, if so."""
         self.sides.refresh()
+        if self._has_begun and self.sides.chosen_keys != self._asked_of:
+            self._new_chat()  # another run is shown, or a side is not there any more
+            return
         busy, reason = self.is_busy, self._why_not()
         pair = self.sides.chosen
         self.key.offer(wanted=any(side.is_hosted for side in pair or ()))
@@ -133,14 +139,14 @@ class TryPanel(widgets.VBox):
         self.stop.disabled = not busy
         self.next_row.disabled = busy or not self._rows.are_there
         self.new_chat.disabled = not self._has_begun
-        shown = f'<span class="ft-dim">{escaped(reason)}</span>' if reason and not busy else ""
-        set_html(self.reason, shown)
-        ready = not busy and all(c.reply is not None and c.reply.is_whole for c in self.columns)
-        self.votes.offer(visible=self.blind.value, ready=ready and self.votes.pair is not None)
+        text = HELD * self.blind.value if busy else reason
+        set_html(self.reason, f'<span class="ft-dim">{escaped(text)}</span>' if text else "")
+        ready = not busy and self.duel.is_whole and self.votes.pair is not None
+        self.votes.offer(visible=self.blind.value, ready=ready)
         if self.blind.value and pair and self.state.run:
             self.votes.count(self.state.run.votes_file, *pair)
         if not self._has_begun:
-            self._show_titles()
+            self.duel.entitle(pair, hidden=self.blind.value)
 
     def _why_not(self) -> str:
         if self.state.run is None:
@@ -157,14 +163,6 @@ class TryPanel(widgets.VBox):
         """Whether the chat ends with what wants an answer already, as the result of a tool."""
         return bool(self._history) and not self._has_begun
 
-    def _show_titles(self) -> None:
-        pair = self.sides.chosen
-        for column, side, name in zip(self.columns, pair or (None, None), HIDDEN, strict=True):
-            show(column, visible=side is not None)
-            if side is not None:
-                hidden = self.blind.value and (not self._has_begun or self.votes.pair is not None)
-                column.entitle(name, "") if hidden else column.entitle(*_title(side))
-
     # --- asking ------------------------------------------------------------------------------
 
     def _ask(self) -> None:
@@ -177,40 +175,33 @@ class TryPanel(widgets.VBox):
             self._begin(pair)
         self._show_reference(prompt)
         self._last, self.prompt.value = prompt, ""
-        asked = prompt, self.context.system.value.strip(), tools, self.settings.sampling
-        left, right = self.columns
-        first = left.ask(*asked)
-        right.ask(*asked, after=None if pair[0].is_hosted or pair[1].is_hosted else first)
+        self._sampling = self.settings.sampling
+        asked = prompt, self.context.system.value.strip(), tools, self._sampling
+        self.duel.ask(*asked, hidden=self.blind.value)
         self.refresh()
 
     def _begin(self, pair: tuple[Side, Side]) -> None:
         pair = self.votes.hide(*pair) if self.blind.value else pair
-        self._has_begun = True
-        for column, side, name in zip(self.columns, pair, HIDDEN, strict=True):
-            column.begin(side, name, self._history)
-            if not self.blind.value:
-                column.entitle(*_title(side))
+        self._has_begun, self._asked_of = True, self.sides.chosen_keys
+        self.duel.begin(pair, self._history, hidden=self.blind.value)
         self._history = ()
 
     def _stop(self) -> None:
-        for column in self.columns:
-            column.end()
+        self.duel.stop()
         self.refresh()
 
     def _changed(self) -> None:
         """An answer has ended."""
-        if not self.is_busy and not any(c.reply and c.reply.text for c in self.columns):
+        if not self.is_busy and not any(self.duel.said):
             self.prompt.value = self.prompt.value or self._last  # nothing came of it: ask again
         self.refresh()
 
     def _new_chat(self) -> None:
         """Forget what was said; the last prompt comes back, to be asked of others."""
+        self._has_begun = False
         self._stop()
-        self._has_begun, self.votes.pair = False, None
-        self._history, self._row = (), None
-        for column in self.columns:
-            column.reply, column.turns = None, []
-            column.draw()
+        self._history, self._row, self.votes.pair = (), None, None
+        self.duel.forget()
         set_html(self.reference, "")
         self.prompt.value = self.prompt.value or self._last
         self.refresh()
@@ -219,13 +210,9 @@ class TryPanel(widgets.VBox):
         run = self.state.run
         if run is None or self.votes.pair is None:
             return
-        left, right = (column.reply.text if column.reply else "" for column in self.columns)
-        about = {"prompt": self._last, "answers": (left, right)}
-        said = self.votes.vote(run.votes_file, choice, **about, sampling=self.settings.sampling)
-        for column, name in zip(self.columns, HIDDEN, strict=True):
-            if column.side is not None:
-                title, kind = _title(column.side)
-                column.entitle(f"{name} was {title}", kind)
+        about = {"prompt": self._last, "answers": self.duel.said, "sampling": self._sampling}
+        said = self.votes.vote(run.votes_file, choice, **about)
+        self.duel.reveal()
         self.state.tell("tip", f"{said} The next prompt begins a new chat.")
         self.refresh()
 
@@ -241,9 +228,7 @@ class TryPanel(widgets.VBox):
         self._row = question.prompt.strip(), question.reference, place
         self.context.fill(question.system, question.tools)
         self.prompt.value = question.prompt
-        for column in self.columns:
-            column.turns = list(question.history)
-            column.draw()
+        self.duel.forget(question.history)
         set_html(self.reference, f'<span class="ft-dim">{escaped(place)}</span>')
         self.refresh()
 
@@ -257,8 +242,3 @@ class TryPanel(widgets.VBox):
                 f'<div class="ft-reference">{escaped(said)}</div>'
             )
         set_html(self.reference, text)
-
-
-def _title(side: Side) -> tuple[str, str]:
-    """What stands above a column, and its colour."""
-    return f"{side.title}", "base" if side.is_base else "tuned"

@@ -44,6 +44,8 @@ class ValidationRows:
             return
 
         def read(rows: tuple[Rows, Sequence[int]]) -> None:
+            if self.state.run is None or self.state.run.id != run.id:
+                return  # another one is shown by now
             self._of, self._rows, self._place = run.id, rows, 0
             self._hand_over(rows, found)
 

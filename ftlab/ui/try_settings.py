@@ -13,6 +13,7 @@ from ftlab.ui.fold import Fold
 from ftlab.ui.state import State
 
 SAMPLING = ("max_tokens", "temperature", "top_p", "seed")
+LARGEST = 2**63
 TITLE, TOOLTIP = "System prompt and tools", "What stands before the chat"
 
 
@@ -82,7 +83,7 @@ class Settings(widgets.HBox):
     def take(self, values: dict[str, Any]) -> None:
         """Take what was typed before; what is no number is left."""
         for name in SAMPLING:
-            value = values.get(name)
-            if type(value) in (int, float):
+            value = values.get(name, "")
+            if type(value) in (int, float) and abs(value) < LARGEST:  # which NaN is not, either
                 field = getattr(self, name)
                 field.value = type(field.value)(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -25,6 +26,8 @@ class SidesChoice(widgets.HBox):
         super().__init__([self.left, self.right])
         self.add_class("ft-try-bar")
         self._runs: dict[str, Run] = {}
+        self._others: dict[str, tuple[Side, str]] = {}
+        self._seen: tuple[Any, ...] = ()
         self._sides: dict[str, Side] = {}
         self._of = ""
         self._is_filling = False
@@ -39,15 +42,26 @@ class SidesChoice(widgets.HBox):
         found = [self._sides.get(str(choice.value)) for choice in (self.left, self.right)]
         return (found[0], found[1]) if found[0] and found[1] else None
 
+    @property
+    def chosen_keys(self) -> tuple[str, str]:
+        """The keys of both."""
+        return str(self.left.value), str(self.right.value)
+
+    def title_of(self, side: Side) -> str:
+        """What a person calls a side, among those of all runs."""
+        shown = self.state.run
+        if shown is not None and side.run.id == shown.id:
+            return side.title
+        return f"{side.run.name or side.run.id} · {side.title}"
+
     def refresh(self) -> None:
         """Offer what there is now; what was chosen stays while the same run is shown."""
         run = self.state.run
         own = [] if run is None else _sides(run)
-        others = [side for other in self._others() for side in _sides(other)]
-        titles = {side.key: side.title for side in own}
-        titles |= {side.key: f"{side.run.name or side.run.id} · {side.title}" for side in others}
-        self._sides = {side.key: side for side in (*own, *others)}
-        options = tuple((title, key) for key, title in titles.items())
+        self._look_at_others()
+        found = {side.key: (side, side.title) for side in own} | self._others
+        self._sides = {key: side for key, (side, _) in found.items()}
+        options = tuple((title, key) for key, (_, title) in found.items())
         before = (self.left.value, self.right.value)
         if run is None or run.id != self._of:
             before, self._of = (None, None), run.id if run else ""
@@ -61,15 +75,24 @@ class SidesChoice(widgets.HBox):
             ):
                 if choice.options != options:
                     choice.options = options
-                choice.value = kept if kept in titles else first
+                choice.value = kept if kept in found else first
         finally:
             self._is_filling = False
 
-    def _others(self) -> list[Run]:
-        """The runs that are not shown, the newest first; their folders are read once."""
-        ids = [name for name in self.state.runs if name != self.state.selected]
-        self._runs = {name: self._runs.get(name) or self.state.folder[name] for name in ids}
-        return list(self._runs.values())
+    def _look_at_others(self) -> None:
+        """The sides of the runs that are not shown, the newest first. There may be hundreds, so
+        they are looked at when the folder of runs is, and not with each letter that is typed."""
+        seen = (self.state.looked, self.state.runs, self.state.selected)
+        if seen == self._seen:
+            return
+        self._seen, found = seen, dict[str, Run]()
+        for name in self.state.runs:
+            if name != self.state.selected:
+                with contextlib.suppress(RunError):  # deleted since then
+                    found[name] = self._runs.get(name) or self.state.folder[name]
+        self._runs = found
+        others = [side for run in found.values() for side in _sides(run)]
+        self._others = {side.key: (side, self.title_of(side)) for side in others}
 
 
 def _sides(run: Run) -> list[Side]:

@@ -11,9 +11,11 @@ from typing import Any
 import ipywidgets as widgets
 
 from ftlab.answers.sides import Side
+from ftlab.errors import RunError
 from ftlab.html import escaped
 from ftlab.ui.guard import Teller, guarded
 from ftlab.ui.shown import set_html, show
+from ftlab.ui.try_duel import TitleOf
 from ftlab.votes import Choice, Vote, add_vote, read_votes, shuffled, tally
 
 WORDS: dict[Choice, str] = {
@@ -27,7 +29,8 @@ WORDS: dict[Choice, str] = {
 class VoteBox(widgets.VBox):
     """Buttons for a vote, and the tally."""
 
-    def __init__(self, tell: Teller, voted: Callable[[Choice], Any]) -> None:
+    def __init__(self, tell: Teller, title_of: TitleOf, voted: Callable[[Choice], Any]) -> None:
+        self._title_of = title_of
         self.buttons = {choice: widgets.Button(description=word) for choice, word in WORDS.items()}
         self.said = widgets.HTML()
         bar = widgets.HBox(list(self.buttons.values())).add_class("ft-buttons")
@@ -57,10 +60,14 @@ class VoteBox(widgets.VBox):
         left, right = self.pair
         add_vote(file, Vote(left.key, right.key, choice, self.seed, **about))
         self.pair = None
-        found = {"left": left.title, "right": right.title}.get(choice)
-        return f"Better: {found}." if found else f"{WORDS[choice]}."
+        better = {"left": left, "right": right}.get(choice)
+        return f"Better: {self._title_of(better)}." if better else f"{WORDS[choice]}."
 
     def count(self, file: Path, first: Side, second: Side) -> None:
         """Show the tally of two sides."""
-        found = tally(read_votes(file), first.key, second.key)
-        set_html(self.said, escaped(found.in_words(first.title, second.title)))
+        try:
+            found = tally(read_votes(file), first.key, second.key)
+            text = found.in_words(self._title_of(first), self._title_of(second))
+        except RunError as exc:
+            text = str(exc)
+        set_html(self.said, escaped(text))

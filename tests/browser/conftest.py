@@ -31,15 +31,52 @@ def pictures(tmp_path_factory):
     return Path(os.environ.get("FTLAB_PICTURES") or tmp_path_factory.mktemp("pictures"))
 
 
+@pytest.fixture(scope="session")
+def labs(tmp_path_factory):
+    """Theme → its server; one takes seconds to start."""
+    begun: dict[str, Lab] = {}
+    yield begun
+    for lab in begun.values():
+        lab.close()
+
+
 @pytest.fixture
-def lab(tmp_path):
-    server = Lab(tmp_path / "lab")
-    yield server
-    server.close()
+def lab_in(labs, tmp_path_factory):
+    """Theme → a lab with a folder of the test's own."""
+    used = []
+
+    def lab_in(theme):
+        if theme not in labs:
+            labs[theme] = Lab(tmp_path_factory.mktemp("lab"), theme)
+        used.append(labs[theme])
+        labs[theme].begin()
+        return labs[theme]
+
+    yield lab_in
+    for lab in used:
+        lab.end()
+
+
+@pytest.fixture
+def lab(lab_in):
+    return lab_in("JupyterLab Light")
 
 
 @pytest.fixture
 def first_notebook(lab, chromium):
     page = NotebookPage(lab, chromium, NOTEBOOKS / "01_first_run.ipynb")
+    yield page
+    page.close()
+
+
+@pytest.fixture
+def shorter_notebook(lab, chromium, tmp_path):
+    """The same with half of the job's steps."""
+    book = (NOTEBOOKS / "01_first_run.ipynb").read_text()
+    cell = "ftlab.Workbench(**demo.JOB)"
+    assert cell in book
+    shorter = tmp_path / "shorter.ipynb"
+    shorter.write_text(book.replace(cell, "ftlab.Workbench(**{**demo.JOB, 'n_epochs': 2})"))
+    page = NotebookPage(lab, chromium, shorter)
     yield page
     page.close()

@@ -16,6 +16,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import nbformat
 from playwright.sync_api import TimeoutError
 
 SETTINGS = {
@@ -88,12 +89,22 @@ SAVE = "async () => { await window.jupyterapp.commands.execute('docmanager:save'
 KERNEL_ID = "() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.id"
 
 
+def one_cell(file: Path, source: str) -> Path:
+    """The file, with a notebook of that cell in it."""
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    cells = [nbformat.v4.new_code_cell(source)]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), file)
+    return file
+
+
 class Lab:
-    """A JupyterLab server on this machine, with settings and folders of its own."""
+    """A JupyterLab server on this machine, with settings and folders of its own; each test works in
+    a folder below, and leaves no kernel behind."""
 
     def __init__(self, folder: Path, theme: str = "JupyterLab Light") -> None:
-        self.root, self.token = folder / "root", secrets.token_hex(16)
-        self.root.mkdir(parents=True)
+        self.top, self.token = folder / "root", secrets.token_hex(16)
+        self.top.mkdir(parents=True)
+        self.root = self.top
         settings = {**SETTINGS, "@jupyterlab/apputils-extension:themes": {"theme": theme}}
         config = folder / "config" / "labconfig"
         config.mkdir(parents=True)
@@ -116,7 +127,7 @@ class Lab:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                cwd=self.root,
+                cwd=self.top,
             )
         self._wait()
 
@@ -124,7 +135,7 @@ class Lab:
         return [
             *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"),
             *("--ip=127.0.0.1", f"--port={self.port}", "--ServerApp.port_retries=0"),
-            *(f"--IdentityProvider.token={self.token}", f"--ServerApp.root_dir={self.root}"),
+            *(f"--IdentityProvider.token={self.token}", f"--ServerApp.root_dir={self.top}"),
             *("--expose-app-in-browser", "--LabApp.news_url="),
             "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
             "--LabApp.extension_manager=readonly",
@@ -144,11 +155,26 @@ class Lab:
             assert time.monotonic() < end, self.log.read_text()[-3000:]
             time.sleep(0.1)
 
-    def get(self, path: str) -> Any:
-        """The server's answer on its own interface."""
+    def begin(self) -> None:
+        """Work in a new folder."""
+        self.root = self.top / secrets.token_hex(4)
+        self.root.mkdir()
+
+    def end(self) -> None:
+        """Shut every kernel down."""
+        for kernel in self.get("/api/kernels"):
+            self.get(f"/api/kernels/{kernel['id']}", "DELETE")
+        end = time.monotonic() + 30
+        while kernels := self.kernel_processes():
+            assert time.monotonic() < end, kernels
+            time.sleep(0.1)
+
+    def get(self, path: str, method: str = "GET") -> Any:
+        """The server's answer on its own interface; nothing where it has none."""
         url = f"{self.address}{path}?token={self.token}"
-        with urllib.request.urlopen(url, timeout=5) as reply:
-            return json.loads(reply.read())
+        asked = urllib.request.Request(url, method=method)
+        with urllib.request.urlopen(asked, timeout=30) as reply:
+            return json.loads(reply.read() or "null")
 
     def kernel_processes(self) -> list[int]:
         """The kernels' process ids."""
@@ -187,8 +213,8 @@ class NotebookPage:
         self.page = self.context.new_page()
         self.page.set_default_timeout(90_000)
         self.context.route(self._is_foreign, self._refuse)
-        workspace = secrets.token_hex(4)
-        self.url = f"{lab.address}/lab/workspaces/{workspace}/tree/{name}?token={lab.token}&reset"
+        workspace, place = secrets.token_hex(4), self.file.relative_to(lab.top)
+        self.url = f"{lab.address}/lab/workspaces/{workspace}/tree/{place}?token={lab.token}&reset"
         self.open()
 
     def _is_foreign(self, url: str) -> bool:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import nbformat
 import pytest
 
-from tests.browser.lab import NotebookPage
+from tests.browser.lab import NotebookPage, one_cell
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -26,11 +25,7 @@ CAN_VOTE = """() => [...document.querySelectorAll('button')].some(
 
 @pytest.fixture
 def page(lab, chromium, tmp_path):
-    file = tmp_path / "after.ipynb"
-    known = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    cells = [nbformat.v4.new_code_cell(CELL)]
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=known), file)
-    page = NotebookPage(lab, chromium, file)
+    page = NotebookPage(lab, chromium, one_cell(tmp_path / "after.ipynb", CELL))
     yield page
     page.close()
 

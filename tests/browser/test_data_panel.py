@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import re
 
-import nbformat
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.lab import Lab, NotebookPage
+from tests.browser.lab import NotebookPage, one_cell
 from tests.small import chat_rows
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -31,12 +30,8 @@ def as_lines(rows):
 
 
 def notebook(folder):
-    file = folder / "data.ipynb"
     cell = "import ftlab\nwb = ftlab.Workbench(model='demo')\nwb"
-    known = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    cells = [nbformat.v4.new_code_cell(cell)]
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=known), file)
-    return file
+    return one_cell(folder / "data.ipynb", cell)
 
 
 def upload(page, name, data, place=0):
@@ -66,15 +61,14 @@ def cut_buttons(page):
 
 
 @pytest.fixture(params=[("Light", 1280), ("Dark", 1280), ("Light", 640)], ids=str)
-def looks(request, tmp_path, chromium, pictures):
+def looks(request, tmp_path, chromium, pictures, lab_in):
     """A notebook with an empty workbench, and a way to keep its picture."""
     theme, width = request.param
-    lab = Lab(tmp_path / "lab", f"JupyterLab {theme}")
+    lab = lab_in(f"JupyterLab {theme}")
     page = NotebookPage(lab, chromium, notebook(tmp_path), width)
     page.keep = lambda name: page.picture(pictures / f"data-{theme.lower()}-{width}-{name}.png")
     yield page
     page.close()
-    lab.close()
 
 
 def test_a_bad_file_is_uploaded_looked_into_and_mended(looks):

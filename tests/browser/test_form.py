@@ -6,12 +6,11 @@ import re
 import statistics
 import time
 
-import nbformat
 import pytest
 from playwright.sync_api import expect
 
 from ftlab import demo
-from tests.browser.lab import Lab, NotebookPage
+from tests.browser.lab import NotebookPage, one_cell
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -44,11 +43,7 @@ N_ROWS = 10_000
 
 
 def notebook(folder, cell=CELL):
-    file = folder / "form.ipynb"
-    known = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    cells = [nbformat.v4.new_code_cell(cell)]
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=known), file)
-    return file
+    return one_cell(folder / "form.ipynb", cell)
 
 
 def open_form(lab, chromium, folder, width=1280):
@@ -251,22 +246,21 @@ def test_measure_the_job_and_write_it_for_another_tool(page, lab):
 
 
 @pytest.mark.parametrize(("theme", "width"), [("JupyterLab Dark", 1280), ("JupyterLab Light", 520)])
-def test_nothing_is_cut_and_the_estimate_stays_in_sight(tmp_path, chromium, pictures, theme, width):
-    lab = Lab(tmp_path / "lab", theme)
-    try:
-        page = open_form(lab, chromium, tmp_path, width)
-        look = f"form-{theme.split()[1].lower()}-{width}"
-        page.picture(pictures / f"{look}.png")
-        page.field("show").select_option("all fields")
-        page.field("lr_scheduler_type").select_option("constant")
-        page.field("n_epochs").fill("many")
-        page.field("adam_epsilon").fill("-1")
-        page.see("adam_epsilon is -1")
-        page.picture(pictures / f"{look}-all.png")
-        assert max(page.page.evaluate(OVERFLOW)) <= 1
-        page.field("gradient_checkpointing").scroll_into_view_if_needed()
-        if width > 1_000:
-            expect(page.outputs.get_by_role("button", name="Train", exact=True)).to_be_in_viewport()
-        page.close()
-    finally:
-        lab.close()
+def test_nothing_is_cut_and_the_estimate_stays_in_sight(
+    tmp_path, chromium, pictures, theme, width, lab_in
+):
+    lab = lab_in(theme)
+    page = open_form(lab, chromium, tmp_path, width)
+    look = f"form-{theme.split()[1].lower()}-{width}"
+    page.picture(pictures / f"{look}.png")
+    page.field("show").select_option("all fields")
+    page.field("lr_scheduler_type").select_option("constant")
+    page.field("n_epochs").fill("many")
+    page.field("adam_epsilon").fill("-1")
+    page.see("adam_epsilon is -1")
+    page.picture(pictures / f"{look}-all.png")
+    assert max(page.page.evaluate(OVERFLOW)) <= 1
+    page.field("gradient_checkpointing").scroll_into_view_if_needed()
+    if width > 1_000:
+        expect(page.outputs.get_by_role("button", name="Train", exact=True)).to_be_in_viewport()
+    page.close()

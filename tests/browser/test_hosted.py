@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import time
 
-import nbformat
 import numpy as np
 import pytest
 from playwright.sync_api import expect
 from safetensors.numpy import save
 
 from ftlab import demo
-from tests.browser.lab import SAVE, Lab, NotebookPage
+from tests.browser.lab import SAVE, NotebookPage, one_cell
 from tests.fakes.together import Service
 from tests.fakes.together_jobs import add_job
 from tests.providers.archive_makers import CONFIG, archive
@@ -43,11 +42,7 @@ def service():
 
 
 def notebook(folder, service):
-    file = folder / "hosted.ipynb"
-    known = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    cells = [nbformat.v4.new_code_cell(CELL.format(address=service.address))]
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=known), file)
-    return file
+    return one_cell(folder / "hosted.ipynb", CELL.format(address=service.address))
 
 
 def adapter_of_demo():
@@ -71,67 +66,66 @@ def type_key(page):
 
 
 @pytest.mark.parametrize(("theme", "width"), [("JupyterLab Light", 1280), ("JupyterLab Dark", 700)])
-def test_price_word_curves_cancel_and_account(tmp_path, chromium, pictures, service, theme, width):
-    lab = Lab(tmp_path / "lab", theme)
+def test_price_word_curves_cancel_and_account(
+    tmp_path, chromium, pictures, service, theme, width, lab_in
+):
+    lab = lab_in(theme)
     look = f"hosted-{theme.split()[1].lower()}"
-    try:
-        write_rows(lab.root / "train.jsonl", chat_rows(200))
-        page = NotebookPage(lab, chromium, notebook(tmp_path, service), width)
-        page.run_all()
-        page.see("200 rows")
-        page.click("Job", role="tab")
-        page.click("Together")
-        submit = page.outputs.get_by_role("button", name="Submit", exact=True)
-        expect(submit).to_be_disabled()
-        page.see("Type it above")
-        page.picture(pictures / f"{look}-no-key.png")
-        type_key(page)
-        page.click("Submit")
-        page.see("This job costs")
-        assert service.bodies[1:] == []
-        page.picture(pictures / f"{look}-price.png")
-        assert max(page.page.evaluate(OVERFLOW)) <= 1
-        page.click("Compare tokens")
-        page.see("The rows were not compared")  # the tokenizer of that model is not here
-        page.picture(pictures / f"{look}-tokens.png")
-        assert max(page.page.evaluate(OVERFLOW)) <= 1
-        page.outputs.get_by_role("button", name="Pay up to $").click()
+    write_rows(lab.root / "train.jsonl", chat_rows(200))
+    page = NotebookPage(lab, chromium, notebook(tmp_path, service), width)
+    page.run_all()
+    page.see("200 rows")
+    page.click("Job", role="tab")
+    page.click("Together")
+    submit = page.outputs.get_by_role("button", name="Submit", exact=True)
+    expect(submit).to_be_disabled()
+    page.see("Type it above")
+    page.picture(pictures / f"{look}-no-key.png")
+    type_key(page)
+    page.click("Submit")
+    page.see("This job costs")
+    assert service.bodies[1:] == []
+    page.picture(pictures / f"{look}-price.png")
+    assert max(page.page.evaluate(OVERFLOW)) <= 1
+    page.click("Compare tokens")
+    page.see("The rows were not compared")  # the tokenizer of that model is not here
+    page.picture(pictures / f"{look}-tokens.png")
+    assert max(page.page.evaluate(OVERFLOW)) <= 1
+    page.outputs.get_by_role("button", name="Pay up to $").click()
 
-        page.see("running")
-        points = page.wait_for_points(3)
-        page.wait_for_points(points)  # it grows
-        page.picture(pictures / f"{look}-running.png")
-        page.click("Cancel")
-        page.see("Together is asked to end the job")
-        page.see("what it had done is billed")
-        assert len(service.bodies) == 2  # one was sent
-        page.picture(pictures / f"{look}-cancelled.png")
+    page.see("running")
+    points = page.wait_for_points(3)
+    page.wait_for_points(points)  # it grows
+    page.picture(pictures / f"{look}-running.png")
+    page.click("Cancel")
+    page.see("Together is asked to end the job")
+    page.see("what it had done is billed")
+    assert len(service.bodies) == 2  # one was sent
+    page.picture(pictures / f"{look}-cancelled.png")
 
-        page.outputs.get_by_role("button", name="Account at Together").click()
-        type_key(page)
-        page.see("2 jobs and")
-        page.picture(pictures / f"{look}-account.png")
-        assert max(page.page.evaluate(OVERFLOW)) <= 1
-        page.click("Delete …")
-        page.see("which can't be undone")
-        page.click("Keep it")
-        page.click("Adopt")
-        page.see("as if it had been started here")
-        page.see("The run is complete")
-        page.picture(pictures / f"{look}-adopted.png")
-        page.click("Try", role="tab")
-        page.field("prompt").fill("Where is my order 4417? Thank you, Anna")
-        page.click("Ask")
-        answers = page.outputs.locator(".ft-column .ft-turn:not(.ft-asked)")
-        expect(answers).to_have_count(2, timeout=90_000)  # the model is loaded first
-        expect(answers.last).to_contain_text("order 4417")
-        page.picture(pictures / f"{look}-answers.png")
+    page.outputs.get_by_role("button", name="Account at Together").click()
+    type_key(page)
+    page.see("2 jobs and")
+    page.picture(pictures / f"{look}-account.png")
+    assert max(page.page.evaluate(OVERFLOW)) <= 1
+    page.click("Delete …")
+    page.see("which can't be undone")
+    page.click("Keep it")
+    page.click("Adopt")
+    page.see("as if it had been started here")
+    page.see("The run is complete")
+    page.picture(pictures / f"{look}-adopted.png")
+    page.click("Try", role="tab")
+    page.field("prompt").fill("Where is my order 4417? Thank you, Anna")
+    page.click("Ask")
+    answers = page.outputs.locator(".ft-column .ft-turn:not(.ft-asked)")
+    expect(answers).to_have_count(2, timeout=90_000)  # the model is loaded first
+    expect(answers.last).to_contain_text("order 4417")
+    page.picture(pictures / f"{look}-answers.png")
 
-        assert page.kernel("import ipywidgets as widgets", f"{KEY!r} in {ALL_STATES}") == "False"
-        page.page.evaluate(SAVE)
-        for file in lab.root.rglob("*"):
-            assert not file.is_file() or KEY.encode() not in file.read_bytes(), file
-        assert page.left_the_machine == []
-        page.close()
-    finally:
-        lab.close()
+    assert page.kernel("import ipywidgets as widgets", f"{KEY!r} in {ALL_STATES}") == "False"
+    page.page.evaluate(SAVE)
+    for file in lab.root.rglob("*"):
+        assert not file.is_file() or KEY.encode() not in file.read_bytes(), file
+    assert page.left_the_machine == []
+    page.close()

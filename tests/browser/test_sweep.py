@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import nbformat
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.lab import NotebookPage
+from tests.browser.lab import NotebookPage, one_cell
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -45,11 +44,7 @@ SHOWS_ENDS = """() => {
 
 @pytest.fixture
 def page(lab, chromium, tmp_path):
-    file = tmp_path / "sweep.ipynb"
-    known = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    cells = [nbformat.v4.new_code_cell(CELL)]
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=known), file)
-    page = NotebookPage(lab, chromium, file)
+    page = NotebookPage(lab, chromium, one_cell(tmp_path / "sweep.ipynb", CELL))
     yield page
     page.close()
 

@@ -39,18 +39,18 @@ def file(tmp_path):
     return write_rows(tmp_path / "t.jsonl", chat_rows(4))
 
 
-def scored(run, right, digest="d"):
+def scored(run, right, digest="d", identity="tuned"):
     """A run of whose answers so many of 20 are right, and none of the base's."""
     rows = [ScoredRow(line=i, prompt="Q", reference="Yes") for i in range(1, 21)]
     sheet = Sheet(run=run.id, file="v.jsonl", sha256=digest, settings={}, rows=rows)
     for name, n in (("base", 0), ("tuned", right)):
-        column = Column.empty(name, name, name, 0, 20)
+        column = Column.empty(name, name, identity, 0, 20)
         (metric,) = chosen(["exact_match"])
         seen = [Seen(reference="Yes", answer="Yes" if i < n else "No") for i in range(20)]
         column.values["exact_match"] = list(metric.over(seen, {}))
         sheet.columns[name], sheet.traits["exact_match"] = column, metric.traits
     sheet.figures = Scores(sheet).figures()
-    run.score_folder.mkdir()
+    run.score_folder.mkdir(exist_ok=True)
     Kept(run.score_folder, sheet).save()
     return run
 
@@ -67,6 +67,36 @@ def test_scores_of_the_same_rows_stand_side_by_side(tmp_path, file):
 def test_scores_of_other_rows_are_not_held_against_each_other(tmp_path, file):
     runs = [scored(made(tmp_path, file), 10, digest) for digest in "ab"]
     assert "scores are of different rows" in ftlab.compare(*runs).cautions[0]
+
+
+def test_scores_of_rows_that_all_have_stand_before_newer_ones(tmp_path, file):
+    one, other = (made(tmp_path, file) for _ in range(2))
+    for run, right, digest in ((one, 12, "a"), (other, 14, "a"), (one, 10, "b")):
+        scored(run, right, digest)
+    found = ftlab.compare(one, other)
+    (row,) = found.as_dict()["scores"]
+    assert row[one.id].startswith("60.0%")
+    assert found.cautions == ()
+
+
+def test_scores_of_weights_that_a_run_has_no_more_are_told(tmp_path, file):
+    run = scored(made(tmp_path, file), 10)
+    run.adapter.mkdir()
+    assert (
+        f"The scores of {run.id} are of weights that it has no more"
+        in (ftlab.compare(run, scored(made(tmp_path, file), 10)).cautions[0])
+    )
+
+
+def test_a_figure_without_bounds_is_read_as_it_was_written(tmp_path, file):
+    run = scored(made(tmp_path, file), 10)
+    (kept,) = run.score_folder.glob("*.json")
+    sheet = json.loads(kept.read_text())
+    for figure in sheet["figures"]:
+        figure["interval"] = [None, "Infinity"]
+    kept.write_text(json.dumps(sheet))
+    (row,) = ftlab.compare(run, run).as_dict()["scores"]
+    assert row[run.id] == "50.0% (-inf to inf)"
 
 
 def test_a_run_here_took_its_time_and_costs_its_rate(tmp_path, file):

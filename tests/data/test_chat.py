@@ -8,7 +8,7 @@ from datetime import datetime
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from ftlab.data.chat import IGNORED, tokenise
+from ftlab.data.chat import IGNORED, plain_text, tokenise
 from ftlab.data.conversations import end_of_turn
 from ftlab.data.template import CannotRender, render
 from ftlab.data.tokens import load_tokenizer
@@ -212,6 +212,12 @@ def test_prompt_and_completion(tmp_path):
     (tokens,) = tokenise({"prompt": "Where is it?", "completion": " On its way"}, tokenizer)
     assert tokenizer.decode(tokens.ids) == "<s>Where is it? On its way</s>"
     assert trained_text(tokens, tokenizer) == " On its way</s>"
+
+
+def test_plain_text_of_a_chat_is_what_its_messages_say():
+    parts = [{"type": "text", "text": "Where "}, {"type": "text", "text": "is it?"}]
+    messages = [{"role": "system"}, {"content": None}, {"content": parts}, {"content": "Here."}]
+    assert plain_text(messages) == "Where is it?\nHere."
 
 
 def test_plain_text_trains_whole_and_ends(tmp_path):

@@ -16,8 +16,9 @@ from safetensors.torch import load_file, save_file
 
 from ftlab.errands import Errand
 from ftlab.exports.asked import Asked, asked_for
-from ftlab.exports.making import OFFLINE, proof_of, proving_request, writing_request
+from ftlab.exports.making import OFFLINE
 from ftlab.exports.proof import Proof
+from ftlab.exports.requests import proof_of, proving_request, writing_request
 from ftlab.job import Job, LocalOptions
 from ftlab.origin import started
 from ftlab.rules import resolve

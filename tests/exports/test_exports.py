@@ -13,8 +13,12 @@ from safetensors.torch import load_file, save_file
 
 from ftlab.adapter_files import WEIGHTS
 from ftlab.cli import main
+from ftlab.errands import Errand
 from ftlab.errors import RunError
 from ftlab.exports import Export, exports_of, read_proof
+from ftlab.exports.asked import asked_for
+from ftlab.exports.making import OFFLINE
+from ftlab.exports.requests import writing_request
 from ftlab.manifest import damage
 from tests.exports.making import FAULTS, exported, planted, proved, trained
 from tests.small import save_architecture
@@ -175,6 +179,16 @@ def test_one_that_is_cancelled_leaves_nothing(runs, folder):
     assert export.make() is None
     assert not list(folder.glob("*cancelled*"))
     assert len(exports_of(runs["LoRA"])) == before
+
+
+def test_a_disk_that_gets_full_on_the_way_is_said(runs, folder):
+    place = folder / "full"
+    asked = asked_for(runs["LoRA"], "adapter", "fp32", path=place)
+    place.mkdir()
+    (place / "adapter_model.safetensors").symlink_to("/dev/full")
+    request = writing_request(asked, place, folder / "reference.safetensors")
+    with pytest.raises(RunError, match=r"is full; all of the export must fit on it\. Make room"):
+        Errand().run("ftlab.train.export", request, lambda *why: str(why), **OFFLINE)
 
 
 def test_what_is_not_the_model_is_not_kept_and_is_told(runs, folder):

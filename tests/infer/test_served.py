@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import resource
+import shutil
 import socket
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
 
+from ftlab.cli import main
+from ftlab.cli.asking import _printer
+from ftlab.cli.printing import visible
+from ftlab.connections import has_left
 from ftlab.errors import RunError
+from ftlab.infer.server import _Handler as Handler
+from ftlab.run import Run
 from tests.exchange.oracles import SDK, ask
 from tests.infer.worlds import answering, finished_run, slowly, until
 
@@ -37,6 +48,10 @@ def post(served, path="/chat/completions", token=None, headers=(), **asked):
     authorization = {"Authorization": f"Bearer {served.token if token is None else token}"}
     url = f"{served.base_url}{path}"
     return httpx.post(url, json=asked, headers={**authorization, **dict(headers)}, timeout=60)
+
+
+def address(served):
+    return "127.0.0.1", int(served.base_url.rpartition(":")[2].partition("/")[0])
 
 
 def test_openais_own_client_gets_whole_and_streamed_answers(run, served):
@@ -112,6 +127,79 @@ def test_what_is_no_request_is_refused(served, body):
     assert reply.json()["error"]["message"]
 
 
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b'{"model": "base", "messages": [], "temperature": NaN}', "There are no messages"),
+        (b'{"model": "base", "prompt": "x", "temperature": NaN}', "temperature is nan; it takes"),
+        (b'{"model": "base", "prompt": "\\ud83d"}', "half of a surrogate pair"),
+        (b'{"model": "base", "prompt": ""}', "The prompt is empty"),
+    ],
+)
+def test_what_no_json_can_pass_on_is_said(served, body, said):
+    path = "completions" if b"prompt" in body else "chat/completions"
+    headers = {"Authorization": f"Bearer {served.token}"}
+    reply = httpx.post(f"{served.base_url}/{path}", content=body, headers=headers)
+    assert reply.status_code == 400
+    assert said in reply.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("length", ["9" * 5000, "-1", "x", str(2**24 + 1)])
+def test_a_length_that_is_none_or_too_large_is_refused_unread(served, length):
+    with socket.create_connection(address(served), timeout=10) as connection:
+        head = f"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}"
+        connection.sendall(f"{head}\r\n\r\n".encode())
+        assert b" 413 " in connection.recv(1000)
+
+
+def test_the_end_of_serving_ends_what_is_being_answered(run, process):
+    served = run.serve()
+    with slowly(process.answerer):
+        with ThreadPoolExecutor(1) as other:
+            asked = other.submit(post, served, "/completions", **LONG)
+            until(lambda: len(process.turns))
+            served.stop()
+            assert asked.result(10).status_code == 503
+        until(lambda: not len(process.turns), 10)
+
+
+def test_a_process_that_dies_is_no_fault_of_who_asks(run, served, monkeypatch):
+    """Clients ask again by themselves where the status says so."""
+    monkeypatch.setattr(Handler, "do_POST", lambda self: self.connection.close())
+    reply = post(served, model="base", messages=QUESTION)
+    assert reply.status_code == 503
+    assert "started anew" in reply.json()["error"]["message"]
+
+
+def test_a_run_that_was_deleted_meanwhile_is_said(run, process, tmp_path):
+    copy = Run(shutil.copytree(run.path, tmp_path / run.id))
+    with copy.serve() as served:
+        shutil.rmtree(copy.path)
+        reply = post(served, model=run.id, messages=QUESTION)
+        assert reply.status_code == 400
+        assert "not there any more" in reply.json()["error"]["message"]
+        with pytest.raises(RunError, match="not there any more"):
+            copy.ask("Hello")
+
+
+def test_a_client_is_seen_however_many_files_are_open():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 1200), hard))
+    with contextlib.ExitStack() as opened:
+        for _ in range(1100):
+            opened.enter_context(open(os.devnull))
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            assert ours.fileno() > 1024
+            assert not has_left(ours)
+            theirs.send(b"x")
+            assert not has_left(ours)
+            ours.recv(1)
+            theirs.close()
+            assert has_left(ours)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
 def test_folders_can_not_be_asked_for(run, served):
     for name in (str(run.adapter), str(run.path), "base ", run.id.upper()):
         assert post(served, model=name, messages=QUESTION).status_code == 404
@@ -133,16 +221,15 @@ def test_a_client_that_leaves_ends_the_answer(served, process, streams):
         request = client.build_request("POST", url, json={**LONG, "stream": streams})
         body = b"".join(request.stream)
         head = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
-    port = int(url.partition("127.0.0.1:")[2].partition("/")[0])
     with slowly(process.answerer):
-        with socket.create_connection(("127.0.0.1", port)) as connection:
+        with socket.create_connection(address(served)) as connection:
             connection.sendall(f"POST /v1/completions HTTP/1.1\r\n{head}\r\n".encode() + body)
             until(lambda: len(process.turns))
         until(lambda: not len(process.turns), 10)
 
 
 def test_a_port_that_is_taken_is_said(run, served):
-    port = int(served.base_url.rpartition(":")[2].partition("/")[0])
+    port = address(served)[1]
     with pytest.raises(RunError, match=f"Port {port} can't be listened on"):
         run.serve(port)
 
@@ -161,3 +248,18 @@ def test_a_run_without_result_is_not_served(tmp_path, run):
     empty = Run.create(Job(spec=run.job.spec, provider="local"), tmp_path)
     with pytest.raises(RunError, match="no adapter yet"):
         empty.serve()
+
+
+def test_a_terminal_shows_both_answers_as_they_come_and_says_which_is_empty(run, process, capsys):
+    expected = run.ask("Hello", max_tokens=4)
+    assert main(["ask", str(run.path), "Hello", "--max-tokens", "4"]) == 0
+    shown = "\t".join(map(visible, expected.base.split("\t")))
+    assert capsys.readouterr().out.startswith(f"base:\n{shown}\n\ntuned:\n")
+    assert main(["ask", str(run.path), "Hello", "--step", "7"]) == 1
+    told = capsys.readouterr()
+    assert "no checkpoint of step 7" in told.err
+    assert told.out == ""  # the base is not asked for nothing
+    heard = _printer()
+    for side, piece in (("base", ""), ("tuned", "a\tb"), ("tuned", "\x1b")):
+        heard(side, piece)
+    assert capsys.readouterr().out == "base:\n(nothing)\n\ntuned:\na\tb\\u001b"

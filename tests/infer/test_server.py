@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import threading
 import time
 
@@ -9,6 +11,7 @@ import pytest
 import torch
 
 from ftlab.data.chat import prompt_text
+from ftlab.errors import FtlabError
 from ftlab.infer.answer import Answerer
 from ftlab.infer.server import Server
 from ftlab.infer.turns import LOOK_EVERY
@@ -94,6 +97,64 @@ def test_sampling_follows_the_seed_and_is_that_of_transformers(world, client, se
     assert texts[0] == tokenizer.backend.decode(wrote)
 
 
+def test_a_models_own_ways_change_nothing_that_was_asked_for(world):
+    """A folder may ask for a penalty on repetition, which base and whole model need not share."""
+    answerer = Answerer(world / "model", "cpu")
+    expected = answerer.answer(["Where is it"], "base", max_tokens=24)
+    stubborn = shutil.copytree(world / "model", world / "stubborn")
+    ways = {"repetition_penalty": 3.0, "min_p": 0.5, "do_sample": True, "temperature": 0.1}
+    (stubborn / "generation_config.json").write_text(json.dumps(ways))
+    own = Answerer(stubborn, "cpu")
+    assert own.answer(["Where is it"], "base", max_tokens=24) == expected
+    drawn = {"max_tokens": 24, "temperature": 2.0, "seed": 3}
+    assert own.answer(["Where is it"], str(world / "lora"), **drawn) == answerer.answer(
+        ["Where is it"], str(world / "lora"), **drawn
+    )
+    assert own.models.base.get_base_model().generation_config.repetition_penalty == 3.0
+
+
+def test_almost_no_temperature_is_the_likeliest_token(world):
+    answerer = Answerer(world / "model", "cpu")
+    coldest = answerer.answer(["Where"], "base", max_tokens=8, temperature=1e-40, top_p=0.5)
+    assert coldest == answerer.answer(["Where"], "base", max_tokens=8)
+
+
+def test_nothing_of_an_adapter_that_does_not_fit_stays_on_the_base(world):
+    answerer = Answerer(world / "model", "cpu")
+    right = [
+        answerer.answer(["Where"], name, max_tokens=12) for name in ("base", str(world / "lora"))
+    ]
+    other = save_adapter(world / "model", world / "other", seed=4)
+    settings = json.loads((other / "adapter_config.json").read_text())
+    settings |= {"r": 8, "init_lora_weights": False}  # so that what is left behind would be heard
+    (other / "adapter_config.json").write_text(json.dumps(settings))
+    for answers in (Answerer(world / "model", "cpu"), answerer):
+        with pytest.raises(FtlabError, match=r"other can't be put on the model .*; it takes"):
+            answers.answer(["Where"], str(other), max_tokens=12)
+        for name, expected in zip(("base", str(world / "lora")), right, strict=True):
+            assert answers.answer(["Where"], name, max_tokens=12) == expected
+
+
+def test_a_whole_model_that_was_written_anew_is_loaded_anew(world):
+    answerer = Answerer(world / "model", "cpu")
+    folder = shutil.copytree(world / "whole", world / "changing")
+    before = answerer.answer(["Where"], str(folder), max_tokens=12)
+    (folder / "model.safetensors").unlink()  # otherwise the weights in memory change with it
+    shutil.copy(world / "model" / "model.safetensors", folder)
+    after = answerer.answer(["Where"], str(folder), max_tokens=12)
+    assert after == answerer.answer(["Where"], "base", max_tokens=12) != before
+
+
+def test_an_empty_prompt_is_said(client):
+    reply = client.post(TEXT, json={**LONG, "prompt": ["Hello", ""]})
+    assert "The prompt is empty" in reply.json()["error"]["message"]
+
+
+def test_a_limit_that_is_null_leaves_the_other_one(client):
+    asked = {"model": "base", "messages": QUESTION, "max_tokens": 2, "max_completion_tokens": None}
+    assert client.post(CHAT, json=asked).json()["usage"]["completion_tokens"] <= 2
+
+
 def test_what_is_streamed_adds_up_to_what_is_not(client):
     """Also where characters have several tokens, and where bytes are none of UTF-8."""
     for seed in range(4):
@@ -141,12 +202,26 @@ def test_who_leaves_ends_the_answer_and_who_waits_is_told_and_comes_next(client,
         ({"model": "base", "messages": QUESTION, "top_p": 0}, "top_p is 0; it takes"),
         ({"model": "base", "messages": QUESTION, "max_tokens": "9"}, "max_tokens is '9'"),
         ({"model": "base", "messages": QUESTION, "stop": ["x"]}, "stop is asked for"),
+        ({"model": "base", "messages": []}, "There are no messages"),
+        ({"model": "base", "messages": QUESTION, "tools": "{"}, "tools is no list of objects"),
+        (
+            {"model": "base", "messages": QUESTION, "stream_options": 1},
+            "stream_options is asked for",
+        ),
+        ({"model": "base", "messages": QUESTION, "max_tokens": 0}, "max_tokens is 0; it takes"),
+        ({"model": "base", "messages": QUESTION, "seed": -(2**64)}, "of at most 63 bits"),
+        ({"model": "/gone", "messages": QUESTION}, "/gone is no model and no adapter"),
+        (
+            {"model": "base", "messages": [{"role": "user", "content": "\ud83d"}]},
+            "half of a surrogate",
+        ),
         ({"model": "base", "messages": [{"role": "user", "content": "order " * 600}]}, "takes 512"),
     ],
 )
 def test_what_can_not_be_done_is_said(client, asked, said):
     for stream in (False, True):
-        reply = client.post(CHAT, json={**asked, "stream": stream})
+        body = json.dumps({**asked, "stream": stream})
+        reply = client.post(CHAT, content=body)
         text = reply.json()["error"]["message"] if reply.is_error else reply.text
         assert said in text
         assert reply.is_error or stream
@@ -183,13 +258,13 @@ def test_an_adapter_that_was_written_anew_is_loaded_anew(world, client):
 
 
 def test_many_adapters_do_not_pile_up(world, served, client, monkeypatch):
-    monkeypatch.setattr("ftlab.infer.answer.MOST_ADAPTERS", 2)
+    monkeypatch.setattr("ftlab.infer.loaded.MOST_ADAPTERS", 2)
     asked = {"messages": QUESTION, "max_tokens": 6}
     names = [str(save_adapter(world / "model", world / f"many{n}", seed=n)) for n in range(3)]
     first = client.post(CHAT, json={**asked, "model": names[0]}).json()["choices"]
     for name in names:
         assert client.post(CHAT, json={**asked, "model": name}).is_success
-    assert len(served[0].answerer._model.peft_config) == 2
+    assert len(served[0].answerer.models.base.peft_config) == 2
     assert client.post(CHAT, json={**asked, "model": names[0]}).json()["choices"] == first
 
 

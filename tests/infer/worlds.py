@@ -151,7 +151,7 @@ def answering(run):
 @contextlib.contextmanager
 def slowly(answerer):
     """The model takes its time for each token, as a larger one would."""
-    model = answerer._model
+    model = answerer.models.base
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     hook = inner.register_forward_hook(lambda *_: time.sleep(0.05))
     yield

@@ -13,10 +13,16 @@ from ftlab.answers import client_of
 from ftlab.data.chat import tokenise
 from ftlab.data.tokens import load_tokenizer
 from ftlab.errors import MissingExtra, RunError
+from ftlab.job import Job
 from ftlab.processes import environment
+from ftlab.run import Run
+from ftlab.scores.columns import identity_of
 from ftlab.scores.harness import Figure, Line, evaluate, kept_lines, read_results
+from ftlab.scores.scoring import kept_scores
+from ftlab.scores.tables import summary_html
+from ftlab.spec import JobSpec
 from tests.exchange.oracles import FOLDER, LM_EVAL
-from tests.scores.worlds import learned
+from tests.scores.worlds import keep, learned
 from tests.small import write_rows
 
 TASK = """\
@@ -70,6 +76,31 @@ def test_what_is_none_of_its_files_says_so(tmp_path):
     file.write_text("[]")
     with pytest.raises(RunError, match="as lm-eval writes them"):
         read_results(file)
+
+
+def harness_results(run, tasks, **values):
+    """What it would have written of both models: task → value."""
+    for name, value in values.items():
+        folder = run.score_folder / "lm-eval" / tasks
+        output = folder / (name if name == "base" else f"tuned-{identity_of(run.adapter)[:12]}")
+        output.mkdir(parents=True)
+        told = {"results": {tasks: {"acc,none": value, "acc_stderr,none": 0.01}}}
+        (output / "results_1.json").write_text(json.dumps(told))
+
+
+def test_what_it_found_stands_with_the_scores_whoever_asked_for_it(tmp_path):
+    """Also in the panel, which shows what is kept; a damaged file hides nothing else."""
+    run = Run.create(Job(spec=JobSpec(model="m", training_file="t"), provider="local"), tmp_path)
+    run.adapter.mkdir()
+    keep(run)
+    harness_results(run, "hellaswag", base=0.5, tuned=0.4)
+    harness_results(run, "mmlu", base=0.5, tuned=0.5)
+    (damaged,) = run.score_folder.glob("lm-eval/mmlu/base/*.json")
+    damaged.write_text("{")
+    html = summary_html(kept_scores(run)[0])
+    assert "hellaswag" in html
+    assert "▼ worse than base" in html
+    assert "mmlu" not in html
 
 
 @pytest.mark.slow

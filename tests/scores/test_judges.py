@@ -10,7 +10,8 @@ import pytest
 
 import ftlab
 from ftlab.errors import FtlabError, ServiceError
-from ftlab.scores.judges import TRIES, verdict_in
+from ftlab.scores.chat_service import TRIES
+from ftlab.scores.judges import MUTE, verdict_in
 from ftlab.scores.metrics import Seen
 
 ADDRESS = "https://judge.example/v1"
@@ -40,7 +41,7 @@ class Service:
 
     def judge(self, **options):
         made = ftlab.judge(ADDRESS, "big", transport=httpx.MockTransport(self.reply), **options)
-        object.__setattr__(made, "sleep", self.waited.append)
+        made.service.sleep = self.waited.append
         return made
 
     def values(self, *pairs, **options):
@@ -92,11 +93,10 @@ def test_the_base_itself_and_rows_without_an_answer_are_not_asked_about():
         ("I cannot help with that.", None),
         ("A or B", None),
         ("", None),
-        (None, None),
     ],
 )
 def test_a_reply_is_taken_by_its_word_alone(text, value):
-    assert verdict_in({"choices": [{"message": {"content": text}}]}) == value
+    assert verdict_in(text) == value
 
 
 def test_a_refusal_is_no_verdict_and_is_counted():
@@ -104,6 +104,42 @@ def test_a_refusal_is_no_verdict_and_is_counted():
     assert service.values(("one", "two")) == [None]
     assert service.usage["judge big"]["rows_without_verdict"] == 1
     assert Service(before=[busy(400), busy(400)]).values(("one", "two")) == [None]
+
+
+def test_a_model_that_takes_no_settings_is_asked_without():
+    service = Service(before=[busy(400)])
+    assert service.values(("long answer", "short")) == [1.0]
+    told = [json.loads(request.content) for request in service.asked]
+    assert ["max_tokens" in one for one in told] == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("reply", "words"),
+    [
+        (httpx.Response(200, html="<p>Welcome</p>"), "Welcome"),
+        (httpx.Response(200, json={"error": {"message": "no credit"}}), "no credit"),
+        (httpx.Response(400, json={"error": {"message": "no such model"}}), "no such model"),
+        (httpx.Response(200, json={"choices": [{"message": {"content": None}}]}), "content"),
+    ],
+)
+def test_who_says_nothing_of_the_first_rows_is_told_and_nothing_is_kept(reply, words):
+    service, values = Service(before=[reply] * 99), []
+    rows = [Seen(answer="one", base=Seen(answer="two"))] * 40
+    with pytest.raises(ServiceError, match=f"no verdict on the first {MUTE} rows.*{words}"):
+        values.extend(service.judge().over(rows, {}))
+    assert values == []
+
+
+def test_who_is_silent_on_some_rows_only_goes_on():
+    service = Service(says=lambda a, b: "?" if "odd" in a + b else "A")
+    pairs = [("odd", "x")] * (MUTE - 1) + [("same", "same"), ("a", "b")] + [("odd", "x")] * MUTE
+    assert service.values(*pairs) == [None] * (MUTE - 1) + [0.5, 0.5] + [None] * MUTE
+
+
+def test_another_address_is_told_and_not_gone_to():
+    moved = httpx.Response(301, headers={"location": "https://elsewhere.example"})
+    with pytest.raises(ServiceError, match="answered 301"):
+        Service(before=[moved]).values(("one", "two"))
 
 
 def test_a_busy_service_is_asked_again_when_it_says():
@@ -134,7 +170,8 @@ def test_the_key_is_kept_nowhere(monkeypatch):
     monkeypatch.setenv("MY_KEY", "sk-secret")
     made = ftlab.judge(ADDRESS, "big", "MY_KEY")
     assert "sk-secret" not in repr(made) + repr(vars(made))
-    for address, key in ((f"https://u:sk-secret@{ADDRESS[8:]}", ""), (ADDRESS, "sk-secret")):
+    shown = (f"https://u:sk-secret@{ADDRESS[8:]}", ""), (f"{ADDRESS}?api-key=sk-secret", "")
+    for address, key in (*shown, (ADDRESS, "sk-secret")):
         with pytest.raises(FtlabError) as refused:
             ftlab.judge(address, "big", key)
         assert "sk-secret" not in str(refused.value)

@@ -50,6 +50,13 @@ def test_each_metric_finds_its_own_example(metric):
         ("Yes", "yes", False),
         ("1.0", "1", True),
         ("[" * 100_000, "[]", False),
+        ("1", "true", False),
+        ('{"paid": [1]}', '{"paid": [true]}', False),
+        ('{"paid": [1.0]}', '{"paid": [1]}', True),
+        ('{"a": 1}', '{"a": 1, "b": null}', False),
+        ("NaN", "NaN", True),
+        ("null", "null", True),
+        ("café", "cafe\u0301", True),
     ],
 )
 def test_equality_is_of_json_or_of_text(answer, reference, equal):
@@ -71,6 +78,8 @@ def test_rouge_is_that_of_rouge_score():
 
 def test_rouge_reads_all_alphabets():
     assert rouge_l(Seen(reference="мой заказ", answer="Мой заказ!")) == 1.0
+    assert rouge_l(Seen(reference="कितने दिन", answer="कितना")) == 0.0  # marks are of their word
+    assert rouge_l(Seen(reference="我的订单", answer="订单")) == pytest.approx(2 / 3)
 
 
 def test_a_pair_is_won_lost_or_even():

@@ -7,6 +7,8 @@ import random
 
 import ftlab
 from ftlab import demo
+from ftlab.scores.metrics import Loss, Seen, chosen
+from ftlab.scores.sheet import Column, Kept, ScoredRow, Sheet
 from tests.small import chat_rows, save_model, write_rows
 
 
@@ -51,3 +53,26 @@ def shuffled(folder, n_steps):
     run = ftlab.submit({**values, "max_steps": n_steps, "n_evals": 0}, folder=folder / "runs")
     assert run.wait(250).status == "completed", run.state
     return run
+
+
+def keep(run, n=20, n_lost=0, identity="tuned", **changes):
+    """Scores of a run whose answers are all right but for some, and those of the base all wrong but
+    for these. `identity` is that of its weights, `changes` are fields of the sheet."""
+    rows = [ScoredRow(line=i, prompt=f"Question {i}", reference="Yes") for i in range(1, n + 1)]
+    about = {"run": run.id, "file": run.job.spec.training_file, "sha256": run.job.data_sha256}
+    sheet = Sheet(**{**about, "settings": {}, "rows": rows, **changes})
+    for name, right in (("base", range(n_lost)), ("tuned", range(n_lost, n))):
+        column = Column.empty(name, name, identity if name == "tuned" else name, 0, n)
+        column.answers = ["Yes" if i in right else "No" for i in range(n)]
+        column.losses = [(Loss(1.0 if i in right else 4.0, 2, 1),) for i in range(n)]
+        column.seconds = 2.0
+        sheet.columns[name] = column
+        seen = [
+            Seen(reference="Yes", answer=answer, losses=losses)
+            for answer, losses in zip(column.answers, column.losses, strict=True)
+        ]
+        for metric in chosen(["exact_match", "loss"]):
+            sheet.traits[metric.name] = metric.traits
+            column.values[metric.name] = list(metric.over(seen, {}))
+    run.score_folder.mkdir(exist_ok=True)
+    Kept(run.score_folder, sheet).save()

@@ -13,7 +13,7 @@ from ftlab.errors import RunError
 from ftlab.job import LocalOptions
 from ftlab.providers import get_provider, option_issues
 from ftlab.spec import JobSpec
-from ftlab.trackers.hidden import without_secrets
+from ftlab.trackers.hidden import MOST_SHOWN, in_words, without_secrets
 from ftlab.trackers.needs import problem_with
 from ftlab.trackers.shown import reports_of
 from ftlab.trackers.states import Mirrored, MirrorFolder
@@ -93,3 +93,12 @@ def test_secrets_of_the_environment_and_users_in_addresses_are_hidden():
     variables = {"WANDB_API_KEY": "abcdef0123", "HOME": "/home/somebody"}
     said = "no entry at http://me:pw@host/x with abcdef0123 in /home/somebody"
     assert without_secrets(said, variables) == "no entry at http://host/x with … in /home/somebody"
+    asked = "https://host/api?write_token=abc123&run=1 says no"
+    assert without_secrets(asked, {}) == "https://host/api?write_token=…&run=1 says no"
+
+
+def test_no_part_of_a_secret_is_left_where_a_text_is_cut(monkeypatch):
+    monkeypatch.setenv("WANDB_API_KEY", "abcdef0123")
+    said = in_words(OSError("x" * (MOST_SHOWN - 14) + "abcdef0123"))
+    assert len(said) <= MOST_SHOWN
+    assert "abc" not in said

@@ -18,7 +18,7 @@ from ftlab.train.batches import Example, Examples
 from ftlab.train.layouts import flat
 from ftlab.ui.data_panel import issue_html, progress_html
 from ftlab.ui.figures import figures_html
-from ftlab.ui.row_viewer import tokens_html
+from ftlab.ui.row_html import tokens_html
 from ftlab.ui.state import CANCELLED
 from tests.small import chat_rows, write_rows
 from tests.ui.test_state import scan
@@ -280,9 +280,9 @@ def test_half_a_character_can_be_edited(state, panel, files, tmp_path):
     scan(state)
     viewer = panel.viewer
     viewer.edit.click()
-    assert "\\ud800" in viewer.text.value
-    viewer.keep.click()
-    assert "half of a surrogate pair" in viewer.said.value
+    assert "\\ud800" in viewer.editor.text.value
+    viewer.editor.keep.click()
+    assert "half of a surrogate pair" in viewer.editor.said.value
 
 
 @pytest.mark.parametrize("length", [None, 30])

@@ -10,6 +10,7 @@ from ftlab.errors import RunError
 from ftlab.exports.kept import Exported, keep
 from ftlab.exports.proof import Proof
 from ftlab.job import Job, LocalOptions
+from ftlab.manifest import manifest_of
 from ftlab.run import Run
 from ftlab.spec import JobSpec
 from ftlab.ui import export_box
@@ -65,7 +66,25 @@ def test_exports_of_earlier_are_there_with_their_proofs(box, run):
     assert "3 of 4 tokens are the same" in box.past.value
     assert "no longer there" in box.past.value
     assert "its logits are &lt;2&gt; off" in box.past.value
-    assert box.past.value.index("ft-error") < box.past.value.index("ft-good")
+    assert box.past.value.index("ft-error") < box.past.value.index("ft-warning")
+
+
+def test_a_place_that_holds_something_else_by_now_is_not_green(box, run):
+    place = run.exports / "merged-bf16"
+    place.mkdir(parents=True)
+    files = {"model.safetensors": "0" * 64}
+    for n_agreed in (3, 4):
+        last = proof(n_agreed=n_agreed, n_greedy=4, files=files)
+        keep(run, Exported(place=place, proof=last))
+    (place / "proof.json").write_text(last.model_dump_json(indent=1))
+    (place / "model.safetensors").write_bytes(b"weights")
+    (place / "manifest.json").write_text(manifest_of(place))
+    box.state.beat += 1
+    assert box.past.value.count("ft-good") == 1
+    assert box.past.value.count("holds something else by now") == 1
+    (place / "model.safetensors").write_bytes(b"weight")
+    box.state.beat += 1
+    assert "ft-good" not in box.past.value
 
 
 class Made:

@@ -145,8 +145,8 @@ def test_a_row_edited_by_hand_is_written(state, panel, files, tmp_path):
     assert not is_seen(box)
     viewer.go(3)
     viewer.edit.click()
-    viewer.text.value = viewer.text.value.replace("Where is order 2?", "Where is it?")
-    viewer.keep.click()
+    viewer.editor.text.value = viewer.editor.text.value.replace("Where is order 2?", "Where is it?")
+    viewer.editor.keep.click()
     assert is_seen(box)
     assert "1 row edited by hand" in box.head.value
     box.write.click()
@@ -257,8 +257,8 @@ def test_an_edit_stays_with_its_row_and_outlives_another_file(bad, state, tmp_pa
     viewer.go(1)
     viewer.edit.click()
     viewer.on.click()  # the view moves on, the editor holds the first row still
-    viewer.text.value = viewer.text.value.replace("Where is order 0?", "Where is it?")
-    viewer.keep.click()
+    viewer.editor.text.value = viewer.editor.text.value.replace("Where is order 0?", "Where is it?")
+    viewer.editor.keep.click()
     assert list(viewer.edits) == [1]
     path = state.values["training_file"]
     state.update({"training_file": str(tmp_path / "none.jsonl")})

@@ -10,10 +10,9 @@ from ftlab.files import sha256_of
 from ftlab.html import escaped
 from ftlab.job import Job
 from ftlab.run import Run
-from ftlab.scores.metrics import Loss, Seen, chosen
-from ftlab.scores.sheet import Column, Kept, ScoredRow, Sheet
 from ftlab.spec import JobSpec
 from ftlab.ui.scores_box import ELSEWHERE, NO_ADAPTER, NO_ROWS, NO_RUN, ScoresBox
+from tests.scores.worlds import keep
 from tests.ui.test_state import scan
 
 
@@ -32,35 +31,6 @@ def run(state, files, tmp_path):
     made.adapter.mkdir()
     made.say("completed")
     return made
-
-
-def keep(run, n=20, n_lost=0):
-    """Scores of a run whose answers are all right but for some, and those of the base all wrong but
-    for these."""
-    rows = [ScoredRow(line=i, prompt=f"Question {i}", reference="Yes") for i in range(1, n + 1)]
-    sheet = Sheet(
-        run=run.id,
-        file=run.job.spec.training_file,
-        sha256=run.job.data_sha256,
-        is_of_run=True,
-        settings={},
-        rows=rows,
-    )
-    for name, right in (("base", range(n_lost)), ("tuned", range(n_lost, n))):
-        column = Column.empty(name, name, name, 0, n)
-        column.answers = ["Yes" if i in right else "No" for i in range(n)]
-        column.losses = [(Loss(1.0 if i in right else 4.0, 2, 1),) for i in range(n)]
-        column.seconds = 2.0
-        sheet.columns[name] = column
-        seen = [
-            Seen(reference="Yes", answer=answer, losses=losses)
-            for answer, losses in zip(column.answers, column.losses, strict=True)
-        ]
-        for metric in chosen(["exact_match", "loss"]):
-            sheet.traits[metric.name] = metric.traits
-            column.values[metric.name] = list(metric.over(seen, {}))
-    run.score_folder.mkdir(exist_ok=True)
-    Kept(run.score_folder, sheet).save()
 
 
 def opened(state):

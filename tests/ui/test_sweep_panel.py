@@ -168,12 +168,16 @@ def test_a_page_that_was_loading_meanwhile_gets_another_figure(state, panel, fol
     assert line.x[-1] == 71
 
 
-def used(panel):
-    panel.use.click()
+def waited(holds):
     end = time.monotonic() + 30
-    while panel._is_using:
+    while not holds():
         assert time.monotonic() < end
         time.sleep(0.01)
+
+
+def used(panel):
+    panel.use.click()
+    waited(lambda: not panel._is_using)
 
 
 def test_the_winner_goes_into_the_form_and_its_run_is_shown(state, panel, folder):
@@ -227,7 +231,7 @@ def test_the_form_keeps_what_it_has_where_the_winner_can_not_be_copied(
     used(panel)
     assert "The disk is full." in state.message[1]
     assert state.values == {"learning_rate": 5e-5}
-    assert not panel.use.disabled
+    waited(lambda: not panel.use.disabled)
 
 
 def test_a_damaged_plan_is_told_of_and_the_panel_lives(state, panel, folder):

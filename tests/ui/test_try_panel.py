@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import threading
 import time
 from pathlib import Path
 
@@ -14,10 +16,12 @@ from ftlab.events import Status
 from ftlab.job import Job
 from ftlab.runs import Run
 from ftlab.spec import JobSpec
+from ftlab.ui.pump import PUMP
 from ftlab.ui.state import State
 from ftlab.ui.try_panel import TryPanel
+from ftlab.ui.try_rows import ValidationRows
 from ftlab.votes import read_votes
-from tests.infer.worlds import answering, finished_run, slowly, until
+from tests.infer.worlds import answering, finished_run, save_adapter, slowly, until
 from tests.small import chat_rows, preference_rows, write_rows
 from tests.ui.test_state import make_run
 
@@ -63,6 +67,24 @@ def test_rows_that_were_held_back_are_offered_as_prompts(state, files):
     rows = Rows(Path(files["training_file"]))
     held_back = [rows[i]["messages"][-2]["content"] for i in split(rows, 0.3)[1]]
     until(lambda: panel.prompt.value == held_back[0])
+
+
+def test_rows_of_a_run_that_is_shown_no_more_are_not_taken(state, tmp_path):
+    files = [write_rows(tmp_path / f"{n}.jsonl", chat_rows(1, start=n)) for n in (1, 2)]
+    specs = [JobSpec(model="m", validation_file=str(file)) for file in files]
+    jobs = [Job(spec=spec, provider="local") for spec in specs]
+    runs = [Run.create(job, tmp_path / "runs") for job in jobs]
+    rows, found, seen = ValidationRows(state), [], threading.Event()
+    PUMP.post(seen.wait, state.tell)  # so that what is read comes after another run is shown
+    for run in runs:
+        state.select(run.id)
+        rows.next(lambda question, _: found.append(question.prompt))
+    seen.set()
+    until(lambda: found)
+    drained = threading.Event()
+    PUMP.post(drained.set, state.tell)
+    assert drained.wait(60)
+    assert found == ["Where is order 2?"]
 
 
 LONG_ROW = {
@@ -111,8 +133,14 @@ def test_what_is_typed_comes_back_in_another_kernel(state, tmp_path):
     assert again.prompt.value == "Where <b>?"
     assert again.settings.sampling["temperature"] == 0.7
     assert again.context.system.value == "Be short."
-    (tmp_path / "runs" / "try.json").write_text('{"prompt": 3, "seed": "x", "top_p": null}')
-    assert TryPanel(State(tmp_path / "runs")).settings.sampling["seed"] == 0
+    for damaged in (
+        '{"prompt": 3, "seed": "x", "top_p": null}',
+        '{"seed": NaN, "top_p": Infinity}',
+    ):
+        (tmp_path / "runs" / "try.json").write_text(damaged)
+        assert TryPanel(State(tmp_path / "runs")).settings.sampling == again.settings.sampling | {
+            "temperature": 0.0
+        }
 
 
 def test_tools_that_are_none_are_said(state, tmp_path):
@@ -155,6 +183,19 @@ def panel(run, process):
     panel = TryPanel(state)
     panel.settings.max_tokens.value = 12
     return panel
+
+
+@pytest.fixture
+def other(run, panel):
+    """Another run of the same model, beside the one that is shown."""
+    job = Job(spec=run.job.spec, provider="local", options=run.job.options,
+              data_format="conversation")  # fmt: skip
+    found = Run.create(job, run.path.parent)
+    save_adapter(Path(run.job.spec.model), found.adapter, seed=7)
+    found.say("completed")
+    panel.state.look()
+    yield found
+    shutil.rmtree(found.path)
 
 
 def ask(panel, prompt):
@@ -263,6 +304,68 @@ class TestAsking:
         other = TryPanel(again)
         other.blind.value = True
         assert told in other.votes.said.value
+
+    def test_neither_pace_nor_notes_tell_who_is_who(self, panel, process):
+        panel.blind.value = True
+        panel.settings.max_tokens.value = 60
+        with slowly(process.answerer):
+            panel.prompt.value = "Hello"
+            panel.ask.click()
+            until(lambda: panel.columns[1].reply.text)
+            assert {column.live.value for column in panel.columns} == {""}
+            assert len({column.note.value for column in panel.columns}) == 1
+            assert len({column.turns_view.value for column in panel.columns}) == 1
+            assert "at once" in panel.reason.value
+        until(lambda: not panel.is_busy)
+        until(lambda: not panel.votes.buttons["tie"].disabled)
+        for column in panel.columns:
+            assert column.turns_view.value.count("ft-turn") == 2
+
+    def test_a_vote_keeps_the_settings_that_its_answers_had(self, run, panel):
+        panel.blind.value = True
+        panel.settings.temperature.value = 0.5
+        ask(panel, "Hello")
+        panel.settings.temperature.value = 2.0
+        panel.votes.buttons["tie"].click()
+        assert read_votes(run.votes_file)[-1].sampling["temperature"] == 0.5
+
+    def test_a_vote_that_can_not_be_written_is_said_and_can_be_given_again(self, run, panel):
+        panel.blind.value = True
+        ask(panel, "Hello")
+        run.votes_file.mkdir()
+        panel.votes.buttons["tie"].click()
+        assert "Vote again" in panel.state.message[1]
+        panel.state.beat += 1
+        assert "be read (" in panel.votes.said.value
+        assert panel.columns[0].head.value == "<h4>A</h4>"
+        run.votes_file.rmdir()
+        panel.votes.buttons["tie"].click()
+        assert len(read_votes(run.votes_file)) == 1
+
+    def test_two_runs_are_told_apart(self, run, panel, other):
+        panel.sides.left.value, panel.sides.right.value = other.id, run.id
+        ask(panel, "Hello")
+        assert [column.head.value for column in panel.columns] == [
+            f"<h4>{other.id} · tuned</h4>",
+            "<h4>tuned</h4>",
+        ]
+        panel.blind.value = True
+        ask(panel, "Hello")
+        panel.votes.buttons["left"].click()
+        assert f"{other.id} · tuned" in panel.votes.said.value
+        heads = sorted(column.head.value.partition("was ")[2] for column in panel.columns)
+        assert heads == sorted([f"{other.id} · tuned</h4>", "tuned</h4>"])
+
+    def test_another_run_that_is_shown_begins_a_new_chat(self, run, panel, other):
+        ask(panel, "Hello")
+        panel.state.select(other.id)
+        assert [column.turns for column in panel.columns] == [[], []]
+        assert panel.prompt.value == "Hello"
+        panel.ask.click()
+        until(lambda: not panel.is_busy)
+        assert {column.side.run.id for column in panel.columns} == {other.id}
+        panel.state.select(run.id)
+        assert panel.sides.chosen[1].run.id == run.id
 
     def test_a_vote_closes_its_chat(self, panel):
         panel.blind.value = True

@@ -7,13 +7,14 @@ import shlex
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ftlab.exports.snippets import IDLE_MINUTES
 from ftlab.prices import dollars
 
 if TYPE_CHECKING:
     from ftlab.providers.together.client import Client
 
 HARDWARE = "/v2/public/inference-instance-types"
+IDLE_MINUTES = 30
+"""After which an endpoint stops by itself; the service takes no less."""
 
 
 class Hardware(NamedTuple):
