@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 from ftlab.adapter_files import WEIGHTS
-from ftlab.devices import Device, detect
+from ftlab.devices import Device
 from ftlab.errors import RunError
+from ftlab.exports.devices import ROOM, bits_on_of, device_of, need_of
 from ftlab.exports.places import bytes_of, check_place, check_room, place_of
 from ftlab.exports.proof import DTYPES, Dtype, Kind
 from ftlab.files import existing
 from ftlab.model_cache import has_weights
-from ftlab.model_files import folder_info, stored_formats
+from ftlab.model_files import stored_formats
 from ftlab.models import locate
 from ftlab.run import Run
 from ftlab.spec import JobSpec, filled
@@ -23,8 +24,6 @@ FORMS = (*get_args(Kind), HUB)
 """What can be asked for; the last is what a run has tuned, as it is, sent to the hub."""
 AUTO = "auto"
 STORED: dict[str, Dtype] = {"F32": "fp32", "BF16": "bf16", "F16": "fp16"}
-ROOM = 1.3
-"""Times the weights in float32 that a model takes while it is asked."""
 
 
 class Asked(NamedTuple):
@@ -44,6 +43,8 @@ class Asked(NamedTuple):
     is_replaced: bool
     """Whether what is there goes."""
     device: str
+    bits_on: str
+    """The GPU that reads a base in few bits; empty where it was whole, or is not needed."""
     unproved: str
     """Why it can't be proved here; empty where it can."""
 
@@ -109,13 +110,14 @@ def asked_for(
             "takes its weights. Train or ask something of it here first, which fetches it, or "
             "export the adapter."
         )
-    need = _need(tuned, base, is_whole=is_whole)
-    device = _device(run, need)
+    need = need_of(tuned, base, is_whole=is_whole)
+    device, bits_on = device_of(run, need), bits_on_of(run, form)
     unproved = _why_unproved(run, form, base or (tuned if is_whole else None), device, need)
     check_room(target, bytes_of(tuned, need, form, chosen))
     name = "cpu" if device is None else device.name
     where = base or (tuned if is_whole else None)
-    return Asked(*(run, form, chosen, stored, step, tuned, where, target), replace, name, unproved)
+    placed = (target, replace, name, bits_on, unproved)
+    return Asked(*(run, form, chosen, stored, step, tuned, where), *placed)
 
 
 def tuned_of(run: Run, step: int | None) -> Path:
@@ -164,24 +166,6 @@ def _stored(tuned: Path, base: Path | None, form: Kind, *, is_whole: bool) -> Dt
     return STORED.get(formats.pop(), "fp32") if len(formats) == 1 else "fp32"
 
 
-def _need(tuned: Path, base: Path | None, *, is_whole: bool) -> int | None:
-    """Bytes of the model in float32; None where nobody knows."""
-    folder = tuned if is_whole else base
-    n_params = None if folder is None else folder_info("", folder).n_params
-    return None if n_params is None else n_params * 4
-
-
-def _device(run: Run, need: int | None) -> Device | None:
-    """Where it is done: where the run trained, or on the CPU; None where neither has room."""
-    chosen, known = run.job.options.get("device", "auto"), detect()
-    own = next((device for device in known if device.name == chosen), known[0])
-    cpu = next(device for device in known if device.name == "cpu")
-    if run.job.spec.quantization != "none":
-        return own if own.name.startswith("cuda") else None
-    fits = (d for d in (own, cpu) if d.free_bytes is None or (need or 0) * ROOM <= d.free_bytes)
-    return next(fits, None)
-
-
 def _why_unproved(
     run: Run, form: Kind, base: Path | None, device: Device | None, need: int | None
 ) -> str:
@@ -190,12 +174,6 @@ def _why_unproved(
         return (
             f"the base was held in {bits} while it trained, and on the base itself the adapter "
             "says something else. Export it merged: that holds what those bits stand for."
-        )
-    if bits != "none" and device is None:
-        raise RunError(
-            f"Run {run.id} trained on a base in {bits}, which only an NVIDIA GPU can read; what "
-            "is merged is what those bits stand for. Export it on a machine with such a GPU, or "
-            "export the adapter."
         )
     if base is None:
         return (

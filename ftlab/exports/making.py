@@ -17,13 +17,20 @@ from ftlab.exports.asked import AUTO, HUB, Asked, asked_for
 from ftlab.exports.card import write_card
 from ftlab.exports.kept import Exported, keep
 from ftlab.exports.proof import PROOF, Proof
-from ftlab.exports.requests import MERGED, about, proof_of, proving_request, writing_request
+from ftlab.exports.requests import CONFIG, MERGED, about, proof_of, proving_request, writing_request
 from ftlab.manifest import written_whole
 from ftlab.processes import held
 from ftlab.run import Run
 
 OFFLINE = {"HF_HUB_OFFLINE": "1"}
-SHARES = {"writing": (0.02, 0.6), "proving": (0.6, 0.95), "sending": (0.95, 1.0)}
+CONVERSION = "ftlab.exports.conversion"
+SHARES = {
+    "asking": (0.0, 0.02),
+    "writing": (0.02, 0.55),
+    "converting": (0.55, 0.6),
+    "proving": (0.6, 0.95),
+    "sending": (0.95, 1.0),
+}
 
 
 class Export:
@@ -113,10 +120,11 @@ class Export:
             tempfile.TemporaryDirectory(prefix="ftlab-", ignore_cleanup_errors=True) as beside,
         ):
             reference = Path(beside) / "reference.safetensors"
+            if script is not None:
+                self._check_known(asked, script, Path(beside))
             made = self._written(asked, staged, reference)
             if script is not None:
-                self._told(0.58, "converting to GGUF")
-                _converted(asked, script, staged)
+                self._converted(asked, script, staged, Path(beside))
             proof = self._proved(asked, staged, reference, made)
             if proof.passed is False:
                 raise _NotTheModel(proof)
@@ -134,6 +142,22 @@ class Export:
             folder.mkdir()
         request = writing_request(asked, folder, reference)
         return self._done("writing", "ftlab.train.export", request)
+
+    def _check_known(self, asked: Asked, script: Path, beside: Path) -> None:
+        """Whether the converter takes such a model, before anything is written."""
+        folder, file = asked.base or asked.tuned, beside / "vocabulary.gguf"
+        request = converting.asking_request(script, folder, file)
+        self._done("asking", CONVERSION, request)
+
+    def _converted(self, asked: Asked, script: Path, staged: Path, beside: Path) -> None:
+        """The merged model in the folder as one file in its place, and its settings for the
+        proof."""
+        name, merged = Path(asked.model).name, staged / MERGED
+        file = staged / f"{name}-{asked.dtype}.gguf"
+        request = converting.converting_request(script, merged, file, asked.dtype, f"{name} tuned")
+        self._done("converting", CONVERSION, request)
+        shutil.copyfile(merged / CONFIG, beside / CONFIG)
+        shutil.rmtree(merged)
 
     def _proved(self, asked: Asked, staged: Path, reference: Path, made: dict[str, Any]) -> Proof:
         if asked.unproved:
@@ -186,14 +210,6 @@ class _NotTheModel(Exception):
     def __init__(self, proof: Proof) -> None:
         super().__init__(proof.headline)
         self.proof = proof
-
-
-def _converted(asked: Asked, script: Path, staged: Path) -> None:
-    """The merged model in the folder as one file in its place."""
-    file = staged / f"{Path(asked.model).name}-{asked.dtype}.gguf"
-    converting.convert(script, staged / MERGED, file, asked.dtype)
-    converting.read_back(file)
-    shutil.rmtree(staged / MERGED)
 
 
 def _why_it_ended(status: int, last_words: str) -> str:

@@ -22,6 +22,9 @@ orders of summation may round them apart; float32 has 2^16 steps for one of bflo
 OF_ROUNDING = (12 * FLIPPED) ** 0.5
 """What those change, of what rounding all weights changes: a step of one neighbour each against a
 step's even error, whose square is a twelfth."""
+BY_LLAMA = 0.9
+"""Share of the tokens that llama.cpp must find most likely, too: it rounds what goes into its
+products to the file's format, and takes some functions from tables."""
 NOISE = 2.0
 """Two computations in one format may both be as far from float32 as one of them is."""
 
@@ -64,6 +67,14 @@ class Proof(BaseModel):
     """Of them, those of answers that follow the prompts, each the most likely token."""
     n_agreed: int = 0
     """Of those, where the export finds the same token most likely."""
+    llama: str = ""
+    """By what llama.cpp was asked as well; empty where it is not installed."""
+    llama_agreed: int = 0
+    """Of those tokens, where it finds the same token most likely as the model in this format."""
+    llama_difference: float | None = None
+    """Between its logits and that model's."""
+    llama_texts: tuple[int, int] = (0, 0)
+    """Prompts of which it makes the same tokens, and all of them."""
     base: str = ""
     base_commit: str | None = None
     prompts_sha256: str = ""
@@ -97,6 +108,11 @@ class Proof(BaseModel):
             found.append(("so far from the model as trained", _figure(self.changed)))
         if self.n_greedy:
             found.append(("same most likely token", f"{self.n_agreed} of {self.n_greedy}"))
+        if self.llama:
+            text = f"{self.llama_agreed} of {self.n_greedy}, by {self.llama}"
+            found.append(("same token by llama.cpp", text))
+            found.append(("its largest difference", _figure(self.llama_difference)))
+            found.append(("prompts with its tokens", "{} of {}".format(*self.llama_texts)))
         if self.n_tensors:
             found.append(("tensors bit for bit as made", f"{self.n_tensors:,}"))
         if self.saved is not None:
@@ -126,6 +142,7 @@ def judged(made: Mapping[str, Any], found: Mapping[str, Any], texts_as: Any, **a
     figures = {
         **{name: found.get(name) for name in ("difference", "changed")},
         **{name: found.get(name, 0) for name in ("n_places", "n_greedy", "n_agreed")},
+        **(_by_llama(found, texts_as) if "llama" in found else {}),
         "versions": found.get("versions", {}),
         "rounding": rounding,
         "bound": bound,
@@ -135,6 +152,12 @@ def judged(made: Mapping[str, Any], found: Mapping[str, Any], texts_as: Any, **a
     }
     problems = tuple(_problems(made, found, texts_as, figures, exact))
     return Proof(passed=not problems, problems=problems, **figures, **about)
+
+
+def _by_llama(found: Mapping[str, Any], texts_as: Any) -> dict[str, Any]:
+    same = sum(a == b for a, b in zip(found["llama_tokens"], texts_as, strict=True))
+    names = ("llama", "llama_agreed", "llama_difference")
+    return {**{name: found[name] for name in names}, "llama_texts": (same, len(texts_as))}
 
 
 def _problems(
@@ -167,6 +190,11 @@ def _problems(
         problems.append(
             f"what was saved is not what was trained: its logits are {_figure(made['saved'])} off, "
             f"and {_figure(figures['saved_bound'])} is allowed."
+        )
+    if "llama" in found and found["llama_agreed"] < BY_LLAMA * found["n_greedy"]:
+        problems.append(
+            f"llama.cpp finds {found['llama_agreed']} of its {found['n_greedy']} tokens most "
+            f"likely, and {BY_LLAMA:.0%} are asked for."
         )
     if found["tokens"] is not None and found["tokens"] != texts_as:
         problems.append("its tokenizer makes other tokens of the prompts.")

@@ -14,8 +14,8 @@ from ftlab.files import sha256_of
 
 PROMPTS = ("Where is my order?", "Write a short greeting.", "2 + 2 =", "The capital of France is")
 """Asked where nothing was recorded while it trained."""
-MERGED = "merged"
-"""The kind that is written where a GGUF file is made of it."""
+MERGED, CONFIG = "merged", "config.json"
+"""The kind that is written where a GGUF file is made of it, and its settings."""
 
 
 def writing_request(asked: Asked, folder: Path, reference: Path) -> dict[str, Any]:
@@ -25,6 +25,7 @@ def writing_request(asked: Asked, folder: Path, reference: Path) -> dict[str, An
         "kind": "adapter" if asked.kind == "adapter" else MERGED,
         "dtype": None if _as_it_is(asked) else DTYPES[asked.dtype],
         "device": asked.device,
+        "bits_on": asked.bits_on,
         "tuned": str(asked.tuned),
         "base": str(asked.base or asked.tuned),
         "staged": str(folder),
@@ -38,8 +39,11 @@ def writing_request(asked: Asked, folder: Path, reference: Path) -> dict[str, An
 
 def proving_request(asked: Asked, folder: Path, reference: Path, made: Any) -> dict[str, Any]:
     """To load it afresh and ask it the same."""
-    texts = _texts(asked, made)
-    return {"folder": str(folder), "kind": asked.kind, "reference": str(reference), "texts": texts}
+    return {
+        **{"folder": str(folder), "kind": asked.kind, "reference": str(reference)},
+        "texts": _texts(asked, made),
+        "config": str(reference.with_name(CONFIG)),
+    }
 
 
 def proof_of(asked: Asked, folder: Path, made: Any, found: Any) -> Proof:

@@ -8,6 +8,7 @@ of each} or {"failed": text}.
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,7 +52,7 @@ def _compared(export: Message, device: str) -> Message:
 
     reference = load_file(export["reference"])
     try:
-        model = _loaded(export["folder"], export["kind"]).to(device).eval()
+        model = _loaded(export).to(device).eval()
     except Exception as exc:  # whatever a library makes of files that are wrong
         return {"unloadable": f"{type(exc).__name__}: {exc}".partition("\n")[0]}
     ids = reference["ids"].split(reference["lengths"].tolist())
@@ -68,29 +69,58 @@ def _compared(export: Message, device: str) -> Message:
         figures["n_places"] += len(said)
         figures["n_greedy"] += n
         figures["n_agreed"] += int(same.sum())
-    # llama.cpp has other names for them, and another order of their rows.
-    weights = None if export["kind"] == "gguf" else weight_digests(model)
-    return {**figures, "tokens": _tokens(export), "weights": weights}
+    if export["kind"] == "gguf":  # its tensors have other names, and another order of their rows
+        return {**figures, "tokens": None, "weights": None, **_by_llama(export, reference, ids)}
+    return {**figures, "tokens": _tokens(export), "weights": weight_digests(model)}
 
 
-def _loaded(folder: str, kind: str) -> Any:
+def _loaded(export: Message) -> Any:
     """In float32, whatever format the file has."""
     import torch
     from peft import AutoPeftModelForCausalLM
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM
 
+    folder, kind = export["folder"], export["kind"]
     if kind == "adapter":
         return AutoPeftModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     if kind == "gguf":
-        file = next(Path(folder).glob("*.gguf")).name
-        return AutoModelForCausalLM.from_pretrained(folder, gguf_file=file, dtype=torch.float32)
+        # Of a file's settings transformers reads only some: it knows no scaling of positions, and
+        # takes the usual size of a head.
+        config = AutoConfig.from_pretrained(export["config"])
+        return AutoModelForCausalLM.from_pretrained(
+            folder, gguf_file=_gguf(export).name, config=config, dtype=torch.float32
+        )
     return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
 
 
-def _tokens(export: Message) -> list[list[int]] | None:
-    """What its tokenizer makes of the texts; None for a form that has none of transformers'."""
-    if export["kind"] == "gguf":
-        return None
+def _gguf(export: Message) -> Path:
+    return next(Path(export["folder"]).glob("*.gguf"))
+
+
+def _by_llama(export: Message, reference: Any, rows: Any) -> Message:
+    """The tokens that llama.cpp makes of the texts, and what it says of the sequences; nothing
+    where it is not installed."""
+    if importlib.util.find_spec("llama_cpp") is None:
+        return {}
+    from ftlab.infer.llama import Llama
+
+    llama, n_agreed, difference = Llama(_gguf(export), max(map(len, rows))), 0, 0.0
+    for i, (row, start) in enumerate(zip(rows, reference["starts"].tolist(), strict=True)):
+        expected = reference[f"rounded.{i}"]
+        said = llama.said(row.tolist())[-len(expected) :]
+        same = said.argmax(-1) == expected.argmax(-1)
+        n_agreed += int(same[start - len(row) - 1 : -1].sum())
+        difference = _larger(difference, said - expected)
+    return {
+        "llama": llama.version,
+        "llama_tokens": [llama.tokens(text) for text in export["texts"]],
+        "llama_agreed": n_agreed,
+        "llama_difference": difference,
+    }
+
+
+def _tokens(export: Message) -> list[list[int]]:
+    """What its tokenizer makes of the texts."""
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(export["folder"])

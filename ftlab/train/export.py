@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ftlab.devices import lease
+from ftlab.devices import leases
 from ftlab.digests import weight_digests
 from ftlab.errands import answering
 from ftlab.errors import RunError
@@ -32,10 +32,10 @@ def main() -> int:
 
 
 def _export(request: Message, say: Any) -> Iterator[Message]:
-    def waiting(holder: str) -> None:
-        say({"progress": 0.0, "what": f"waiting for {request['device']}, used by {holder}"})
+    def waiting(device: str, holder: str) -> None:
+        say({"progress": 0.0, "what": f"waiting for {device}, used by {holder}"})
 
-    with lease(request["device"], HOLDER, waiting):
+    with leases(filter(None, (request["device"], request["bits_on"])), HOLDER, waiting):
         yield {"progress": 0.02, "what": "loading the model"}
         with loading():
             import peft  # noqa: F401
@@ -71,6 +71,7 @@ class _Work:
         self.staged, self.reference = Path(request["staged"]), Path(request["reference"])
         self.record, self.prompts = Path(request["recorded"]), request["prompts"]
         self.names, self.is_exact = request["names"], request["is_exact"]
+        self.bits_on = request["bits_on"]
         dtype = request["dtype"]
         self.dtype: torch.dtype | None = getattr(torch, dtype) if dtype else None
         """None as it was saved."""
@@ -88,7 +89,7 @@ class _Work:
         record = witness.read_record(self.record)
         prompts = record.prompts if record else self.prompts
         again = self._again(record)
-        model = self._model(torch.float32)
+        model = self._model(torch.float32, record)
         figures: Message = {} if record is None else self._saved(model, record, again)
         yield {"progress": 0.3, "what": "asking the model as it was trained"}
         rows, starts = witness.continued(model, prompts), [len(prompt) for prompt in prompts]
@@ -102,10 +103,16 @@ class _Work:
         save_file(witness.as_file(rows, starts, logits=logits, rounded=rounded), self.reference)
         yield {"made": {**figures, "prompts": prompts, "weights": weight_digests(model)}}
 
-    def _model(self, dtype: torch.dtype) -> Any:
-        from ftlab.train.witness import tuned_model
+    def _model(self, dtype: torch.dtype, record: Any) -> Any:
+        """What was tuned; of a base in few bits what those stand for."""
+        from ftlab.base import best_dtype
+        from ftlab.train.witness import Bits, tuned_in_bits, tuned_model
 
-        return tuned_model(self.spec, self.tuned, self.base, dtype, self.device)
+        what = self.spec, self.tuned, self.base, dtype, self.device
+        if not self.is_quantised:
+            return tuned_model(*what)
+        trained = record.dtype if record else best_dtype(self.bits_on)
+        return tuned_in_bits(*what, Bits(trained, self.bits_on))
 
     def _again(self, record: Any) -> Any:
         """What was saved says now, computed in the format in which it trained; None where that is
@@ -114,10 +121,12 @@ class _Work:
 
         if record is None or (record.dtype == torch.float32 and not self.is_quantised):
             return None
-        from ftlab.train.witness import recorded_again
+        from ftlab.train.witness import recorded_again, tuned_model
 
         held = torch.float32 if self.trains_all else record.dtype
-        return recorded_again(self._model(held), record, trains_all=self.trains_all)
+        device = self.bits_on or self.device
+        model = tuned_model(self.spec, self.tuned, self.base, held, device)
+        return recorded_again(model, record, trains_all=self.trains_all)
 
     @property
     def is_quantised(self) -> bool:
@@ -158,12 +167,13 @@ class _Work:
     def _written_alone(self) -> Iterator[Message]:
         """Where no float32 fits: without a reference, in the format that is asked for."""
         from ftlab.train import merging
+        from ftlab.train.witness import read_record
 
         yield {"progress": 0.3, "what": "writing"}
         if self.kind == "adapter":
             merging.write_adapter(self.tuned, self.staged, self.base, self.dtype, self.names)
         else:
-            model = self._model(self.dtype or _float32())
+            model = self._model(self.dtype or _float32(), read_record(self.record))
             model = model if self.trains_all else merging.merged(model)
             merging.write_model(model, self.staged, self.base)
         yield {"made": {}}

@@ -10,6 +10,7 @@ import torch
 
 from ftlab.errors import FtlabError, MissingExtra
 from ftlab.spec import JobSpec
+from ftlab.train.targets import transposed
 
 
 def bitsandbytes(field: str, value: str, device: torch.device) -> Any:
@@ -54,3 +55,15 @@ def in_bits(quantization: str, dtype: torch.dtype) -> Any:
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=dtype,
     )
+
+
+def take_what_bits_stand_for(model: Any, few: Any) -> None:
+    """Give the layers of a plain model the weights that those of one in few bits stand for, one
+    after the other, in the model's own format and layout, and where it lies."""
+    from peft.utils.integrations import dequantize_module_weight
+
+    for name, layer in few.named_modules():
+        if not hasattr(layer, "source_cls"):  # transformers has it on layers that it quantised
+            continue
+        own, weight = model.get_submodule(name), dequantize_module_weight(layer)
+        own.weight.data.copy_(weight.T if isinstance(own, transposed()) else weight)

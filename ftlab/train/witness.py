@@ -14,7 +14,7 @@ from ftlab.base import load_base
 from ftlab.spec import JobSpec
 from ftlab.train.adapters import old_adapter
 from ftlab.train.fused import fuse
-from ftlab.train.quantised import quantization_config
+from ftlab.train.quantised import quantization_config, take_what_bits_stand_for
 from ftlab.train.recorded import as_tensors, last_logits
 
 N_GREEDY = 64  # tokens that follow each prompt, each the most likely one
@@ -33,6 +33,15 @@ class Record(NamedTuple):
     """What it was computed in."""
 
 
+class Bits(NamedTuple):
+    """How a base in few bits trained."""
+
+    dtype: torch.dtype
+    """What it was computed in; its weights were rounded to that first."""
+    device: str
+    """One that can read them."""
+
+
 def read_record(file: Path) -> Record | None:
     """None where nothing was recorded."""
     if not file.is_file():
@@ -49,15 +58,25 @@ def _split(ids: list[int], lengths: list[int]) -> list[list[int]]:
 
 
 def tuned_model(spec: JobSpec, tuned: Path, base: Path, dtype: torch.dtype, device: str) -> Any:
-    """What was tuned, in the layout in which it trains; a base in few bits is so where `dtype` is
-    not float32, and otherwise what those bits stand for."""
+    """What was tuned, held as it is while it trains in `dtype`."""
     if spec.lora is False:
         return load_base(tuned, dtype, device).eval()
-    exact = dtype == torch.float32
-    quantization = quantization_config(spec, torch.bfloat16 if exact else dtype, device)
-    bare = load_base(base, dtype, device, quantization)
-    if quantization is not None and exact:
-        bare = bare.dequantize(dtype=dtype).float()
+    quantization = quantization_config(spec, dtype, device)
+    return _with_adapter(load_base(base, dtype, device, quantization), spec, tuned)
+
+
+def tuned_in_bits(
+    spec: JobSpec, tuned: Path, base: Path, dtype: torch.dtype, device: str, few: Bits
+) -> Any:
+    """What was tuned on a base in few bits, in `dtype`: its weights are what those bits stand for,
+    with an adapter."""
+    bare = load_base(base, dtype, device)
+    quantization = quantization_config(spec, few.dtype, few.device)
+    take_what_bits_stand_for(bare, load_base(base, few.dtype, few.device, quantization))
+    return _with_adapter(bare, spec, tuned)
+
+
+def _with_adapter(bare: Any, spec: JobSpec, tuned: Path) -> Any:
     model = old_adapter(bare, spec.changed(from_checkpoint=str(tuned)))
     fuse(model)
     return model.eval()

@@ -130,18 +130,21 @@ def test_a_base_that_is_not_here_leaves_the_adapter_unproved(tmp_path):
 
 
 def test_a_base_in_few_bits_takes_a_gpu(tmp_path, model, monkeypatch):
-    monkeypatch.setattr("ftlab.exports.asked.detect", lambda: [CPU])
+    monkeypatch.setattr("ftlab.exports.devices.detect", lambda: [CPU])
     run = run_of(tmp_path, model, quantization="nf4")
     with pytest.raises(RunError, match="which only an NVIDIA GPU can read"):
         asked_for(run, "merged")
     assert "says something else. Export it merged" in asked_for(run, "adapter").unproved
-    monkeypatch.setattr("ftlab.exports.asked.detect", lambda: [Device("cuda:0", "GPU", 2**36), CPU])
-    assert asked_for(run, "merged").device == "cuda:0"
+    for free, device in ((2**36, "cuda:0"), (100_000, "cpu")):  # where it fits in float32
+        there = [Device("cuda:0", "GPU", 2**36, free_bytes=free), CPU]
+        monkeypatch.setattr("ftlab.exports.devices.detect", lambda there=there: there)
+        asked = asked_for(run, "merged")
+        assert (asked.device, asked.bits_on, asked.unproved) == (device, "cuda:0", "")
 
 
 def test_a_model_that_does_not_fit_is_not_proved(tmp_path, model, monkeypatch):
     tight = Device("cpu", "CPU", 2**34, 2, 100_000)
-    monkeypatch.setattr("ftlab.exports.asked.detect", lambda: [tight])
+    monkeypatch.setattr("ftlab.exports.devices.detect", lambda: [tight])
     assert (
         "in float32, in which it is compared"
         in asked_for(run_of(tmp_path, model), "merged").unproved

@@ -73,3 +73,16 @@ def test_what_was_saved_may_be_as_far_off_as_its_format_is_from_float32():
 def test_a_proof_is_read_back_as_it_was_written():
     proof = judge(found={"changed": math.inf})
     assert Proof.model_validate_json(proof.model_dump_json()) == proof
+
+
+def test_llama_cpp_must_find_nine_of_ten_tokens_most_likely_where_it_was_asked():
+    asked = {"llama": "x 1", "llama_difference": 0.01, "llama_tokens": [[1, 3]]}
+    proof = judge(found={**asked, "llama_agreed": 58}, kind="gguf")
+    assert proof.passed
+    lines = dict(proof.lines)
+    assert lines["same token by llama.cpp"] == "58 of 64, by x 1"
+    assert lines["prompts with its tokens"] == "0 of 1"
+    proof = judge(found={**asked, "llama_agreed": 57}, kind="gguf")
+    assert proof.problems == (
+        "llama.cpp finds 57 of its 64 tokens most likely, and 90% are asked for.",
+    )

@@ -7,7 +7,12 @@ import torch
 
 from ftlab.errors import FtlabError, MissingExtra
 from ftlab.spec import JobSpec
-from ftlab.train.quantised import bitsandbytes, in_bits, quantization_config
+from ftlab.train.quantised import (
+    bitsandbytes,
+    in_bits,
+    quantization_config,
+    take_what_bits_stand_for,
+)
 
 
 def test_nothing_is_asked_for_without_quantization():
@@ -38,3 +43,19 @@ def test_four_bits_are_nf4_with_scales_that_are_quantised_too(monkeypatch):
     assert (found.bnb_4bit_quant_type, found.bnb_4bit_use_double_quant) == ("nf4", True)
     assert found.bnb_4bit_compute_dtype == torch.bfloat16
     assert in_bits("int8", torch.bfloat16).load_in_8bit
+
+
+def test_a_plain_model_takes_the_weights_in_its_own_layout():
+    """Among quantised layers GPT-2's are linear ones, which hold their weights the other way."""
+    from transformers.pytorch_utils import Conv1D
+
+    few = torch.nn.ModuleList([torch.nn.Linear(3, 2), torch.nn.Linear(3, 2), torch.nn.Linear(3, 2)])
+    for layer in few[:2]:
+        layer.source_cls = type(layer)
+    few.to(torch.bfloat16)
+    plain = torch.nn.ModuleList([torch.nn.Linear(3, 2), Conv1D(2, 3), torch.nn.Linear(3, 2)])
+    whole = plain[2].weight.clone()
+    take_what_bits_stand_for(plain, few)
+    assert torch.equal(plain[0].weight, few[0].weight.float())
+    assert torch.equal(plain[1].weight, few[1].weight.T.float())
+    assert torch.equal(plain[2].weight, whole)
