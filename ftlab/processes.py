@@ -16,11 +16,11 @@ from pathlib import Path
 
 from pydantic import SecretBytes
 
-# OpenMP's threads spin while they wait for each other, and sleep after so many looks. Beside another
+# OpenMP's threads spin while they wait for each other, and sleep after so many looks. Beside one
 # busy process a thread that spins takes the core that the awaited one needs; alone, one that sleeps
 # at once is late for its next piece. Tokens per second of the demo job by the number of looks, on
 # 2 cores alone and beside one busy process: none 11,600 and 9,600; a thousand 15,700 and 7,400; for
-# ever 17,000 and next to none. Sixteen thousand are a tenth (32M parameters, packed rows) to a third
+# ever 17,000 and next to none. Sixteen thousand are a tenth (32M parameters, packed) to a third
 # (the demo job) faster than a thousand alone, and a third slower beside the other.
 WAIT_POLICY = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}
 WAIT_POLICY_ALONE = {"GOMP_SPINCOUNT": "16000"}
