@@ -42,7 +42,7 @@ def ask(
     tools: list[Any] | None = None,
     told: Told = lambda _: None,
     heard: Heard = lambda _side, _piece: None,
-    key: SecretStr | None = None,
+    key: str | SecretStr | None = None,
     **sampling: Any,
 ) -> Comparison:
     """What base and tuned model answer, with the same sampling and the same seed.

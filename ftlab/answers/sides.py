@@ -86,7 +86,7 @@ def say(
     heard: Callable[[str], Any] = lambda _: None,
     told: Told = lambda _: None,
     stop: Stop | None = None,
-    key: SecretStr | None = None,
+    key: str | SecretStr | None = None,
     **sampling: Any,
 ) -> str:
     """The answer to a chat; `heard` hears its pieces, on this thread or another. Raises Stopped,
@@ -124,9 +124,10 @@ def _said_there(
     heard: Callable[[str], Any],
     told: Told,
     stop: Stop,
-    key: SecretStr | None,
+    key: str | SecretStr | None,
     sampling: dict[str, Any],
 ) -> str:
+    from ftlab.providers.together.account import secret
     from ftlab.providers.together.chat import chat
     from ftlab.providers.together.client import Cancelled, Client
     from ftlab.providers.together.jobs import looked_up
@@ -140,7 +141,7 @@ def _said_there(
         )
     told("Together answers, billed by the tokens.")
     try:
-        with Client(key, run.hosted.address or None, stop=stop, told=told) as client:
+        with Client(secret(key), run.hosted.address or None, stop=stop, told=told) as client:
             job = looked_up(client, run.job_id)
             name = job.get("model_output_name") or job.get("output_name") or run.job_id
             model = filled(run.job.spec.model, "model") if side.is_base else str(name)

@@ -223,12 +223,13 @@ def hosted_run(service, folder, job_id):
     return run
 
 
-def test_both_sides_of_a_hosted_run_are_asked_there(service, tmp_path):
+def test_both_sides_of_a_hosted_run_are_asked_there(service, tmp_path, monkeypatch):
+    monkeypatch.delenv("TOGETHER_API_KEY")
     job_id = add_job_as(service, "completed")
     run, told, heard = hosted_run(service, tmp_path, job_id), [], []
     tools = [{"type": "function", "function": {"name": "find"}}]
     found = run.ask("Hello?", system="Be short.", tools=tools, top_p=0.5, told=told.append,
-                    heard=lambda side, piece: heard.append((side, piece)))  # fmt: skip
+                    heard=lambda side, piece: heard.append((side, piece)), key="k")  # fmt: skip
     assert found == ("Hello?", "Hello there", "Hello there")
     assert {side for side, _ in heard} == {"base", "tuned"}
     assert any("billed by the tokens" in text for text in told)
