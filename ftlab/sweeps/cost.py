@@ -13,7 +13,7 @@ from ftlab.estimated import Estimate, duration_in_words
 from ftlab.html import counted, escaped, facts, short
 from ftlab.prices import Price
 from ftlab.sweeps.plan import ETA, Plan
-from ftlab.sweeps.rungs import FEWEST_KEPT, settings_of
+from ftlab.sweeps.rungs import fewest_kept, settings_of
 from ftlab.timing import Range
 
 ELSEWHERE = {
@@ -81,7 +81,7 @@ def going_on(plan: Plan) -> tuple[int, ...]:
     counts = [len(settings_of(plan.arms, range(len(plan.arms))))]
     repeats = len(plan.arms) / counts[0]
     for rung in range(len(plan.rungs) - 1):
-        fewest = FEWEST_KEPT + (rung > 0)
+        fewest = fewest_kept(plan, rung)
         kept = max(fewest, math.ceil(counts[-1] / ETA))
         if rung == len(plan.rungs) - 2:
             kept = fewest if plan.has_many_epochs else 1

@@ -20,7 +20,13 @@ from ftlab.sweeps.plan import ETA, RATE, Arm, Bounds, Plan, arm_of, spacing
 
 EXPLODED = 1.5  # times the loss before the first step
 DOMINATED = 3  # standard deviations above the best
-FEWEST_KEPT = 2
+
+
+def fewest_kept(plan: Plan, rung: int) -> int:
+    """How many settings go on from a rung at least: the best and one beside it from the first, both
+    from the later ones. Where rows are seen many times the low rates are late: both from the first.
+    """
+    return 2 if rung == 0 and not plan.has_many_epochs else 3
 
 
 class Standing(NamedTuple):
@@ -215,14 +221,13 @@ def _kept(
     means: Mapping[int, Losses],
     noise: float,
 ) -> set[int]:
-    """A third of the settings, and with the best those beside it, so that a valley can be seen: one
-    at least, and both from the second rung on; at the last rung but one the best alone, unless the
-    rows are seen many times."""
+    """A third of the settings, and with the best those beside it, so that a valley can be seen; at
+    the last rung but one the best alone, unless the rows are seen many times."""
     is_late = rung >= len(plan.rungs) - 2
     if is_late and not plan.has_many_epochs:
         return {order[0]}
     beside = sorted(neighbours(arms, order[0], order), key=order.index)
-    count = max(FEWEST_KEPT + (rung > 0), 0 if is_late else math.ceil(len(order) / ETA))
+    count = max(fewest_kept(plan, rung), 0 if is_late else math.ceil(len(order) / ETA))
     pair = [order[0], *beside[: count - 1]]
     kept = list(dict.fromkeys((*pair, *order)))[:count]
     return {n for n in kept if n in pair or not _is_dominated(means[n], means[order[0]], noise)}
