@@ -317,6 +317,22 @@ class Run(RunFolder):
         return self.is_hosted and not self.state.ended and not self.history.checkpoints
 
     @property
+    def why_nothing_tuned(self) -> str:
+        """Why what it tuned is not there, and what to do; only where its adapter is missing."""
+        steps = ", ".join(map(str, self.steps_on_disk))
+        named = f", or name the step of a checkpoint ({steps})" if steps else ""
+        if self.status == "completed":
+            return (
+                f"Run {self.id} is {self.status}, but {self.adapter} is not there, where what it "
+                f"tuned belongs. Put that folder back, or train again{named}."
+            )
+        ways = {"failed": "Resume it", "cancelled": "Train again"}
+        return (
+            f"Run {self.id} is {self.status} and has kept nothing yet; what it tuned is saved when "
+            f"it ends or is stopped. {ways.get(self.status, 'Wait, or stop it')}{named}."
+        )
+
+    @property
     def is_paused(self) -> bool:
         return self.state.status == "paused"
 
