@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import re
@@ -68,13 +69,28 @@ def damage(folder: Path) -> str:
     return f"its {changed[0]} is not as it was written" if changed else ""
 
 
-def has_its_sizes(folder: Path) -> bool:
-    """Whether its files are as long as its manifest says: what `damage` finds at once."""
+def looks_whole(folder: Path) -> bool:
+    """Whether its files are as long as its manifest says, and those that were written after it
+    are what it says: what `damage` finds without reading all."""
     try:
         listed = json.loads((folder / MANIFEST).read_bytes())
-        return all((folder / name).stat().st_size == listed[name]["bytes"] for name in listed)
+        since = (folder / MANIFEST).stat().st_mtime_ns
+        return all(_looks_like(entry, folder / name, since) for name, entry in listed.items())
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return False
+
+
+def _looks_like(entry: dict[str, Any], file: Path, since: int) -> bool:
+    found = file.stat()
+    if found.st_size != entry["bytes"]:
+        return False
+    return found.st_mtime_ns <= since or _hash_at(file, found.st_mtime_ns) == entry["sha256"]
+
+
+@functools.lru_cache(maxsize=64)
+def _hash_at(file: Path, _written_at: int) -> str:
+    """Read once for each time that it was written."""
+    return sha256_of(file)
 
 
 def _as_text(manifest: Any) -> str:

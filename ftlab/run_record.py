@@ -203,6 +203,22 @@ class RunRecord(RunFolder):
         return last is not None and last.status not in ENDED
 
     @property
+    def why_nothing_tuned(self) -> str:
+        """Why what it tuned is not there, and what to do; only where its adapter is missing."""
+        steps = ", ".join(map(str, self.steps_on_disk))
+        named = f", or name the step of a checkpoint ({steps})" if steps else ""
+        if self.status == "completed":
+            return (
+                f"Run {self.id} is {self.status}, but {self.adapter} is not there, where what it "
+                f"tuned belongs. Put that folder back, or train again{named}."
+            )
+        ways = {"failed": "Resume it", "cancelled": "Train again"}
+        return (
+            f"Run {self.id} is {self.status} and has kept nothing yet; what it tuned is saved when "
+            f"it ends or is stopped. {ways.get(self.status, 'Wait, or stop it')}{named}."
+        )
+
+    @property
     def leaves_nothing(self) -> bool:
         """Whether its job at a service has left nothing yet that could be kept if it ended now."""
         return self.is_hosted and not self.state.ended and not self.history.checkpoints

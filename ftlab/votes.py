@@ -120,7 +120,7 @@ class Tally(NamedTuple):
         """For a person, who calls the sides so."""
         if not self.decided + self.ties + self.bad:
             return "No vote yet."
-        rest = f"{self.ties} ties, {self.bad} both bad"
+        rest = f"{self.ties} {'tie' if self.ties == 1 else 'ties'}, {self.bad} both bad"
         if not self.decided:
             return f"No vote for one side yet; {rest}."
         low, high = self.interval

@@ -135,7 +135,7 @@ def test_a_run_without_adapter_says_so(run, tmp_path):
     from ftlab.runs import Run
 
     empty = Run.create(Job(spec=run.job.spec, provider="local"), tmp_path)
-    with pytest.raises(RunError, match="has no adapter yet"):
+    with pytest.raises(RunError, match="has kept nothing yet"):
         answers(empty, ["x"], tuned=True)
 
 

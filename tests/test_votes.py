@@ -7,7 +7,7 @@ import json
 import pytest
 
 from ftlab.errors import RunError
-from ftlab.votes import Vote, add_vote, read_votes, shuffled, tally, wilson
+from ftlab.votes import Tally, Vote, add_vote, read_votes, shuffled, tally, wilson
 
 
 @pytest.mark.parametrize(
@@ -36,6 +36,7 @@ def test_chance_is_excluded_only_by_the_interval():
     assert (of(9, 1).verdict, of(7, 3).verdict, of(0, 5).verdict) == ("better", "", "worse")
     assert "this may still be chance" in of(3, 0).in_words("base", "tuned")
     assert "better than chance" in of(9, 1).in_words("base", "tuned")
+    assert Tally(0, 0, 1, 0).in_words("a", "b") == "No vote for one side yet; 1 tie, 0 both bad."
     assert "better on 9 of 10 prompts (90%, with 95 % certainty 60% to 98%)" in (
         of(9, 1).in_words("base", "tuned").replace("than base on", "on").replace("tuned ", "")
     )

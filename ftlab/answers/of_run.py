@@ -27,16 +27,18 @@ def tuned_folder(run: Run, step: int | None = None) -> Path:
         )
     if step is None:
         if not run.adapter.exists():
-            raise RunError(
-                f"Run {run.id} has no adapter yet; it is saved when the run ends or is stopped. "
-                "Wait, or stop the run."
-            )
+            raise RunError(run.why_nothing_tuned)
         return run.adapter
     place = run.checkpoint(step)
     for folder in (place, place / "adapter"):  # a service's own lies one further down
         if (folder / CONFIG).is_file() or (folder / "config.json").is_file():
             return folder
-    there = ", ".join(f"{n:,}" for n in tuned_steps(run)) or "none"
+    there = ", ".join(f"{n:,}" for n in tuned_steps(run))
+    if not there:
+        raise RunError(
+            f"Run {run.id} is {run.status} and has no checkpoint of step {step:,}, nor of any "
+            "other. Leave the step out for what it tunes, once it has ended."
+        )
     raise RunError(
         f"Run {run.id} has no checkpoint of step {step:,}; its folder has those of: {there}. "
         "Name one of these, or leave the step out."

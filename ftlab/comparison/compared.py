@@ -76,7 +76,10 @@ class Comparison:
             return ""
         (best, first), (second, other) = ranked[:2]
         name, step = self.tracks[first].name, self.reached[first].best_step
-        by = f"{(second - best) / abs(second):.1%} below" if second else "below"
+        share = (second - best) / abs(second) if second else 0.0
+        by = f"{share:.1%} below" if second else "below"
+        if 0.999 < share < 1:
+            by = "more than 99.9% below"
         if second == best:
             by = "as low as"
         then = f"{by} {self.tracks[other].name} ({short(second)})"

@@ -131,10 +131,7 @@ def tuned_of(run: Run, step: int | None) -> Path:
             f"Run {run.id} has no checkpoint of step {step} any more, or none yet; on disk are "
             f"those of step {there}. Name one of them, or none for what the run ended with."
         )
-    raise RunError(
-        f"Run {run.id} is {run.status} and has kept nothing yet; what it tuned is saved when it "
-        "ends or is stopped. Wait, or stop it, or name the step of a checkpoint."
-    )
+    raise RunError(run.why_nothing_tuned)
 
 
 def _check_names(kind: str, dtype: str) -> None:

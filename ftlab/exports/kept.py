@@ -12,7 +12,7 @@ from ftlab.exports.proof import Proof, read_proof
 from ftlab.files import replace_file
 from ftlab.html import escaped, facts
 from ftlab.issues import SHAPES
-from ftlab.manifest import has_its_sizes
+from ftlab.manifest import looks_whole
 from ftlab.run import Run
 
 
@@ -31,7 +31,7 @@ class Exported(BaseModel):
 
     @property
     def is_here(self) -> bool:
-        """Whether its folder is there still, with this proof and files as long as they were."""
+        """Whether its folder is there still, with this proof and the files that it is about."""
         return self.place is not None and not self.missing
 
     @property
@@ -40,7 +40,7 @@ class Exported(BaseModel):
         if self.place is None or not self.place.is_dir():
             return "no longer there"
         proof = read_proof(self.place)
-        is_as_it_was = proof == self.proof and has_its_sizes(self.place)
+        is_as_it_was = proof == self.proof and looks_whole(self.place)
         return "" if is_as_it_was else "holds something else by now"
 
     def snippet(self, name: str) -> str:

@@ -25,7 +25,6 @@ from ftlab.units import duration
 TOOLTIP = "Base and tuned model on these rows; a judge and lm-eval by `ftlab score` in a terminal"
 SHOTS = 4
 NO_RUN = "There is no run yet; scores are of a run's models. Start one in the Job tab."
-NO_ADAPTER = "The run has no adapter yet; it is saved at the end. Wait, or stop the run."
 NO_ROWS = (
     "The run has no validation rows; scores are of rows that it did not train on. Give a file."
 )
@@ -94,7 +93,7 @@ class ScoresBox(widgets.VBox):
         if run is None:
             return NO_RUN
         if not run.adapter.exists() and not (self.checkpoints.value and run.has_checkpoint):
-            return NO_ADAPTER
+            return run.why_nothing_tuned
         spec = run.job.spec
         if not (self.file.value.strip() or spec.validation_file or spec.validation_split):
             return NO_ROWS

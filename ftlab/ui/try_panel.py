@@ -26,7 +26,6 @@ from ftlab.ui.try_votes import VoteBox
 from ftlab.votes import Choice
 
 NO_RUN = "There is no run yet; a tuned model comes from one. Start one in the Job tab."
-NO_ADAPTER = "The run has no adapter yet; it is saved at the end. Wait, or stop the run."
 NO_KEY = "The service answers only to the account's key. Type it above."
 HELD = "Both answers will appear at once, so that their pace does not tell whose they are."
 
@@ -153,7 +152,7 @@ class TryPanel(widgets.VBox):
             return NO_RUN
         pair = self.sides.chosen
         if pair is None:
-            return NO_ADAPTER
+            return self.state.run.why_nothing_tuned
         if any(side.is_hosted for side in pair) and not self.state.key.is_here:
             return NO_KEY
         return "" if self.prompt.value.strip() or self._is_asked_by_row else "Type a prompt."

@@ -61,6 +61,8 @@ def test_the_best_by_how_much():
         "a has the lowest validation loss: 1.9 at step 10, 5.0% below b (2)."
     )
     assert Comparison((both[0],)).headline == ""
+    far = track("c", series={"eval_loss": {10: 0.0005}})
+    assert "at step 10, more than 99.9% below a (1.9)" in Comparison((both[0], far)).headline
 
 
 @pytest.mark.parametrize(

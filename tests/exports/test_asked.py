@@ -66,6 +66,16 @@ def test_a_run_without_a_result_is_said(tmp_path, model):
         asked_for(run_of(tmp_path, model, tuned=False), "adapter")
 
 
+def test_a_run_whose_result_was_taken_away_is_told_so(tmp_path, model):
+    run = run_of(tmp_path, model, tuned=False)
+    run.checkpoint(3).mkdir(parents=True)
+    with pytest.raises(RunError, match=r"Resume it, or name the step of a checkpoint \(3\)"):
+        asked_for(run, "adapter")
+    run.say("completed")
+    with pytest.raises(RunError, match=r"is completed, but .*adapter is not there"):
+        asked_for(run, "adapter")
+
+
 def test_nothing_is_written_over_unasked(tmp_path, model):
     run, place = run_of(tmp_path, model), tmp_path / "there"
     place.mkdir()

@@ -246,7 +246,7 @@ def test_a_run_without_result_is_not_served(tmp_path, run):
     from ftlab.run import Run
 
     empty = Run.create(Job(spec=run.job.spec, provider="local"), tmp_path)
-    with pytest.raises(RunError, match="no adapter yet"):
+    with pytest.raises(RunError, match="has kept nothing yet"):
         empty.serve()
 
 

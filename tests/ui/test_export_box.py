@@ -82,9 +82,13 @@ def test_a_place_that_holds_something_else_by_now_is_not_green(box, run):
     box.state.beat += 1
     assert box.past.value.count("ft-good") == 1
     assert box.past.value.count("holds something else by now") == 1
-    (place / "model.safetensors").write_bytes(b"weight")
-    box.state.beat += 1
-    assert "ft-good" not in box.past.value
+    for changed in (b"wei9hts", b"weight"):
+        (place / "model.safetensors").write_bytes(b"weights")
+        box.state.beat += 1
+        assert box.past.value.count("ft-good") == 1
+        (place / "model.safetensors").write_bytes(changed)
+        box.state.beat += 1
+        assert "ft-good" not in box.past.value
 
 
 class Made:

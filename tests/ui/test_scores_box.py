@@ -12,7 +12,7 @@ from ftlab.job import Job
 from ftlab.run import Run
 from ftlab.spec import JobSpec
 from ftlab.ui.scored_rows import ELSEWHERE
-from ftlab.ui.scores_box import NO_ADAPTER, NO_ROWS, NO_RUN, ScoresBox
+from ftlab.ui.scores_box import NO_ROWS, NO_RUN, ScoresBox
 from tests.scores.worlds import keep
 from tests.ui.test_state import scan
 
@@ -44,7 +44,7 @@ def test_without_a_run_an_adapter_or_rows_it_says_so(state, run, files, tmp_path
     assert (box.score.disabled, box.why.value) == (True, escaped(NO_RUN))
     run.adapter.rmdir()
     opened(state)
-    assert (box.score.disabled, box.why.value) == (True, NO_ADAPTER)
+    assert (box.score.disabled, box.why.value) == (True, escaped(run.why_nothing_tuned))
     spec = JobSpec(model="m", training_file=files["training_file"])
     other = Run.create(Job(spec=spec, provider="local"), tmp_path / "runs")
     other.adapter.mkdir()

@@ -36,7 +36,7 @@ def test_what_is_missing_is_said(state, tmp_path):
     assert "no run yet" in panel.reason.value
     run = make_run(tmp_path / "runs", Status(status="running"))
     state.find_run()
-    assert "no adapter yet" in panel.reason.value
+    assert "has kept nothing yet" in panel.reason.value
     run.adapter.mkdir()
     state.beat += 1
     assert "Type a prompt" in panel.reason.value
