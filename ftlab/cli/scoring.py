@@ -28,10 +28,12 @@ def score(options: argparse.Namespace) -> int:
     if options.json:
         print_json(found.as_dict())
         return 0
-    from ftlab.scores.tables import cells, changes, harness_cells
+    from ftlab.scores.tables import cells, changes, harness_cells, legend
     from ftlab.scores.words import headline
 
     print_columns(*cells(found))
+    for text in legend(found):
+        say(text)
     for title, rows in (("Gained most", found.gained()), ("Lost most", found.lost())):
         if rows:
             say("")

@@ -30,6 +30,7 @@ LEAKED = (
     "{} of these {} stand in the training data too; scores on them tell what it remembers. Score "
     "rows that it has not seen: `ftlab split` keeps copies on one side."
 )
+HELD_OUT = "The run held these rows out of {}; it did not train on them."
 CHANGED = (
     "{} has changed since the run took it; its scores are of other rows than its validation loss. "
     "Compare only scores of one file."
@@ -63,7 +64,9 @@ def source_of(run: Run, file: Path | str | None, max_rows: int | None, seed: int
             "file, or hold rows back with validation_split."
         )
     digest, notes = sha256_of(path), list[str]()
-    if places is None and digest == run.job.data_sha256:
+    if places is not None:
+        notes.append(HELD_OUT.format(path.name))
+    elif digest == run.job.data_sha256:
         notes.append(TRAINED_ON)
     if file is None and digest not in (_digest_then(run), ""):
         notes.append(CHANGED.format(path.name))

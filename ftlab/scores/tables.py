@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ftlab.scores.harness import Figure, Line
 
 MARKS = {"better": "▲", "worse": "▼", "no better": "="}
+LEGEND = ", ".join(f"{mark} {word}" for word, mark in MARKS.items()) + " than base"
 COLORS = {"better": SERIES[2], "worse": SERIES[5], "no better": "currentColor"}
 TEXT_SHOWN = 160  # characters of an answer
 
@@ -59,7 +60,12 @@ def as_text(found: Scores) -> str:
     widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in (titles, *rows)]
     harness = ["  ".join(row).rstrip() for row in harness_cells(found.harness)[1]]
-    return "\n".join([headline(found), *lines, *harness, *found.said])
+    return "\n".join([headline(found), *lines, *legend(found), *harness, *found.said])
+
+
+def legend(found: Scores) -> list[str]:
+    """What the marks in a table of text mean, where there are any."""
+    return [LEGEND] if any(score.verdict for score in found.table) else []
 
 
 def as_html(found: Scores) -> str:

@@ -41,7 +41,7 @@ class RunPanel(widgets.VBox):
         self.state = state
         self.runs, self.queue = RunsBox(state), QueueBox(state)
         self.hosted, self.account = HostedBox(state), AccountBox(state)
-        self.choice = widgets.Dropdown(description="run", options=[])
+        self.choice = widgets.Dropdown(description="run", options=[]).add_class("ft-run-choice")
         self.empty = widgets.HTML("No run yet. The Job tab has the button that starts one.")
         self.head = widgets.HTML()
         self.buttons = RunButtons(state, self.hosted, self.refresh)

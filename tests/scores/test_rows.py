@@ -7,7 +7,7 @@ import pytest
 from ftlab.files import sha256_of
 from ftlab.job import Job
 from ftlab.run import Run
-from ftlab.scores.rows import TRAINED_ON, leaked, source_of
+from ftlab.scores.rows import HELD_OUT, TRAINED_ON, leaked, source_of
 from ftlab.spec import JobSpec
 from tests.small import chat_rows, write_rows
 
@@ -33,7 +33,9 @@ def test_rows_that_were_trained_on_are_counted(train, tmp_path):
 
 def test_rows_that_were_held_back_were_not_trained_on(train):
     run = run_on(train, validation_split=0.4)
-    assert leaked(run, source_of(run, None, None, 0)) == []
+    source = source_of(run, None, None, 0)
+    assert source.notes == [HELD_OUT.format(train.name)]
+    assert leaked(run, source) == []
 
 
 def test_a_validation_file_that_is_the_training_file_says_so(train):
