@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import gc
 import os
+import platform
 import statistics
 import subprocess
 import sys
@@ -31,18 +32,24 @@ LOOKS, BETWEEN_LOOKS = 5, 0.004  # seconds
 # together again; training a Llama of 32M parameters takes 1.9 instead of 3.1 GiB, as fast as before
 # (glibc 2.36, 2 cores, 2026-11). What a step gives back it also keeps for the next one, up to a
 # GiB: the system would have to clear each page anew, 50,000 of them in a packed step of that model.
-# So it is 4 % faster packed, 5 to 10 % in batches of eight, and takes 0 to 2 % more.
-MALLOC = {
-    "GLIBC_TUNABLES": ":".join(
-        f"glibc.malloc.{name}={value}"
-        for name, value in {
-            "tcache_count": 0,
-            "mxfast": 0,
-            "mmap_threshold": 2**27,
-            "trim_threshold": 2**30,
-        }.items()
-    )
-}
+# So it is 4 % faster packed, 5 to 10 % in batches of eight, and takes 0 to 2 % more. An older one
+# takes no threshold above 32 MiB (mallopt(3)): it would stay with 128 KiB, and fetch and give back
+# every tensor.
+NEW_GLIBC, KEPT_BY_OLD, KEPT = (2, 36), 2**25, 2**27
+
+
+def malloc(libc: str) -> dict[str, str]:
+    """How glibc of a version, "2.36", is to keep memory; other libraries don't look at it."""
+    is_new = tuple(int(part) for part in libc.split(".") if part.isdecimal()) >= NEW_GLIBC
+    tunables = {
+        "tcache_count": 0,
+        "mxfast": 0,
+        "mmap_threshold": KEPT if is_new else KEPT_BY_OLD,
+        "trim_threshold": 2**30,
+    }
+    return {"GLIBC_TUNABLES": ":".join(f"glibc.malloc.{n}={v}" for n, v in tunables.items())}
+
+
 # oneDNN keeps what it compiled for each shape of a product in bfloat16, up to 1,024 of them at
 # nearly half a MiB; a piece of a step has some thirty, and the next piece has others.
 SHAPES = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128"}
@@ -51,7 +58,7 @@ QUIET = {"PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false"}
 APPLE = {"PYTORCH_ENABLE_MPS_FALLBACK": "1"}
 # CUDA numbers GPUs by speed unless told; the driver, which says what they are, by their slots.
 CUDA = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
-TRAINING = {**WAIT_POLICY, **MALLOC, **SHAPES, **QUIET, **APPLE, **CUDA}
+TRAINING = {**WAIT_POLICY, **malloc(platform.libc_ver()[1]), **SHAPES, **QUIET, **APPLE, **CUDA}
 """What is good for a process that loads torch."""
 OF_JUPYTER, NOTEBOOK_VARIABLES = "JPY_", ("MPLBACKEND",)
 # What torchrun says to a process: in a pod of a cluster a notebook may have it, too.

@@ -36,3 +36,11 @@ def test_what_a_person_has_said_counts(loadavg, monkeypatch):
     monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
     assert processes.patience() == {}
     assert processes.environment()["OMP_WAIT_POLICY"] == "ACTIVE"
+
+
+@pytest.mark.parametrize(
+    ("libc", "mib"), [("2.28", 32), ("2.34", 32), ("2.36", 128), ("2.41.9000", 128), ("", 32)]
+)
+def test_an_older_glibc_is_not_asked_for_a_threshold_that_it_refuses(libc, mib):
+    (said,) = processes.malloc(libc).values()
+    assert f"glibc.malloc.mmap_threshold={mib * 2**20}:" in said
