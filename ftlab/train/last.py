@@ -82,5 +82,11 @@ def _all(_: Any, args: tuple[Any, ...], found: Any) -> Any:
     """What comes out of it: a whole row again."""
     if _look is None or len(args) != 1 or args[0].shape[:-1] != (1, len(_look.places)):
         return None
-    whole = found.new_full((_look.n_tokens, found.shape[-1]), _left_out)
-    return whole.index_put((_look.places,), found[0])[None]  # index_copy would keep what it copies
+    if isinstance(found, tuple):  # experts that tell beside it who was chosen
+        return (_whole(found[0], _look), *found[1:])
+    return _whole(found, _look)
+
+
+def _whole(found: torch.Tensor, look: _Look) -> torch.Tensor:
+    whole = found.new_full((look.n_tokens, found.shape[-1]), _left_out)
+    return whole.index_put((look.places,), found[0])[None]  # index_copy would keep what it copies

@@ -9,7 +9,8 @@ import torch
 from ftlab.data.chat import IGNORED
 from ftlab.train.batches import Example
 from ftlab.train.finding import scorer_for
-from tests.train.test_scoring import bundles, model_of
+from ftlab.train.kernels import SPLIT
+from tests.train.test_scoring import bundles, by_hand, model_of, offered
 
 
 def row(trained, length):
@@ -59,6 +60,18 @@ def test_a_last_layer_that_something_else_needs_leaves_out_nothing():
     scorer = scorer_for(model, 0, "cpu")
     assert (scorer.layout, scorer.own_head, scorer.narrow) == ("flat", True, False)
     assert not scorer.passed_over
+
+
+def test_experts_that_say_more_than_what_they_make_leave_out_too(monkeypatch):
+    model = model_of("GptOss")
+    for layer in model.model.layers:  # sinks that take nothing, for a kernel that has none
+        layer.self_attn.sinks.data.fill_(-1e4)
+    offered(monkeypatch, SPLIT._replace(lacks=lambda _: ""))
+    scorer = scorer_for(model, 0, "cpu")
+    assert scorer.narrow
+    with torch.no_grad():
+        found, expected = scorer.losses(bundles()).values, by_hand(model, bundles())
+    assert torch.allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_answers_in_between_leave_out_nothing():

@@ -73,6 +73,7 @@ FAMILIES = {
         "padded",
         False,
     ),
+    "GptOss": ({**HEAD_DIM, "num_experts_per_tok": 2, **TWO_EXPERTS}, "padded", OWN),  # has sinks
     "Cohere2": ({"sliding_window": 7}, FLAT, False),
     "Mamba": ({}, "padded", OWN),  # its state goes on from one sequence to the next
     "Lfm2": ({"layer_types": ["conv", "full_attention"]}, "padded", OWN),
