@@ -14,9 +14,11 @@ from ftlab.cli.printing import print_json, say, say_line, teller, visible
 
 if TYPE_CHECKING:
     from ftlab.answers import Comparison
+    from ftlab.answers.served import Served
     from ftlab.answers.sides import Side
     from ftlab.run import Run
 
+CLIENT_KEY = 'getpass("token: ")'
 SAMPLING = ("max_tokens", "temperature", "top_p", "seed")
 
 
@@ -93,17 +95,24 @@ def serve(options: argparse.Namespace) -> int:
     """Let programs of this machine ask a run's models as they ask OpenAI, until Ctrl-C.
 
     It listens on 127.0.0.1 alone and answers who sends the token, which is made anew each time and
-    printed here. "base" is the base model, the run's id what it tuned, ID:STEP a checkpoint.
+    printed here, with the code of a client, which asks for it. "base" is the base model, the run's
+    id what it tuned, ID:STEP a checkpoint.
     """
     with _to_serve(options.run).serve(options.port) as served:
         say(f"base_url  {served.base_url}")
         say(f"token     {served.token}")
         say(f"models    {', '.join(served.models)}")
+        say(f"\n{_client(served)}")
         say("Ctrl-C ends it.", to=sys.stderr)
         sys.stdout.flush()
         with contextlib.suppress(KeyboardInterrupt):
             threading.Event().wait()
     return 0
+
+
+def _client(served: Served) -> str:
+    """Code to paste, which asks for the token: what holds it would be kept with the notebook."""
+    return f"from getpass import getpass\n\n{served.snippet(key=CLIENT_KEY)}"
 
 
 def add_ask_arguments(verb: argparse.ArgumentParser) -> None:
