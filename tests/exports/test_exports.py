@@ -198,10 +198,12 @@ def test_what_is_not_the_model_is_not_kept_and_is_told(runs, folder):
     tensors = load_file(recorded)
     save_file({**tensors, "logits": tensors["logits"] + 1.0}, recorded, {"dtype": "float32"})
     try:
-        with pytest.raises(RunError, match="what was saved is not what was trained"):
+        with pytest.raises(RunError, match="what was saved is not what was trained") as told:
             run.export(place)
     finally:
         recorded.write_bytes(before)
+    assert f"{run.adapter} or the base was changed" in str(told.value)
+    assert "put back what was there" in str(told.value)
     assert not place.exists()
     last = run.exported[0]
     assert (last.place, last.proof.passed) == (None, False)
