@@ -18,6 +18,7 @@ from ftlab.exports.card import write_card
 from ftlab.exports.kept import Exported, keep
 from ftlab.exports.proof import PROOF, Proof
 from ftlab.exports.requests import CONFIG, MERGED, about, proof_of, proving_request, writing_request
+from ftlab.exports.system import system_prompt
 from ftlab.manifest import written_whole
 from ftlab.processes import held
 from ftlab.run import Run
@@ -130,7 +131,7 @@ class Export:
                 raise _NotTheModel(proof)
             write_card(asked, proof, staged, self._repo or "")
             (staged / PROOF).write_text(proof.model_dump_json(indent=1), encoding="utf-8")
-        return Exported(place=asked.target, proof=proof)
+        return Exported(place=asked.target, proof=proof, system=system_prompt(asked.run))
 
     # --- its parts ---------------------------------------------------------------------------
 
