@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
 from ftlab.model_files import ModelInfo
-from ftlab.pieces import LOGITS, Piece
+from ftlab.pieces import LOGITS, NARROW, Piece
 
 GIB, MIB = 2**30, 2**20
 FLOAT = 4  # bytes of float32; an adapter, its gradients and its states are held in it
@@ -79,6 +79,11 @@ class Decoder:
         }
 
     @property
+    def n_narrow(self) -> int:
+        """Those of the last layer that leave out what does not train."""
+        return sum(i * o for name, (i, o) in self.linears.items() if name not in WHOLE)
+
+    @property
     def n_linear(self) -> int:
         """Parameters of all linear layers but the output head."""
         return self.n_layers * sum(inputs * outputs for inputs, outputs in self.linears.values())
@@ -87,6 +92,8 @@ class Decoder:
 LINEARS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 SHARING = {"q_proj": "in", "k_proj": "in", "v_proj": "in", "gate_proj": "mlp", "up_proj": "mlp"}
 """Layers that read the same input."""
+WHOLE = frozenset({"k_proj", "v_proj"})
+"""Layers that see every token in the last layer, too: the others leave out what does not train."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +116,11 @@ class Setup:
     """Of the tokens of a piece, those that add to the loss, 0 to 1."""
     optimizer: str = "adamw"
     quantization: str = "none"
+
+    @property
+    def left_out(self) -> float:
+        """Share of the tokens that the last layer leaves out."""
+        return 1 - self.trained_share if self.trained_share <= NARROW else 0.0
 
     @property
     def is_full(self) -> bool:
@@ -213,12 +225,14 @@ def _compiled(setup: Setup) -> float:
 
 
 def _training(decoder: Decoder, setup: Setup, piece: Piece, fixed: Parts) -> Parts:
-    kept, again = saved(decoder, setup, piece), 0.0
+    one, again = saved(decoder, setup, piece), 0.0
+    kept = decoder.n_layers * one - narrowed(decoder, setup, piece)
     if setup.checkpointing:
-        kept, again = piece.tokens * setup.value_bytes * decoder.hidden, kept
+        kept = decoder.n_layers * piece.tokens * setup.value_bytes * decoder.hidden
+        again = one
     if setup.dora:
         again = max(again, _dora_weights(decoder, setup))
-    found = _with_rows(decoder, setup, piece, fixed, decoder.n_layers * kept, again)
+    found = _with_rows(decoder, setup, piece, fixed, kept, again)
     return replace(found, workspace=found.workspace + _held(decoder, setup, piece))
 
 
@@ -262,13 +276,53 @@ def _attended(setup: Setup) -> int:
 
 def saved_per_token(decoder: Decoder, setup: Setup) -> float:
     """Bytes that one layer keeps of a token of a sequence that shares nothing."""
-    size = setup.value_bytes
     norms = 2 * FLOAT * (decoder.hidden + 1)  # their inputs, in float32 in any case
     if setup.is_full:  # the normalised values, for the norm's own weight
         norms += 2 * FLOAT * decoder.hidden
     attention = _attended(setup) * (2 * decoder.queries + 2 * decoder.keys)
-    gated = 3 * size * decoder.feed_forward  # gate, its activation, and what it is multiplied with
+    gated = _gated(decoder, setup)
     return norms + attention + gated + _inputs(decoder, setup) + _adapters(decoder, setup)
+
+
+def narrowed(decoder: Decoder, setup: Setup, piece: Piece) -> float:
+    """Bytes that the last layer keeps less than another: of what it leaves out, all but the norms'
+    inputs and attention's."""
+    if not setup.left_out:
+        return 0.0
+    less = _gated(decoder, setup) + _narrow_inputs(decoder, setup)
+    # Where queries read what keys and values read, they have a piece of their own of it now.
+    own = setup.value_bytes * decoder.hidden if _queries_share(setup) else 0
+    return piece.tokens * (setup.left_out * less - (1 - setup.left_out) * own)
+
+
+def _narrow_inputs(decoder: Decoder, setup: Setup) -> float:
+    """What the layers that leave out something keep of a token alone, and an adapter's inner
+    values."""
+    if setup.is_full:
+        readers = 3 if setup.is_mixed else 1  # queries, gate and up; or the last two as one
+        attended = decoder.queries if setup.kind == "cpu" else 0
+        read = readers * decoder.hidden + attended + decoder.feed_forward
+        return setup.value_bytes * read
+    found, narrow = 0.0, setup.modules - WHOLE
+    if narrow:
+        found += _adapters(decoder, replace(setup, modules=narrow))
+    if _queries_share(setup):
+        narrow -= {"q_proj"}
+        found += setup.dropout * setup.is_fused * decoder.hidden
+    return found + (_inputs(decoder, replace(setup, modules=narrow)) if narrow else 0.0)
+
+
+def _queries_share(setup: Setup) -> bool:
+    """Whether queries read the same tensor as keys or values."""
+    if setup.is_full:
+        return not setup.is_mixed
+    as_it_is = setup.is_fused or not (setup.dropout or setup.value_bytes < FLOAT)
+    return as_it_is and "q_proj" in setup.modules and bool(setup.modules & WHOLE)
+
+
+def _gated(decoder: Decoder, setup: Setup) -> float:
+    """Gate, its activation, and what that is multiplied with."""
+    return 3 * setup.value_bytes * decoder.feed_forward
 
 
 def _inputs(decoder: Decoder, setup: Setup) -> float:

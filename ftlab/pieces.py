@@ -17,6 +17,8 @@ PIECE_TOKENS = 4096
 count."""
 LOGITS = 2**23
 """Values of the output head that are there at once, 32 MiB in float32."""
+NARROW = 0.9
+"""Share of the tokens of a piece that train, up to which the last layer leaves out the others."""
 GRADIENTS = 2**25
 """Values that several processes sum in one go, out of a copy: 128 MiB in float32."""
 

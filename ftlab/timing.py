@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ftlab.memory import FLOAT, Decoder, Setup, saved
+from ftlab.memory import FLOAT, Decoder, Setup, narrowed, saved
 from ftlab.pieces import Piece, StepRows, typical_piece
 
 Range = tuple[float, float]
@@ -115,15 +115,15 @@ def _training(decoder: Decoder, setup: Setup, piece: Piece) -> Work:
     computes its logits twice; one that does not has its gradient with them.
     """
     again = 1.0 if setup.checkpointing else 0.0
-    layers, attention = 2 * decoder.n_linear * piece.tokens, _attention(decoder, piece)
-    head, own = _head(decoder, setup, piece), 2.0 * setup.trained * piece.tokens
+    layers, attention = _layers(decoder, setup, piece), _attention(decoder, piece)
+    head, own = _head(decoder, setup, piece), _adapter(decoder, setup, piece)
     operations = (3.5 + again) * attention
     if setup.is_full:
         operations += (3 + again) * layers + 4 * head
     else:
         operations += (2 + again) * layers + 2 * head + (3 + again) * own
     moved = saved(decoder, setup, piece) + piece.tokens * _passing_per_token(decoder, setup)
-    traffic = decoder.n_layers * moved * (1 + again / 3)
+    traffic = (decoder.n_layers * moved - narrowed(decoder, setup, piece)) * (1 + again / 3)
     return Work(
         operations,
         traffic + _logit_traffic(decoder, setup, piece) + _dora_traffic(decoder, setup, 1 + again),
@@ -132,14 +132,25 @@ def _training(decoder: Decoder, setup: Setup, piece: Piece) -> Work:
 
 
 def _forward(decoder: Decoder, setup: Setup, piece: Piece) -> Work:
-    own = 0.0 if setup.is_full else 2.0 * setup.trained * piece.tokens
-    layers = 2 * decoder.n_linear * piece.tokens + _attention(decoder, piece)
+    own = 0.0 if setup.is_full else _adapter(decoder, setup, piece)
+    layers = _layers(decoder, setup, piece) + _attention(decoder, piece)
     traffic = decoder.n_layers * piece.tokens * _passing_per_token(decoder, setup)
     return Work(
         layers + _head(decoder, setup, piece) + own,
         traffic + _logit_traffic(decoder, setup, piece) / 2 + _dora_traffic(decoder, setup, 1),
         decoder.n_layers,
     )
+
+
+def _layers(decoder: Decoder, setup: Setup, piece: Piece) -> float:
+    """Of all linear layers, forward: 2 per weight and token that it sees."""
+    return 2 * piece.tokens * (decoder.n_linear - setup.left_out * decoder.n_narrow)
+
+
+def _adapter(decoder: Decoder, setup: Setup, piece: Piece) -> float:
+    """Of what trains, forward: as large a share of it is left out as of the linear layers."""
+    seen = _layers(decoder, setup, piece) / (2 * piece.tokens * decoder.n_linear)
+    return 2 * setup.trained * piece.tokens * seen
 
 
 def _attention(decoder: Decoder, piece: Piece) -> float:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from ftlab.data.chat import IGNORED
 from ftlab.memory import (
     DROPOUT_HELD,
     FLOAT,
@@ -18,10 +19,12 @@ from ftlab.memory import (
     Setup,
     logit_bytes,
     memory,
+    narrowed,
     saved,
     saved_per_token,
 )
 from ftlab.pieces import LOGITS, Piece, StepRows
+from ftlab.train import last
 from ftlab.train.batches import Example
 from ftlab.train.fused import fuse
 from ftlab.train.kernels import SPLIT
@@ -49,13 +52,14 @@ VARIANTS = {
     "dora": {"dora": True},
     "dora in bfloat16": {"dora": True, "value_bytes": 2},
     "two layers": {"modules": frozenset({"q_proj", "v_proj"})},
+    "queries alone": {"modules": frozenset({"q_proj"})},
     "mlp": {"modules": frozenset({"gate_proj", "down_proj"})},
     "full": {"modules": frozenset()},
     "full in bfloat16": {"modules": frozenset(), "value_bytes": 2},
 }
 
 
-def kept_by_torch(setup: Setup, bundles: Bundles, n_layers: int) -> int:
+def kept_by_torch(setup: Setup, bundles: Bundles, n_layers: int, *, is_narrow: bool = False) -> int:
     """Bytes that autograd keeps of the trainer's forward pass through so many layers."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
@@ -72,7 +76,8 @@ def kept_by_torch(setup: Setup, bundles: Bundles, n_layers: int) -> int:
     if not setup.is_full:
         model = _adapted(model.to(torch.bfloat16) if setup.value_bytes == 2 else model, setup)
     model.train()
-    scorer = Scorer(model, 0, "cpu", SPLIT, own_head=True).in_use()
+    narrow = is_narrow and last.narrow(Scorer(model, 0, "cpu").inner)
+    scorer = Scorer(model, 0, "cpu", SPLIT, own_head=True, narrow=narrow).in_use()
     weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
     # The bfloat16 copies of weights are counted with the weights; no activation is as large.
     copies = {2 * parameter.numel() for parameter in model.parameters()} if setup.is_mixed else {}
@@ -140,6 +145,29 @@ def test_a_layer_keeps_what_autograd_keeps(variant):
     sums = HEADS * FLOAT * tokens  # attention's, one per head: the formula leaves them out
     expected = saved(SHAPE, setup, large) - saved(SHAPE, setup, small) + sums
     assert found == pytest.approx(expected, rel=0.002)
+
+
+@pytest.mark.filterwarnings("ignore:.*checkpointing:FutureWarning")  # peft asks by the old name
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_last_layer_keeps_less_of_what_does_not_train(variant):
+    setup = Setup(
+        **{"trained": 0, "modules": ALL, "rank": 8, **VARIANTS[variant], "trained_share": 0.25}
+    )
+
+    def less(*lengths: int) -> int:
+        bundles = [[behind(example(length))] for length in lengths]
+        whole, narrow = (kept_by_torch(setup, bundles, 2, is_narrow=on) for on in (False, True))
+        return whole - narrow
+
+    found = less(160, 80) - less(80, 40)
+    found += 120 // 4 * 8  # where the places stand
+    assert found == pytest.approx(narrowed(SHAPE, setup, Piece(120, 0)), rel=0.002)
+
+
+def behind(row: Example) -> Example:
+    """Its last quarter trains."""
+    first = len(row.ids) * 3 // 4
+    return row._replace(labels=array("i", [*[IGNORED] * first, *row.ids[first:]]))
 
 
 @pytest.mark.filterwarnings("ignore:.*checkpointing:FutureWarning")  # peft asks by the old name

@@ -43,8 +43,16 @@ def test_rows_that_lie_end_to_end_take_no_more_than_alone():
 
 
 def test_the_head_runs_on_trained_places_alone():
+    most = replace(ADAPTED, trained_share=0.95)
+    assert operations(ADAPTED) - operations(most) == pytest.approx(0.05 * 4 * HEAD)
+
+
+def test_so_does_the_last_layer_but_for_its_keys_and_values():
     half = replace(ADAPTED, trained_share=0.5)
-    assert operations(ADAPTED) - operations(half) == 2 * HEAD
+    left_out = 0.5 * (LAYERS / 2 - 2 * 8 * 8)
+    adapters = 300 * left_out / LAYERS
+    saves = operations(ADAPTED) - operations(half)
+    assert saves == pytest.approx(2 * HEAD + 4 * left_out + 6 * adapters)
 
 
 def test_long_rows_take_more_than_short_ones_of_as_many_tokens():

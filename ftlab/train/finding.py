@@ -2,8 +2,9 @@
 
 Flat rows need a model whose layers let no sequence see another but through attention, a kernel of
 attention that does what its layers ask for, and the head made here needs logits that are its output
-embedding of its last hidden values. None of it is assumed: each way is tried on a few short
-sequences and compared with padded rows through the model as its authors wrote it.
+embedding of its last hidden values; what a last layer leaves out must not be needed elsewhere. None
+of it is assumed: each way is tried on a few short sequences and compared with padded rows through
+the model as its authors wrote it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from typing import Any
 
 import torch
 
-from ftlab.train import attention
+from ftlab.data.chat import IGNORED
+from ftlab.train import attention, last
 from ftlab.train.batches import Example
 from ftlab.train.kernels import kernels_for
 from ftlab.train.layouts import Bundles
@@ -26,6 +28,7 @@ from ftlab.train.sharded import computed_in, forget_failure
 
 LENGTHS = (5, 9, 6)  # of the sequences that are tried
 BEGINNING = 4  # tokens that the last two of them share
+UNTRAINED = 3  # tokens that each begins with
 CLOSE = 1e-3  # nats; float32 rounds to about 1e-6, a leak is above 0.01
 CLOSE_IN_HALVES, ROUNDING = 0.15, 0.02  # nats, or share of the loss: bfloat16 has 0.004 of a logit
 LEAK_IN_HALVES = 0.03
@@ -57,6 +60,8 @@ def _quicker(plain: Scorer) -> Iterator[Scorer]:
     """The quickest first."""
     for kernel in kernels_for(plain.device):
         flat = replace(plain, kernel=kernel)
+        if last.narrow(plain.inner):
+            yield replace(flat, own_head=True, narrow=True)
         yield replace(flat, own_head=True)
         yield flat
     yield replace(plain, own_head=True)
@@ -70,8 +75,9 @@ def _problem(way: Scorer, plain: Scorer) -> str:
     expected = plain.in_use().losses(first).values
     attention.forget_windows()
     try:
-        found = way.in_use(noting=True).losses(first)
-        beside = way.in_use().losses([other[0], *first[1:]]).values  # another neighbour
+        with last.trying():
+            found = way.in_use(noting=True).losses(first)
+            beside = way.in_use().losses([other[0], *first[1:]]).values  # another neighbour
         _go_back(way, first)
     except attention.NotSupported as lacks:
         forget_failure(way.inner)
@@ -117,9 +123,13 @@ def _difference(found: torch.Tensor, expected: torch.Tensor) -> float:
 
 
 def _sequences(vocabulary: int, seed: int) -> list[list[Example]]:
-    """One alone, and two that begin alike; all of them train."""
+    """One alone, and two that begin alike; all but the first tokens of each train."""
     rng = random.Random(seed)
     ids = [[rng.randrange(vocabulary) for _ in range(length)] for length in LENGTHS]
     ids[2][:BEGINNING] = ids[1][:BEGINNING]
-    alone, *pair = (Example(array("i", i), array("i", i), 1.0, was_cut=False) for i in ids)
+    labels = [[IGNORED] * UNTRAINED + i[UNTRAINED:] for i in ids]
+    alone, *pair = (
+        Example(array("i", i), array("i", known), 1.0, was_cut=False)
+        for i, known in zip(ids, labels, strict=True)
+    )
     return [[alone], pair]

@@ -90,7 +90,8 @@ class _Fused(torch.autograd.Function):
                 into += (through @ a.to(out.dtype)).mul_(kept)
             into = into.view_as(x)
         into_a = _summed(through, _masked(x.flatten(0, -2), kept)).to(a.dtype)
-        into_b = _summed(out, inner).mul_(ctx.scaling).to(b.dtype)
+        # This way about, a CPU takes half as long.
+        into_b = _summed(inner, out).T.mul_(ctx.scaling).to(b.dtype)
         return into, None, None, into_a, into_b, None, None
 
 

@@ -30,6 +30,8 @@ class Targets(NamedTuple):
     """(trained,) token ids."""
     sequence: torch.Tensor
     """(trained,) which sequence it is of, in the order of the bundles."""
+    distinct: torch.Tensor
+    """Each of the places once, in their order: two sequences may go on from the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,9 @@ class _Targets:
 
     def on(self, device: str) -> Targets:
         found = torch.tensor(self._found, dtype=torch.long).reshape(-1, 3)
-        return Targets(*sent(found.T.contiguous(), device))
+        distinct = torch.tensor(sorted({place for place, *_ in self._found}), dtype=torch.long)
+        places, tokens, sequence = sent(found.T.contiguous(), device)
+        return Targets(places, tokens, sequence, sent(distinct, device))
 
 
 class _Row:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch.nn.functional import cross_entropy
 
-from ftlab.train import attention, head
+from ftlab.train import attention, head, last
 from ftlab.train.kernels.kernel import Kernel
 from ftlab.train.layouts import Batch, Bundles, Layout, laid_out
 from ftlab.train.sharded import is_sharded, with_whole_weights
@@ -44,6 +44,8 @@ class Scorer:
     """Keeps the sequences of a flat row apart; None where rows are padded."""
     own_head: bool = False
     """Whether the logits are made here, at the trained places alone, or by the model."""
+    narrow: bool = False
+    """Whether the last layer leaves out what is not of the trained places."""
     passed_over: Mapping[str, str] = field(default_factory=dict)
     """Kernel → why it is not the one."""
     remark: str = ""
@@ -89,6 +91,7 @@ class Scorer:
     def as_usual(self) -> Iterator[Any]:
         """The model with its usual attention, for rows that are padded."""
         attention.use(self.inner, self.usual_attention)
+        last.look_at(None)
         try:
             yield self.model
         finally:
@@ -101,6 +104,7 @@ class Scorer:
 
     def _by_own_head(self, batch: Batch) -> torch.Tensor:
         attention.attend_within(batch.segments)
+        last.look_at(batch.targets.distinct if self.narrow else None, batch.ids.shape[1])
         return with_whole_weights(self.inner, partial(self._beside, batch))
 
     def _beside(self, batch: Batch) -> torch.Tensor:
@@ -111,6 +115,7 @@ class Scorer:
 
     def _by_model(self, batch: Batch) -> torch.Tensor:
         attention.attend_within(batch.segments)
+        last.look_at(None)
         logits = self.inner(**batch.inputs, use_cache=False).logits.flatten(0, 1)
         chosen = logits.index_select(0, batch.targets.places).float()
         return cross_entropy(chosen, batch.targets.tokens, reduction="none")

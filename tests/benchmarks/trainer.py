@@ -129,9 +129,11 @@ def measure(name: str, n_pairs: int, n_steps: int) -> bool:
             *(_against(case, p, ours, t) for p, t in zip(case.peers, theirs, strict=True)),
         ]
         if case.products:
-            operations = useful_operations(folder, case.values["batch_size"])
-            shares = [operations / told.counted / (told.products or 1) for told in ours]
-            held.append(judge("useful operations / bare products", shares, case.products))
+            size, goal = case.values["batch_size"], case.products
+            for what, narrow in (("useful operations", False), ("those it takes", True)):
+                operations = useful_operations(folder, size, narrow=narrow)
+                shares = [operations / told.counted / (told.products or 1) for told in ours]
+                held.append(judge(f"{what} / bare products", shares, None if narrow else goal))
     return all(held)
 
 

@@ -14,6 +14,7 @@ from ftlab.data.chat import IGNORED
 from ftlab.models import tensor_shapes
 
 WARM_UP = 2  # steps that don't count
+_NARROW = ("mlp", "q_proj", "o_proj")
 
 
 @dataclass(frozen=True)
@@ -104,27 +105,34 @@ def spread(figures: Iterable[float]) -> str:
     return f"{middle} [{low}-{high}]"
 
 
-def useful_operations(folder: Path, batch_size: int) -> float:
+def useful_operations(folder: Path, batch_size: int, *, narrow: bool = False) -> float:
     """Operations of the steps that count, as SFT with LoRA needs them: per token 4 for each weight
     of the layers, 6 for each of the adapter, and what causal attention takes; the head on trained
-    tokens alone. Nothing is recomputed, nothing is padded."""
+    tokens alone, and with `narrow` all of the last layer but its keys and values, as ftlab does.
+    Nothing is recomputed, nothing is padded."""
     config: dict[str, Any] = json.loads((folder / "model" / "config.json").read_text())
     width, depth = config["hidden_size"], config["num_hidden_layers"]
     dense = sum(_sizes(folder / "model", ".layers."))
     adapter = sum(_sizes(folder / "adapter", ""))
+    last = f".layers.{depth - 1}."
+    per_token = 4 * dense + 6 * adapter
+    left_out = 4 * sum(_sizes(folder / "model", last, _NARROW))
+    left_out += 6 * sum(_sizes(folder / "adapter", last, _NARROW))
     lines = (folder / "rows.jsonl").read_text().splitlines()[WARM_UP * batch_size :]
     total = 0.0
     for row in map(json.loads, lines):
         n = len(row["input_ids"])
         trained = sum(label != IGNORED for label in row["labels"])
-        total += n * (4 * dense + 6 * adapter) + 6 * width * depth * n * (n + 1)
+        total += n * per_token + 6 * width * depth * n * (n + 1)
+        total -= narrow * (n - trained) * left_out
         total += 4 * width * config["vocab_size"] * trained
     return total
 
 
-def _sizes(folder: Path, part: str) -> list[int]:
+def _sizes(folder: Path, part: str, kinds: Sequence[str] = ("",)) -> list[int]:
     shapes = tensor_shapes(folder).items()
-    return [shape[0] * shape[1] for name, shape in shapes if part in name and len(shape) == 2]
+    wanted = [shape for name, shape in shapes if part in name and any(k in name for k in kinds)]
+    return [shape[0] * shape[1] for shape in wanted if len(shape) == 2]
 
 
 def padding(folder: Path, batch_size: int) -> float:

@@ -134,6 +134,7 @@ def test_every_family_is_scored_as_by_its_own_forward_pass(family):
         expected = by_hand(model, bundles())
     scorer = scorer_for(model, 0, "cpu")
     assert (scorer.layout, scorer.own_head) == FAMILIES[family][1:]
+    assert scorer.narrow == (FAMILIES[family][1:] == (FLAT, OWN))
     with torch.no_grad():
         assert torch.allclose(scorer.losses(bundles()).values, expected, rtol=1e-4, atol=1e-4)
 
