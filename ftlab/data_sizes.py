@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ftlab.advice import training_rows, training_sequences
+from ftlab.advice import held_back_rows, training_rows, training_sequences
 from ftlab.data.report import DataReport
 from ftlab.html import counted
 from ftlab.schedule import total_steps
@@ -93,7 +93,7 @@ def _eval_tokens(
     if spec.validation_file is None and spec.validation_split is None:
         return 0
     if spec.validation_split:
-        tokens = report.n_rows * spec.validation_split * per_row
+        tokens = held_back_rows(spec, report) * per_row
     elif validation is not None and validation.sizes is not None:
         tokens = validation.sizes.total_within(spec.max_seq_length)
     else:

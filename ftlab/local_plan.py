@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from ftlab.advice import held_back_rows
 from ftlab.data.report import DataReport
 from ftlab.data.stats import TokenStats
 from ftlab.data_sizes import data_sizes
@@ -264,12 +265,11 @@ def _validation(
     validation: DataReport | None,
 ) -> StepRows | None:
     """All rows of an evaluation as one step."""
-    share, held_out = 1.0, validation if spec.validation_file else None
-    if spec.validation_split and not spec.validation_file:
-        share, held_out = spec.validation_split, report
+    held_out = validation if spec.validation_file else report
     if held_out is None or held_out.sizes is None or not held_out.sizes.lengths:
         return None
-    return _rows(spec, options, held_out, share * held_out.n_rows)
+    n_rows = held_out.n_rows if spec.validation_file else held_back_rows(spec, held_out)
+    return _rows(spec, options, held_out, n_rows) if n_rows else None
 
 
 def _cut(lengths: Mapping[int, int], longest: int | None) -> Mapping[int, int]:

@@ -12,6 +12,9 @@ import pytest
 
 from ftlab.cli import main
 from ftlab.exchange import FORMS
+from ftlab.job import Job
+from ftlab.run import Run
+from ftlab.spec import JobSpec
 from tests.small import chat_rows, save_model, save_tokenizer, write_rows
 
 
@@ -172,6 +175,35 @@ def test_runs_without_any_says_nothing_is_there(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert run("runs") == 0
     assert "no run" in capsys.readouterr().out.lower()
+
+
+def made_at(year, folder):
+    """A run that waits; its model is not there, so that nothing can come of asking it."""
+    spec = JobSpec(model=str(folder / "gone"), training_file="t.jsonl")
+    job = Job(spec=spec, provider="local", created_at=f"{year}-01-01T00:00:00Z")
+    return Run.create(job, folder / "ftlab-runs")
+
+
+def test_without_a_run_the_newest_is_asked_that_can_answer(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    tuned, saved, waits = (made_at(year, tmp_path) for year in (2997, 2998, 2999))
+    for verb in (["ask", "Hello"], ["serve"]):
+        assert run(*verb) == 1
+        said = capsys.readouterr().err
+        assert f"the newest, {waits.id}, is {waits.status}" in said
+        assert "Wait until one has" in said
+    tuned.adapter.mkdir()
+    assert run("ask", "Hello") == 1
+    assert f"Run {tuned.id} is taken (tuned)" in capsys.readouterr().err
+    saved.checkpoint(7).mkdir(parents=True)
+    (saved.checkpoint(7) / "adapter_config.json").write_text("{}")
+    for more in ([], ["--step", "7"]):
+        assert run("ask", "Hello", *more) == 1
+        assert f"Run {saved.id} is taken (step 7)" in capsys.readouterr().err
+    assert run("ask", "Hello", "--step", "8") == 1
+    assert "has a checkpoint of step 8" in capsys.readouterr().err
+    assert run("ask", waits.id, "Hello") == 1
+    assert "has kept nothing yet" in capsys.readouterr().err
 
 
 def test_a_refused_job_prints_every_issue(tmp_path, capsys):

@@ -12,6 +12,7 @@ from ftlab import cost, demo
 from ftlab.cost import estimate
 from ftlab.data.guess import SPREAD
 from ftlab.data.report import DataReport, scan
+from ftlab.data.rows import Rows, split
 from ftlab.data.stats import TokenStats
 from ftlab.devices import Device
 from ftlab.estimated import Estimate
@@ -22,7 +23,7 @@ from ftlab.memory import GIB, memory
 from ftlab.models import ModelInfo
 from ftlab.rules import resolve
 from ftlab.spec import parse
-from tests.small import save_model
+from tests.small import chat_rows, save_model, write_rows
 
 CPU = Device("cpu", "CPU", 16 * GIB, 2)
 REPORT = DataReport(
@@ -57,6 +58,21 @@ def test_max_steps_end_the_count():
     found = estimate({**SPEC, "max_steps": 5}, REPORT, MODEL, device=CPU)
     assert found.n_steps == 5
     assert found.train_tokens == 5 * 10 * 110
+
+
+@pytest.mark.parametrize("share", [0.02, 0.05, 0.1, 0.25, 0.5])
+def test_the_rows_that_train_are_those_that_the_trainer_does_not_hold_back(tmp_path, share):
+    file = write_rows(tmp_path / "t.jsonl", chat_rows(300))
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes().replace(b"\n", b"\n \n", 1))
+    report = scan(file)
+    values = {**SPEC, "training_file": str(file), "batch_size": 1, "validation_split": share}
+    training, held_back = split(Rows(file), share)
+    found = estimate({**values, "n_evals": 1}, report, MODEL, device=CPU)
+    assert found.n_steps == 3 * len(training)
+    per_row = report.sizes.total / 300
+    assert found.eval_tokens == pytest.approx(2 * per_row * len(held_back), abs=1)
+    write_rows(file, chat_rows(10))  # not as it was scanned
+    assert estimate(values, report, MODEL, device=CPU).n_steps == 3 * (300 - round(300 * share))
 
 
 def test_validation_is_measured_once_more_than_asked():

@@ -13,6 +13,7 @@ from ftlab.advice.adapter import LORA_RANK as LORA_RANK
 from ftlab.advice.amounts import EVALUATIONS as EVALUATIONS
 from ftlab.advice.case import ENOUGH_STEPS as ENOUGH_STEPS
 from ftlab.advice.case import Case
+from ftlab.advice.case import held_back_rows as held_back_rows
 from ftlab.advice.case import setup_of as setup_of
 from ftlab.advice.case import training_rows as training_rows
 from ftlab.advice.case import training_sequences as training_sequences

@@ -6,6 +6,7 @@ import math
 from functools import cached_property
 from typing import TypeVar
 
+from ftlab.data.held_back import n_held_back
 from ftlab.data.report import DataReport
 from ftlab.models import ModelInfo
 from ftlab.rates import Setup
@@ -172,8 +173,13 @@ def training_rows(spec: JobSpec, report: DataReport | None) -> int | None:
     """Rows that train once validation rows are held back; None when the data is not known."""
     if report is None or not report.n_rows:
         return None
-    rows = report.n_rows * (1 - (spec.validation_split or 0))
-    return max(1, min(round(rows), spec.max_train_rows or report.n_rows))
+    rows = report.n_rows - held_back_rows(spec, report)
+    return max(1, min(rows, spec.max_train_rows or report.n_rows))
+
+
+def held_back_rows(spec: JobSpec, report: DataReport) -> int:
+    """Rows of the training file that the run is measured on instead."""
+    return n_held_back(report, spec.validation_split) if spec.validation_split else 0
 
 
 def training_sequences(spec: JobSpec, report: DataReport | None) -> int | None:

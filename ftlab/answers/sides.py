@@ -3,6 +3,7 @@ here or at a service."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,6 +22,7 @@ from ftlab.errors import RunError
 from ftlab.model_cache import has_weights
 from ftlab.models import locate
 from ftlab.run import Run
+from ftlab.runs import Runs, attach
 from ftlab.spec import filled
 
 if TYPE_CHECKING:
@@ -76,6 +78,22 @@ def sides_of(run: Run) -> list[Side]:
     if run.is_hosted and run.job_id and run.status == "completed":
         found += [Side(run, is_base=True, is_hosted=True), Side(run, is_hosted=True)]
     return found
+
+
+def newest_side(wanted: Callable[[Side], bool], what: str) -> Side:
+    """The first such side that is no base, of the newest run that has one; `what` says in words
+    what is looked for. Raises RunError where no run of the folder has it."""
+    newest, runs = attach(), Runs()
+    for run in runs:
+        with contextlib.suppress(RunError):  # damaged, or deleted meanwhile
+            for side in sides_of(run):
+                if not side.is_base and wanted(side):
+                    return side
+    raise RunError(
+        f"No run in {runs.folder} has {what} (the newest, {newest.id}, is {newest.status}); only "
+        "one that has can be asked. Wait until one has, or name a run of another folder by its "
+        "path: `ftlab runs` lists those of this one."
+    )
 
 
 def say(

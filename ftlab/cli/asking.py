@@ -10,11 +10,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ftlab.cli.numbers import from_zero, port, positive, top_p
-from ftlab.cli.printing import print_json, say, teller, visible
+from ftlab.cli.printing import print_json, say, say_line, teller, visible
 
 if TYPE_CHECKING:
     from ftlab.answers import Comparison
+    from ftlab.answers.served import Served
+    from ftlab.answers.sides import Side
+    from ftlab.run import Run
 
+CLIENT_KEY = 'getpass("token: ")'
 SAMPLING = ("max_tokens", "temperature", "top_p", "seed")
 
 
@@ -35,14 +39,40 @@ def ask(options: argparse.Namespace) -> int:
 def answers_of(options: argparse.Namespace, **more: Any) -> Comparison:
     """What the arguments ask for."""
     from ftlab.answers import ask as ask_both
-    from ftlab.runs import attach as find
 
     given = {name: getattr(options, name) for name in SAMPLING}
     sampling = {name: value for name, value in given.items() if value is not None}
-    run = find(options.run)
-    return ask_both(
-        run, options.prompt, step=options.step, system=options.system, **sampling, **more
-    )
+    run, step = _run_and_step(options.run, options.step)
+    return ask_both(run, options.prompt, step=step, system=options.system, **sampling, **more)
+
+
+def _run_and_step(name: str | None, step: int | None) -> tuple[Run, int | None]:
+    """The run that is named; otherwise the newest that can answer, which is said."""
+    from ftlab.runs import attach as find
+
+    if name is not None:
+        return find(name), step
+    what = "an adapter or a checkpoint" if step is None else f"a checkpoint of step {step:,}"
+    side = _newest(lambda one: step in (None, one.step), what)
+    return side.run, side.step
+
+
+def _to_serve(name: str | None) -> Run:
+    from ftlab.runs import attach as find
+
+    if name is not None:
+        return find(name)
+    return _newest(lambda one: one.run.adapter.exists(), "an adapter").run
+
+
+def _newest(wanted: Callable[[Side], bool], what: str) -> Side:
+    from ftlab.answers.sides import newest_side
+
+    side = newest_side(wanted, what)
+    name = side.run.name and f" ({side.run.name})"
+    text = f"Run {side.run.id}{name} is taken ({side.title}), the newest that has {what}."
+    say_line(text, to=sys.stderr)
+    return side
 
 
 def _printer() -> Callable[[str, str], None]:
@@ -65,14 +95,14 @@ def serve(options: argparse.Namespace) -> int:
     """Let programs of this machine ask a run's models as they ask OpenAI, until Ctrl-C.
 
     It listens on 127.0.0.1 alone and answers who sends the token, which is made anew each time and
-    printed here. "base" is the base model, the run's id what it tuned, ID:STEP a checkpoint.
+    printed here, with the code of a client, which asks for it. "base" is the base model, the run's
+    id what it tuned, ID:STEP a checkpoint.
     """
-    from ftlab.runs import attach as find
-
-    with find(options.run).serve(options.port) as served:
+    with _to_serve(options.run).serve(options.port) as served:
         say(f"base_url  {served.base_url}")
         say(f"token     {served.token}")
         say(f"models    {', '.join(served.models)}")
+        say(f"\n{_client(served)}")
         say("Ctrl-C ends it.", to=sys.stderr)
         sys.stdout.flush()
         with contextlib.suppress(KeyboardInterrupt):
@@ -80,9 +110,14 @@ def serve(options: argparse.Namespace) -> int:
     return 0
 
 
+def _client(served: Served) -> str:
+    """Code to paste, which asks for the token: what holds it would be kept with the notebook."""
+    return f"from getpass import getpass\n\n{served.snippet(key=CLIENT_KEY)}"
+
+
 def add_ask_arguments(verb: argparse.ArgumentParser) -> None:
     """[RUN] PROMPT and how to answer, as in the notebook too."""
-    verb.add_argument("run", nargs="?", help="id or folder; or the newest")
+    verb.add_argument("run", nargs="?", help="id or folder; or the newest that can answer")
     verb.add_argument("prompt")
     verb.add_argument("--step", type=positive, metavar="N", help="ask the checkpoint of this step")
     verb.add_argument("--system", metavar="TEXT", default="", help="a system prompt before it")
@@ -97,5 +132,5 @@ def add_ask_arguments(verb: argparse.ArgumentParser) -> None:
 
 def add_serve_arguments(verb: argparse.ArgumentParser) -> None:
     """[RUN] [--port N]."""
-    verb.add_argument("run", nargs="?", help="id or folder; or the newest")
+    verb.add_argument("run", nargs="?", help="id or folder; or the newest with an adapter")
     verb.add_argument("--port", type=port, default=0, help="otherwise one that is free")

@@ -15,7 +15,7 @@ def compare(options: argparse.Namespace) -> int:
     """
     from ftlab.comparison import compare as find
     from ftlab.comparison.compared import TITLES
-    from ftlab.comparison.costs import costs_cells
+    from ftlab.comparison.costs import costs_cells, without_blanks
     from ftlab.comparison.scored import scores_cells
 
     found = find(options.runs)
@@ -25,7 +25,7 @@ def compare(options: argparse.Namespace) -> int:
     print_columns(TITLES, found.rows())
     for titles, rows in (
         scores_cells(found.tracks),
-        costs_cells(found.tracks),
+        without_blanks(*costs_cells(found.tracks)),
         found.data_cells(),
     ):
         if rows:

@@ -67,7 +67,7 @@ def scores_of(options: argparse.Namespace, told: Any = lambda _: None) -> Scores
         checkpoints=options.checkpoints,
         lm_eval=tuple(options.lm_eval.split(",")) if options.lm_eval else (),
         told=told,
-        progress=lambda done, of, what: told(f"{what}: {done:,} of {of:,}"),
+        progress=lambda _done, _of, what: told(what),
     )
 
 

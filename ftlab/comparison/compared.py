@@ -10,7 +10,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ftlab.comparison.costs import costs_cells
+from ftlab.comparison.costs import costs_cells, without_blanks
 from ftlab.comparison.data import TITLES as DATA_TITLES
 from ftlab.comparison.data import files_of
 from ftlab.comparison.differences import Difference, can_be_ranked, cautions, differences
@@ -129,7 +129,8 @@ class Comparison:
 
     def more_html(self) -> str:
         """The scores that the runs have, and what they took against what was estimated."""
-        return cells_html(scores_cells(self.tracks)) + cells_html(costs_cells(self.tracks))
+        costs = without_blanks(*costs_cells(self.tracks))
+        return cells_html(scores_cells(self.tracks)) + cells_html(costs)
 
     def data_html(self) -> str:
         """The files that the runs trained on, where they are not one; reads them."""

@@ -57,6 +57,13 @@ def costs_cells(tracks: Sequence[Track]) -> tuple[list[str], list[list[str]]]:
     return list(TITLES), [[name, *one.cells()] for name, one in told]
 
 
+def without_blanks(titles: list[str], rows: list[list[str]]) -> tuple[list[str], list[list[str]]]:
+    """A table for a person without the columns in which no row has a value; what reads JSON finds
+    all of them."""
+    kept = [place for place in range(len(titles)) if any(row[place] for row in rows)]
+    return [titles[place] for place in kept], [[row[place] for place in kept] for row in rows]
+
+
 def _billed(run: Run) -> float | None:
     """What the service said last of the job's price."""
     from ftlab.providers.together.listing import in_dollars

@@ -277,9 +277,18 @@ def split(rows: Rows, share: float) -> tuple[list[int], list[int]]:
     """Places of the (training, validation) rows. Decided by each row's own content, so that equal
     rows stay on one side and adding rows moves none of the others."""
     sides: tuple[list[int], list[int]] = ([], [])
-    for index in range(len(rows)):
-        sides[_unit_hash(rows.line(index).strip()) < share].append(index)
+    for index, found in enumerate(unit_hashes(rows.path)):
+        sides[found < share].append(index)
     return sides
+
+
+def unit_hashes(path: Path) -> Iterator[float]:
+    """A number from 0 to 1 for each row of a file, in its order; those below a share are held
+    back. Raises OSError."""
+    for number, line in iter_lines(path):
+        row = line.removeprefix(BOM) if number == 1 else line
+        if not is_blank(row):
+            yield _unit_hash(row.strip())
 
 
 def _unit_hash(data: bytes) -> float:

@@ -26,6 +26,8 @@ class Exported(BaseModel):
     proof: Proof
     repo: str = ""
     """Where it is on the hub; empty where it was not sent there."""
+    system: str = ""
+    """The system prompt of all rows that it was trained on; never in the export itself."""
     notes: tuple[str, ...] = ()
     """What a person should know, besides."""
 

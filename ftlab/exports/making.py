@@ -18,6 +18,7 @@ from ftlab.exports.card import write_card
 from ftlab.exports.kept import Exported, keep
 from ftlab.exports.proof import PROOF, Proof
 from ftlab.exports.requests import CONFIG, MERGED, about, proof_of, proving_request, writing_request
+from ftlab.exports.system import system_prompt
 from ftlab.manifest import written_whole
 from ftlab.processes import held
 from ftlab.run import Run
@@ -92,8 +93,8 @@ class Export:
         except _NotTheModel as exc:
             keep(asked.run, Exported(place=None, proof=exc.proof))
             raise RunError(
-                f"{exc.proof.headline} It was not kept, and {asked.target} is as it was. Please "
-                "report this with the figures in the run's exports."
+                f"{exc.proof.headline} It was not kept, and {asked.target} is as it was. "
+                f"{_what_now(asked, exc.proof)}"
             ) from None
         if self._repo:
             exported = self._sent(asked, exported)
@@ -130,7 +131,7 @@ class Export:
                 raise _NotTheModel(proof)
             write_card(asked, proof, staged, self._repo or "")
             (staged / PROOF).write_text(proof.model_dump_json(indent=1), encoding="utf-8")
-        return Exported(place=asked.target, proof=proof)
+        return Exported(place=asked.target, proof=proof, system=system_prompt(asked.run))
 
     # --- its parts ---------------------------------------------------------------------------
 
@@ -210,6 +211,18 @@ class _NotTheModel(Exception):
     def __init__(self, proof: Proof) -> None:
         super().__init__(proof.headline)
         self.proof = proof
+
+
+def _what_now(asked: Asked, proof: Proof) -> str:
+    """What to do where an export is not the model that was trained."""
+    if proof.is_saved_as_trained:
+        return f"Export it as another kind, or in fp32; the figures are in {asked.run.exports}."
+    steps = ", ".join(f"{step:,}" for step in asked.run.steps_on_disk if step != asked.step)
+    other = f"export a checkpoint instead (step {steps}), " if steps else ""
+    return (
+        f"As a rule {asked.tuned} or the base was changed after it was saved: put back what was "
+        f"there, {other}or train again."
+    )
 
 
 def _why_it_ended(status: int, last_words: str) -> str:

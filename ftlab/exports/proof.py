@@ -84,6 +84,11 @@ class Proof(BaseModel):
     at: datetime = Field(default_factory=lambda: datetime.now(UTC))
 
     @property
+    def is_saved_as_trained(self) -> bool:
+        """Whether the saved weights say what the model said, as far as that was recorded."""
+        return self.saved is None or self.saved_bound is None or self.saved <= self.saved_bound
+
+    @property
     def headline(self) -> str:
         """The outcome in one line."""
         if self.passed is None:

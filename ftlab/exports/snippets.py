@@ -28,12 +28,12 @@ _TRANSFORMERS = """\
 folder = {folder}
 tokenizer = AutoTokenizer.from_pretrained(folder)
 model = {loader}.from_pretrained(folder)
-messages = [{{"role": "user", "content": {question}}}]
+messages = {messages}
 if tokenizer.chat_template:
     text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
     inputs = tokenizer(text, return_tensors="pt", add_special_tokens=False)
 else:
-    inputs = tokenizer(messages[0]["content"], return_tensors="pt")
+    inputs = tokenizer(messages[-1]["content"], return_tensors="pt")
 ids = inputs["input_ids"]
 answer = model.generate(
     input_ids=ids, attention_mask=inputs["attention_mask"], max_new_tokens=64, do_sample=False
@@ -65,25 +65,28 @@ def snippet(exported: Exported, name: str) -> str:
             "This export was not kept, because it is not the model that was trained; a snippet is "
             "for what is there. Export again."
         )
-    return SNIPPETS[name](exported.place, exported.proof.kind)
+    return SNIPPETS[name](exported.place, exported.proof.kind, exported.system)
 
 
-def transformers_snippet(folder: str | Path, kind: Kind) -> str:
-    """A program that loads it and asks something."""
+def transformers_snippet(folder: str | Path, kind: Kind, system: str = "") -> str:
+    """A program that loads it and asks something, after the system prompt if there is one."""
     if kind == "gguf":
         raise _no("transformers", "is made for llama.cpp; merged is for transformers")
     imports, loader = _LOADERS[kind]
+    messages = json.dumps(_messages(system), ensure_ascii=False)
     return _TRANSFORMERS.format(
-        imports=imports, loader=loader, folder=json.dumps(str(folder)), question=_quoted(QUESTION)
+        imports=imports, loader=loader, folder=json.dumps(str(folder)), messages=messages
     )
 
 
-def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
+def _messages(system: str) -> list[dict[str, str]]:
+    asked = {"role": "user", "content": QUESTION}
+    return [{"role": "system", "content": system}, asked] if system else [asked]
 
 
-def vllm_snippet(folder: str | Path, kind: Kind) -> str:
-    """What serves it, OpenAI-style, on port 8000. Raises RunError for what vLLM does not take."""
+def vllm_snippet(folder: str | Path, kind: Kind, system: str = "") -> str:
+    """What serves it, OpenAI-style, on port 8000, and asks something. Raises RunError for what
+    vLLM does not take."""
     if kind == "gguf":
         raise _no("vLLM", "is made for llama.cpp; merged is for vLLM")
     place = Path(folder)
@@ -95,7 +98,7 @@ def vllm_snippet(folder: str | Path, kind: Kind) -> str:
         if problem := why_not_vllm(config):
             raise _no("vLLM", f"{problem}, which vLLM does not take; merged it does")
         served, name = _with_lora(place, config), "tuned"
-    return served + _asked("http://localhost:8000/v1/chat/completions", name)
+    return served + _asked("http://localhost:8000/v1/chat/completions", name, system)
 
 
 def why_not_vllm(config: Mapping[str, Any]) -> str:
@@ -133,14 +136,14 @@ def _with_lora(folder: Path, config: Mapping[str, Any]) -> str:
     )
 
 
-def _asked(address: str, model: str) -> str:
-    asked = {"model": model, "messages": [{"role": "user", "content": QUESTION}]}
+def _asked(address: str, model: str, system: str) -> str:
+    asked = {"model": model, "messages": _messages(system)}
     return (
         f"curl {address} -H 'Content-Type: application/json' -d {shlex.quote(json.dumps(asked))}\n"
     )
 
 
-def together_snippet(folder: str | Path, kind: Kind) -> str:
+def together_snippet(folder: str | Path, kind: Kind, _system: str = "") -> str:
     """What registers it at Together, sends it there and serves it; an endpoint is billed by the
     hour until it is removed."""
     if kind == "gguf":

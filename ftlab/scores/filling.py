@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple
 
 from ftlab.run import Run
@@ -18,7 +19,7 @@ from ftlab.scores.tasks import Reader, Scorable, with_shots
 
 NEEDS: tuple[Needs, ...] = ("answers", "losses")
 Progress = Callable[[int, int, str], None]
-"""Hears (done, of, what is being done)."""
+"""Hears (done, of, what is being done): how far all columns are, and in words at which row."""
 
 
 class _Part(NamedTuple):
@@ -51,10 +52,10 @@ class Filling:
         parts = [part for one, column in columns for part in self._parts(one, column)]
         total, done = sum(len(part.tasks) for part in parts), 0
         for part in parts:
-            self.progress(done, total, part.wanted.name)
-            for n in self._ask(part, models):
-                done += n
-                self.progress(done, total, part.wanted.name)
+            n_rows, what = 0, f"{part.wanted.name}, {part.need}"
+            for n in chain((0,), self._ask(part, models)):
+                done, n_rows = done + n, n_rows + n
+                self.progress(done, total, _at_row(what, n_rows, len(part.tasks)))
         for one, column in columns:
             self._measure(one, column)
 
@@ -71,9 +72,9 @@ class Filling:
         tasks = self._tasks(one, column)
         needed = {metric.needs for metric in self.metrics}
         for need in NEEDS:
-            if need not in needed:
-                continue
-            yield _Part(one, column, need, [t for t in tasks if _is_open(t, column, need)])
+            left = [t for t in tasks if need in needed and _is_open(t, column, need)]
+            if left:
+                yield _Part(one, column, need, left)
 
     def _tasks(self, one: Wanted, column: Column) -> list[Task]:
         if not one.shots:
@@ -87,8 +88,7 @@ class Filling:
     def _ask(self, part: _Part, models: Models) -> Iterator[int]:
         """Rows that were answered, each time some are."""
         column, model = part.column, part.column.model
-        if part.tasks:
-            models.wait()
+        models.wait()
         before, began = column.seconds, time.monotonic()
         if part.need == "answers":
             batches = models.answers(part.tasks, model, self.sheet.settings["max_tokens"])
@@ -116,7 +116,8 @@ class Filling:
             for n, value in enumerate(metric.over(rows, column.usage), start=1):
                 known.append(value)
                 if metric.is_paid:
-                    self.progress(n, len(rows), f"{one.name}: {metric.name}")
+                    what = _at_row(f"{one.name}, {metric.name}", n, len(rows))
+                    self.progress(n, len(rows), what)
                     self.kept.save(now=False)
 
     def _seen(self, column: Column) -> list[Seen]:
@@ -137,6 +138,10 @@ class Filling:
                 self.sheet.rows, self.rows.rows, column.answers, column.losses, before, strict=True
             )
         ]
+
+
+def _at_row(what: str, n: int, of: int) -> str:
+    return f"{what}: {n:,} of {of:,} rows"
 
 
 def _is_open(task: Task, column: Column, need: Needs) -> bool:

@@ -77,6 +77,12 @@ def old_adapter(model: Any, spec: JobSpec) -> Any:
     return model
 
 
+def start_on(model: Any, device: str) -> None:
+    """Let what an adapter went on from lie where the adapter does."""
+    if (start := getattr(model, "started_from", None)) is not None:
+        model.started_from = {name: values.to(device) for name, values in start.items()}
+
+
 TAKEN = (
     *("r", "lora_alpha", "use_rslora", "use_dora", "rank_pattern", "alpha_pattern"),
     *("target_modules", "target_parameters", "exclude_modules", "fan_in_fan_out"),

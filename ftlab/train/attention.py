@@ -31,15 +31,19 @@ def attend_within(segments: Sequence[Segment]) -> None:
     _row = Segments(segments)
 
 
-def use(model: Any, by: Kernel | str) -> None:
+def use(model: Any, by: Kernel | str, *, noting: bool = False) -> None:
     """Let a model of transformers take its attention from a kernel of ours, or by a name that
-    transformers knows."""
+    transformers knows. `noting` which windows its masks would have takes another name: where there
+    is a function for masks, transformers reads the positions for it, and waits for a GPU."""
     from transformers import AttentionInterface, AttentionMaskInterface
 
+    name = by
     if isinstance(by, Kernel):
-        AttentionInterface.register(by.key, partial(attention, by))
-        AttentionMaskInterface.register(by.key, _no_mask)
-    model.set_attn_implementation(by.key if isinstance(by, Kernel) else by)
+        name = f"{by.key}_noting" if noting else by.key
+        AttentionInterface.register(name, partial(attention, by))
+        if noting:
+            AttentionMaskInterface.register(name, _no_mask)
+    model.set_attn_implementation(name)
 
 
 class _Windows:

@@ -22,7 +22,7 @@ def evaluated(
     nothing when it `ends` before it is known."""
     everything = [rows[i] for i in range(len(rows))]
     divisor = max(trainer.method.divisor(everything), 1)
-    parts = list[Loss]()
+    parts, lines = list[Loss](), list[int]()
     trainer.model.eval()
     try:
         for some in batched(trainer.pieces(everything), trainer.room.size):
@@ -30,24 +30,24 @@ def evaluated(
                 return
             trainer.refer([row for piece in some for row in piece])
             trainer.room.tell("score", some, divisor=divisor)
-            parts += scored(trainer, some[0], divisor)
-            for scores in trainer.room.replies(list[Scores]):
-                parts += [as_loss(one, trainer.device) for one in scores]
+            parts.append(scored(trainer, some[0], divisor))
+            parts += [as_loss(one, trainer.device) for one in trainer.room.replies(Scores)]
+            lines += [row.line for piece in some for row in piece]
     finally:
         trainer.model.train()
     found = added(parts)
     means = {f"eval_{name}": value.item() for name, value in found.sums.items()}
     yield Metrics(step=step, values={"eval_loss": found.total.item(), **means})
-    lines, losses = trainer.lines(everything), map(rounded, found.rows.tolist())
-    yield RowLosses(step=step, file="validation", lines=tuple(lines), losses=tuple(losses))
+    losses = tuple(map(rounded, found.rows.tolist()))
+    yield RowLosses(step=step, file="validation", lines=tuple(lines), losses=losses)
 
 
-def scored(trainer: Trainer, rows: Sequence[Row], divisor: int) -> list[Loss]:
-    """What the rows add to the mean loss of an evaluation, in pieces."""
+def scored(trainer: Trainer, rows: Sequence[Row], divisor: int) -> Loss:
+    """What the rows add to the mean loss of an evaluation."""
     return in_memory(trainer, rows, lambda: _scored(trainer, rows, divisor))
 
 
 @torch.no_grad()
-def _scored(trainer: Trainer, rows: Sequence[Row], divisor: int) -> list[Loss]:
+def _scored(trainer: Trainer, rows: Sequence[Row], divisor: int) -> Loss:
     found = [(piece, trainer.loss(piece) / divisor) for piece in trainer.rounds(rows)]
-    return [loss for piece, loss in found if piece is not trainer.nothing]
+    return trainer.of_all(rows, [one for one in found if one[0] is not trainer.nothing])

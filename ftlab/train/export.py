@@ -7,6 +7,7 @@ text}, and at the end {"made": figures} or {"failed": text}.
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -125,8 +126,10 @@ class _Work:
 
         held = torch.float32 if self.trains_all else record.dtype
         device = self.bits_on or self.device
-        model = tuned_model(self.spec, self.tuned, self.base, held, device)
-        return recorded_again(model, record, trains_all=self.trains_all)
+        what = self.spec, self.tuned, self.base, held, device
+        found = recorded_again(tuned_model(*what), record, trains_all=self.trains_all)
+        gc.collect()  # layers know themselves, and the next model needs the room
+        return found
 
     @property
     def is_quantised(self) -> bool:

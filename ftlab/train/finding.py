@@ -76,8 +76,8 @@ def _problem(way: Scorer, plain: Scorer) -> str:
     attention.forget_windows()
     try:
         with last.trying():
-            found = way.in_use().losses(first)
-            beside = way.losses([other[0], *first[1:]]).values  # another neighbour
+            found = way.in_use(noting=True).losses(first)
+            beside = way.in_use().losses([other[0], *first[1:]]).values  # another neighbour
         _go_back(way, first)
     except attention.NotSupported as lacks:
         forget_failure(way.inner)

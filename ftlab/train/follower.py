@@ -119,7 +119,7 @@ def _carry_out(order: Order, trainer: Trainer) -> None:
             trainer.model.eval()
             found = scored(trainer, order.share, order.divisor)
             trainer.model.train()
-            trainer.room.reply([as_numbers(loss) for loss in found])
+            trainer.room.reply(as_numbers(found))
         case "answer":
             answered(trainer, **json.loads(order.text))
         case "weights":

@@ -53,7 +53,7 @@ def quickened(scorer: Scorer, room: Room) -> Scorer:
     key = _key(scorer)
     problem = "" if number_formats.known(key) is not False else "slower when it was measured"
     if not problem:
-        problem = _problem(scorer, _tried(scorer), key)
+        problem = _problem(scorer, key)
     if room.most(int(bool(problem))):
         own.put_back()
         return replace(scorer, remark=f"liger-kernel is left out ({problem or 'elsewhere'}).")
@@ -81,13 +81,14 @@ def _apply(inner: Any) -> None:
         family.update(as_it_was)  # models that are made later keep their own
 
 
-def _problem(scorer: Scorer, plain: _Tried, key: str) -> str:
-    """Why it does not pay, now that it is put into the model; empty where it does. What was faster
+def _problem(scorer: Scorer, key: str) -> str:
+    """Why it does not pay, once it is put into the model; empty where it does. What was faster
     once is not timed again: a run that goes on has to compute as it did."""
     try:
+        plain = _tried(scorer)
         _apply(scorer.inner)
         found = _tried(scorer)
-    except Exception as problem:  # of a compiler, of a GPU that it is not made for
+    except Exception as problem:  # of a compiler, of memory, of a GPU that it is not for
         return f"{type(problem).__name__}: {str(problem).partition(chr(10))[0][:SHOWN]}"
     off = (found.losses - plain.losses).abs().mean().item()
     norm = abs(found.grad_norm / plain.grad_norm - 1) if plain.grad_norm else 0.0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import logging
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -11,6 +13,8 @@ import torch
 from ftlab.errors import FtlabError, MissingExtra
 from ftlab.spec import JobSpec
 from ftlab.train.targets import transposed
+
+TALKATIVE = "bitsandbytes.autograd._functions"
 
 
 def bitsandbytes(field: str, value: str, device: torch.device) -> Any:
@@ -48,6 +52,8 @@ def in_bits(quantization: str, dtype: torch.dtype) -> Any:
     from transformers import BitsAndBytesConfig
 
     if quantization == "int8":
+        # At every layer of every step it says that float16 is on the way.
+        logging.getLogger(TALKATIVE).setLevel(logging.ERROR)
         return BitsAndBytesConfig(load_in_8bit=True)
     return BitsAndBytesConfig(
         load_in_4bit=True,
@@ -57,13 +63,22 @@ def in_bits(quantization: str, dtype: torch.dtype) -> Any:
     )
 
 
+def how_bits_are_read(model: Any) -> Iterator[Any]:
+    """What layers in few bits know of them besides their weights. bitsandbytes takes the scales of
+    int8 from a weight at its first row, so that who shares the weight needs this too."""
+    for layer in model.modules():
+        if hasattr(layer, "source_cls"):  # transformers has it on layers that it quantised
+            known = (getattr(layer, name, None) for name in ("state", "quant_state"))
+            yield from (one for one in known if one is not None)
+
+
 def take_what_bits_stand_for(model: Any, few: Any) -> None:
     """Give the layers of a plain model the weights that those of one in few bits stand for, one
     after the other, in the model's own format and layout, and where it lies."""
     from peft.utils.integrations import dequantize_module_weight
 
     for name, layer in few.named_modules():
-        if not hasattr(layer, "source_cls"):  # transformers has it on layers that it quantised
+        if not hasattr(layer, "source_cls"):
             continue
         own, weight = model.get_submodule(name), dequantize_module_weight(layer)
         own.weight.data.copy_(weight.T if isinstance(own, transposed()) else weight)

@@ -82,9 +82,9 @@ class Scorer:
         values = self._by_own_head(batch) if self.own_head else self._by_model(batch)
         return Losses(values, batch.targets.sequence)
 
-    def in_use(self) -> Scorer:
-        """Make the model take its attention as this way needs it."""
-        attention.use(self.inner, self.kernel or self.usual_attention)
+    def in_use(self, *, noting: bool = False) -> Scorer:
+        """Make the model take its attention as this way needs it, `noting` its windows."""
+        attention.use(self.inner, self.kernel or self.usual_attention, noting=noting)
         return self
 
     @contextlib.contextmanager

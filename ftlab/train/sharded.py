@@ -26,6 +26,7 @@ from torch.distributed.tensor import DTensor
 from ftlab.errors import FtlabError
 from ftlab.rulebook.shares import undivided
 from ftlab.spec import JobSpec
+from ftlab.train.adapters import start_on
 
 MMAP_THRESHOLD = -3  # as malloc.h has it
 WHOLE, DTYPE = "with_whole_weights", "computed_in"
@@ -55,6 +56,7 @@ def shard(model: Any, spec: JobSpec, device: str, dtype: torch.dtype) -> None:
         unit.set_force_sum_reduction_for_comms(True)
     for parameter in whole:
         parameter.data = parameter.data.to(device)
+    start_on(model, device)
     setattr(inner, DTYPE, dtype)
     setattr(inner, WHOLE, _call)
     register_fsdp_forward_method(inner, WHOLE)

@@ -15,6 +15,7 @@ from ftlab.spec import JobSpec, filled
 from ftlab.train.loop import Prepared, Read, made, read
 from ftlab.train.model import load_bare
 from ftlab.train.parallel import Room
+from ftlab.train.quantised import how_bits_are_read
 
 OF_STEPS = (
     *("learning_rate", "lr_scheduler_type", "warmup_ratio", "min_lr_ratio", "scheduler_num_cycles"),
@@ -64,8 +65,8 @@ class Shared:
 
 def with_same_weights(model: Any) -> Any:
     """Another model of the same tensors: what is put on its modules is its own."""
-    tensors = chain(model.parameters(), model.buffers())
-    return copy.deepcopy(model, {id(tensor): tensor for tensor in tensors})
+    same = chain(model.parameters(), model.buffers(), how_bits_are_read(model))
+    return copy.deepcopy(model, {id(one): one for one in same})
 
 
 def _without(spec: JobSpec, *fields: str) -> str:

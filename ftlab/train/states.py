@@ -98,11 +98,13 @@ def _load_weights(model: Any, folder: Path) -> None:
 
 
 def whole_states(optimizer: torch.optim.Optimizer) -> dict[int, dict[str, Any]]:
-    """What an optimizer has learned, by the place of the parameter; each process has to ask."""
-    found = optimizer.state_dict()["state"]
+    """What an optimizer has learned, by the place of the parameter; each process has to ask. As it
+    has it: that in 8 bits packs it in its state_dict."""
+    trained = [p for group in optimizer.param_groups for p in group["params"]]
     return {
-        place: {name: whole(value) for name, value in values.items()}
-        for place, values in found.items()
+        place: {name: whole(value) for name, value in optimizer.state[p].items()}
+        for place, p in enumerate(trained)
+        if p in optimizer.state
     }
 
 

@@ -15,7 +15,7 @@ from ftlab.pieces import PIECE_TOKENS
 from ftlab.spec import JobSpec
 from ftlab.train.batches import Pair, Row, pieces
 from ftlab.train.cutting import agree_on_pieces, in_memory
-from ftlab.train.device import brought
+from ftlab.train.device import brought, sent
 from ftlab.train.gauges import Gauges
 from ftlab.train.methods import Method, method_of
 from ftlab.train.methods.method import Loss, added
@@ -132,7 +132,7 @@ class Trainer:
         step = Step(max(self.method.divisor(rows), 1), learning_rate, len(rows))
         self.room.tell("step", shares, **step._asdict())
         found, norm = self.take(shares[0], step)
-        lines = [line for share in shares for line in self.lines(share)]
+        lines = [row.line for share in shares for row in share]
         k = min(HARDEST, len(lines))
         highest = found.rows.topk(k)
         figures = torch.stack([found.total, norm, *found.sums.values()])
@@ -174,27 +174,33 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         return self.room.added(found, place, step.n_rows), norm
 
-    def lines(self, rows: Sequence[Row]) -> list[int]:
-        """Of the rows, in the order in which they go through the model."""
-        return [row.line for piece in self.pieces(rows) for row in piece]
-
     @cached_property
     def _gauges(self) -> Gauges:
         return Gauges(self.device)
 
     def backward(self, rows: Sequence[Row], divisor: int) -> Loss:
         """What the rows add to the mean loss of their step, with its gradients."""
-        parts = list[Loss]()
+        parts = list[tuple[list[Row], Loss]]()
         for piece in self.rounds(rows):
             found = self.loss(piece) / divisor
             self.scaler.scale(found.total).backward()
             if piece is not self.nothing:
-                parts.append(found._replace(total=found.total.detach()))
-        if not parts:  # fewer rows than processes
-            found = Loss.none(self.method.figures, self.device)
+                parts.append((piece, found._replace(total=found.total.detach())))
+        found = self.of_all(rows, parts)
+        if not parts:
             self.scaler.scale(found.total)  # without which it could not be asked for its scale
-            return found
-        return added(parts)
+        return found
+
+    def of_all(self, rows: Sequence[Row], parts: Sequence[tuple[Sequence[Row], Loss]]) -> Loss:
+        """The loss of all rows, in their order, from that of each piece: how they were cut is
+        known to the process alone that did it, and may change on the way."""
+        if not parts:  # fewer rows than processes
+            return Loss.none(self.method.figures, self.device)
+        found = added([loss for _, loss in parts])
+        places = {id(row): place for place, row in enumerate(rows)}
+        order = torch.tensor([places[id(row)] for piece, _ in parts for row in piece])
+        own = torch.empty_like(found.rows).index_copy_(0, sent(order, self.device), found.rows)
+        return found._replace(rows=own)
 
 
 def _size(piece: Sequence[Row]) -> int:

@@ -3,6 +3,7 @@ against."""
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -73,6 +74,7 @@ def tuned_in_bits(
     bare = load_base(base, dtype, device)
     quantization = quantization_config(spec, few.dtype, few.device)
     take_what_bits_stand_for(bare, load_base(base, few.dtype, few.device, quantization))
+    gc.collect()  # layers of four bits know themselves
     return _with_adapter(bare, spec, tuned)
 
 

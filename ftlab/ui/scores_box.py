@@ -139,7 +139,7 @@ class ScoresBox(widgets.VBox):
         if done:
             seconds = (time.monotonic() - self._began) / done * (of - done)
             left = f", {duration(seconds)} left"
-        self.task.progress(done, of, f"{what}: {done:,} of {of:,}{left}")
+        self.task.progress(done, of, f"{what}{left}")
 
     def _stop(self) -> None:
         self._given_up.set()

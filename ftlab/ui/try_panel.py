@@ -50,7 +50,7 @@ class TryPanel(widgets.VBox):
             description="Blind", tooltip="Hides which side is which until you have voted"
         )
         self.key, self.reason = KeyBox(state), widgets.HTML()
-        self.duel = Duel(state, self.sides.title_of, self._changed)
+        self.duel = Duel(state, self.sides.heading_of, self._changed)
         self.columns = self.duel.columns
         self.votes = VoteBox(state.tell, self.sides.title_of, self._vote)
         self.reference, self.scores = widgets.HTML(), ScoresBox(state)

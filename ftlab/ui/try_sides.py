@@ -50,9 +50,12 @@ class SidesChoice(widgets.HBox):
     def title_of(self, side: Side) -> str:
         """What a person calls a side, among those of all runs."""
         shown = self.state.run
-        if shown is not None and side.run.id == shown.id:
-            return side.title
-        return f"{side.run.name or side.run.id} · {side.title}"
+        is_shown = shown is not None and side.run.id == shown.id
+        return side.title if is_shown else _named(side)
+
+    def heading_of(self, side: Side) -> str:
+        """What stands over its answers: the run too, but for the base of the one that is shown."""
+        return self.title_of(side) if side.is_base else _named(side)
 
     def refresh(self) -> None:
         """Offer what there is now; what was chosen stays while the same run is shown."""
@@ -93,6 +96,10 @@ class SidesChoice(widgets.HBox):
         self._runs = found
         others = [side for run in found.values() for side in _sides(run)]
         self._others = {side.key: (side, self.title_of(side)) for side in others}
+
+
+def _named(side: Side) -> str:
+    return f"{side.run.name or side.run.id} · {side.title}"
 
 
 def _sides(run: Run) -> list[Side]:

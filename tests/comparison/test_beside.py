@@ -7,6 +7,7 @@ import json
 import pytest
 
 import ftlab
+from ftlab.cli import main
 from ftlab.comparison.costs import cost_of
 from ftlab.comparison.data import files_of
 from ftlab.comparison.track import track_of
@@ -106,6 +107,20 @@ def test_a_run_here_took_its_time_and_costs_its_rate(tmp_path, file):
     (row,) = ftlab.compare(run).as_dict()["costs"]
     assert (row["time estimated"], row["time taken"]) == ("4 to 9 s", "6 s")
     assert ftlab.compare(made(tmp_path, file)).as_dict()["costs"] == []
+
+
+def test_a_column_in_which_no_run_has_a_price_is_left_out(tmp_path, file, capsys):
+    run = made(tmp_path, file, estimate=Estimated(seconds=(4.0, 9.0)))
+    page = ftlab.compare(run).more_html()
+    assert main(["compare", str(run.path)]) == 0
+    for shown in (page, capsys.readouterr().out):
+        assert "time estimated" in shown
+        assert "price" not in shown
+    assert ftlab.compare(run).as_dict()["costs"][0]["price paid"] == ""
+    priced = made(tmp_path, file, estimate=Estimated(usd=(0.1, 0.3)))
+    both = ftlab.compare(run, priced).more_html()
+    assert "price estimated" in both
+    assert "price paid" not in both
 
 
 def test_a_job_at_the_service_costs_what_that_said_last(tmp_path, file):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
 import sys
+import weakref
 
 import pytest
 import torch
@@ -20,6 +22,8 @@ from ftlab.exports.asked import asked_for
 from ftlab.exports.making import OFFLINE
 from ftlab.exports.requests import writing_request
 from ftlab.manifest import damage
+from ftlab.train import witness
+from ftlab.train.export import _Work
 from tests.exports.making import FAULTS, exported, planted, proved, trained
 from tests.small import save_architecture
 
@@ -198,10 +202,36 @@ def test_what_is_not_the_model_is_not_kept_and_is_told(runs, folder):
     tensors = load_file(recorded)
     save_file({**tensors, "logits": tensors["logits"] + 1.0}, recorded, {"dtype": "float32"})
     try:
-        with pytest.raises(RunError, match="what was saved is not what was trained"):
+        with pytest.raises(RunError, match="what was saved is not what was trained") as told:
             run.export(place)
     finally:
         recorded.write_bytes(before)
+    assert f"{run.adapter} or the base was changed" in str(told.value)
+    assert "put back what was there" in str(told.value)
     assert not place.exists()
     last = run.exported[0]
     assert (last.place, last.proof.passed) == (None, False)
+
+
+def test_the_model_in_the_format_of_its_training_is_gone_before_another_comes(
+    runs, tmp_path, monkeypatch
+):
+    asked, tuned_model = asked_for(runs["LoRA"], "merged", "bf16"), witness.tuned_model
+    work = _Work(writing_request(asked, tmp_path / "staged", tmp_path / "reference"))
+    record = witness.read_record(work.record)._replace(dtype=torch.bfloat16)
+    made = list[weakref.ref]()
+
+    def noted(*what):
+        model = tuned_model(*what)
+        made.extend(map(weakref.ref, model.parameters()))
+        return model
+
+    monkeypatch.setattr(witness, "tuned_model", noted)
+    gc.disable()  # it may come late
+    try:
+        work._again(record)
+        left = [one for one in made if one() is not None]
+    finally:
+        gc.enable()
+    assert made
+    assert left == []

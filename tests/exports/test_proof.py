@@ -61,6 +61,7 @@ def test_large_logits_may_differ_by_a_millionth():
 def test_what_is_wrong_is_said(made, found, said):
     proof = judge(made, found)
     assert proof.passed is False
+    assert proof.is_saved_as_trained == ("saved" not in made)
     assert said in proof.problems[0]
     assert proof.headline.startswith("Not the model that was trained: ")
 

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import shlex
 
 import pytest
 
 from ftlab.errors import RunError
-from ftlab.exports.snippets import VLLM_RANKS, transformers_snippet, vllm_snippet, why_not_vllm
+from ftlab.exports.snippets import (
+    QUESTION,
+    VLLM_RANKS,
+    transformers_snippet,
+    vllm_snippet,
+    why_not_vllm,
+)
+from ftlab.exports.system import system_prompt
+from ftlab.files import sha256_of
+from ftlab.job import Job
+from ftlab.run import Run
+from ftlab.spec import JobSpec
+from tests.small import chat_rows, write_rows
 
 PLAIN = {"r": 16, "base_model_name_or_path": "Qwen/Qwen3-8B", "revision": "abc"}
 OPTIONS = {
@@ -73,6 +86,40 @@ def test_rslora_is_taken():
 @pytest.mark.parametrize("kind", ["adapter", "merged"])
 def test_the_program_is_one_whatever_the_folder_is_called(kind):
     compile(transformers_snippet('a "quoted" folder\\', kind), "snippet", "exec")
+
+
+def test_the_system_prompt_of_all_rows_stands_in_the_snippets(tmp_path):
+    said = 'Say "no", don\'t argue: ✓\n'
+    rows = chat_rows(3)
+    for row in rows:
+        row["messages"].insert(0, {"role": "system", "content": said})
+    file = write_rows(tmp_path / "t.jsonl", rows)
+    spec = JobSpec(model="m", training_file=str(file))
+    job = Job(spec=spec, provider="local", data_sha256=sha256_of(file))
+    run = Run.create(job, tmp_path / "runs")
+    assert system_prompt(run) == said
+    tree = ast.parse(transformers_snippet("there", "merged", said))
+    (messages,) = (
+        ast.literal_eval(one.value)
+        for one in tree.body
+        if isinstance(one, ast.Assign) and ast.unparse(one.targets[0]) == "messages"
+    )
+    command = shlex.split(vllm_snippet(tmp_path, "merged", said).splitlines()[-1])
+    asked = [{"role": "system", "content": said}, {"role": "user", "content": QUESTION}]
+    assert messages == json.loads(command[-1])["messages"] == asked
+    write_rows(file, chat_rows(3))
+    assert system_prompt(run) == ""  # the rows are not those that it was trained on
+
+
+@pytest.mark.parametrize("more", [[], ["Be long."]])
+def test_what_only_some_rows_begin_with_stands_in_no_snippet(tmp_path, more):
+    rows = chat_rows(2)
+    for row, text in zip(rows, ["Be short.", *more], strict=False):
+        row["messages"].insert(0, {"role": "system", "content": text})
+    file = write_rows(tmp_path / "t.jsonl", rows)
+    spec = JobSpec(model="m", training_file=str(file))
+    job = Job(spec=spec, provider="local", data_sha256=sha256_of(file))
+    assert system_prompt(Run.create(job, tmp_path / "runs")) == ""
 
 
 def test_a_gguf_file_is_for_llama_cpp(tmp_path):

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from ftlab.cli import main
-from ftlab.cli.asking import _printer
+from ftlab.cli.asking import _client, _printer
 from ftlab.cli.printing import visible
 from ftlab.connections import has_left
 from ftlab.errors import RunError
@@ -211,6 +211,15 @@ def test_the_token_is_shown_to_nobody_who_does_not_ask_for_it(run, served):
     assert run.id in page
     for text in (page, repr(served), repr(vars(served)), served.snippet()):
         assert served.token not in text
+
+
+def test_the_code_of_a_client_runs_as_it_is_printed(run, served, monkeypatch, capsys):
+    code = _client(served)
+    assert served.token not in code
+    monkeypatch.setattr("getpass.getpass", lambda _: served.token)
+    exec(code, made := {})
+    made["client"].close()
+    assert capsys.readouterr().out == f"{run.ask('Hello').tuned}\n"
 
 
 @pytest.mark.parametrize("streams", [True, False])

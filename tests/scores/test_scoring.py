@@ -147,6 +147,9 @@ def test_a_scoring_that_is_stopped_goes_on_where_it_was(run, tmp_path):
     seen.clear()
     whole = run.scores(file, progress=progress)
     assert seen[0][1] <= 4 * 70 - done
+    said = [text for _, _, text in seen]
+    assert said[-1] == "tuned, losses: 70 of 70 rows"
+    assert "tuned, answers: 0 of 70 rows" in said
     assert whole.get("exact_match").n == 70
 
 

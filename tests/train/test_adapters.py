@@ -16,7 +16,7 @@ from ftlab.base import load_base
 from ftlab.errors import FtlabError, UnreadableData
 from ftlab.job import LocalOptions
 from ftlab.rules import resolve
-from ftlab.train.adapters import reference_of
+from ftlab.train.adapters import reference_of, start_on
 from ftlab.train.model import load_model, trainable
 from ftlab.train.targets import targets
 from tests.small import save_architecture
@@ -301,6 +301,13 @@ def test_what_goes_on_is_saved_as_one_adapter(adapter, models, tmp_path):
     assert {file.name for file in (tmp_path / "saved").iterdir() if file.is_dir()} == set()
     again = AutoPeftModelForCausalLM.from_pretrained(tmp_path / "saved")
     assert torch.allclose(logits(again), logits(model), atol=1e-6)
+
+
+def test_what_an_adapter_went_on_from_comes_to_its_device(adapter, models):
+    spec = spec_of(models("llama"), from_checkpoint=str(adapter))
+    model = load_model(spec, LocalOptions(), "cpu")
+    start_on(model, "meta")
+    assert {values.device.type for values in model.started_from.values()} == {"meta"}
 
 
 def test_the_reference_of_a_fresh_adapter_is_the_base(models):

@@ -123,6 +123,18 @@ def test_what_breaks_is_left_out(package, scorer):
     assert left(found) == (0, True)
 
 
+def test_where_memory_does_not_suffice_for_trying_the_model_stays_as_it_is(
+    package, scorer, monkeypatch
+):
+    def full(_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr(liger, "_tried", full)
+    found = liger.quickened(scorer, Room())
+    assert "CUDA out of memory" in found.remark
+    assert left(found) == (0, True)
+
+
 def test_other_models_and_devices_stay_as_they_are(package, scorer, monkeypatch):
     package.MODEL_TYPE_TO_APPLY_LIGER_FN = {"gemma": None}
     assert liger.quickened(scorer, Room()) is scorer

@@ -108,6 +108,20 @@ def test_an_evaluation_goes_on_in_smaller_pieces(trainer, monkeypatch):
     assert cut == pytest.approx(whole, rel=1e-5)
 
 
+def test_each_row_keeps_its_own_loss_where_pieces_become_smaller_on_the_way(trainer, monkeypatch):
+    def told():
+        numbered = [row.at(i) for i, row in enumerate(rows(12), 1)]
+        _, losses = evaluated(trainer, 0, numbered, lambda: False)
+        return dict(zip(losses.lines, losses.losses, strict=True))
+
+    trainer.options = LocalOptions(micro_batch_size=4)
+    whole = told()
+    small_device(monkeypatch, 45)
+    cut = told()
+    assert len({*whole.values()}) == 12
+    assert cut == pytest.approx(whole, rel=1e-3)
+
+
 def test_a_single_row_that_does_not_fit_is_told_as_it_is(trainer, monkeypatch):
     small_device(monkeypatch, 3)
     with pytest.raises(torch.OutOfMemoryError):

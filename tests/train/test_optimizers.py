@@ -8,6 +8,7 @@ import torch
 from ftlab.errors import FtlabError
 from ftlab.spec import JobSpec
 from ftlab.train.optimizers import make_optimizer
+from ftlab.train.states import _load_optimizer, _save_optimizer, whole_states
 
 
 def net():
@@ -58,3 +59,24 @@ def test_sgd_is_that_of_torch():
 def test_eight_bits_take_a_gpu():
     with pytest.raises(FtlabError, match="optimizer is 'adamw_8bit' and the device is cpu"):
         make_optimizer(net(), JobSpec(optimizer="adamw_8bit"))
+
+
+class Packing(torch.optim.AdamW):
+    """Gives its tensors away in a dict within its state, as bitsandbytes' optimizers do, and takes
+    them back without it, too."""
+
+    def state_dict(self):
+        found = super().state_dict()
+        found["state"] = {place: {"packed": state} for place, state in found["state"].items()}
+        return found
+
+
+def test_an_optimizer_that_packs_what_it_has_learned_goes_on_from_what_was_saved(tmp_path):
+    whole, (first, second) = net(), (net(), net())
+    trained(whole, steady := Packing(whole.parameters()))
+    wanted = trained(whole, steady)
+    trained(first, before := Packing(first.parameters()))
+    _save_optimizer(whole_states(before), tmp_path)
+    second.load_state_dict(first.state_dict())
+    _load_optimizer(after := Packing(second.parameters()), tmp_path)
+    assert torch.equal(trained(second, after), wanted)

@@ -160,8 +160,12 @@ def test_the_losses_of_rows_are_told_with_their_lines(finished, kind):
 def test_a_process_that_had_less_room_makes_all_pieces_smaller(warm, job, finished, tmp_path):
     run = new_run(job(n=2), tmp_path, "short")
     assert warm.carry_out(run, room_elsewhere=1) == 0, run.log_file.read_text()
-    found, expected = (r.history.series["train_loss"] for r in (run, finished(n=1)))
+    alone = finished(n=1)
+    found, expected = (r.history.series["train_loss"] for r in (run, alone))
     assert list(found.values()) == pytest.approx(list(expected.values()), rel=CLOSE)
+    for ours, theirs in zip(run.told_of_rows(), alone.told_of_rows(), strict=True):
+        losses = dict(zip(theirs.lines, theirs.losses, strict=True))
+        assert dict(zip(ours.lines, ours.losses, strict=True)) == pytest.approx(losses, rel=1e-4)
     assert any("The memory did not suffice" in log.text for log in run.history.logs)
     again = new_run(job(n=2), tmp_path, "again")
     assert warm.carry_out(again, every=1, kill={"at": "step", "n": 4}, room_elsewhere=1) == KILLED

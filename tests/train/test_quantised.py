@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import logging
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from ftlab.errors import FtlabError, MissingExtra
 from ftlab.spec import JobSpec
 from ftlab.train.quantised import (
+    TALKATIVE,
     bitsandbytes,
     in_bits,
     quantization_config,
     take_what_bits_stand_for,
 )
+from ftlab.train.shared import with_same_weights
 
 
 def test_nothing_is_asked_for_without_quantization():
@@ -59,3 +64,39 @@ def test_a_plain_model_takes_the_weights_in_its_own_layout():
     assert torch.equal(plain[0].weight, few[0].weight.float())
     assert torch.equal(plain[1].weight, few[1].weight.T.float())
     assert torch.equal(plain[2].weight, whole)
+
+
+class Eight(torch.nn.Module):
+    """Reads its bits as bitsandbytes' Linear8bitLt does: at the first row it takes their scales
+    from the weight, and makes new ones where there are none."""
+
+    source_cls = torch.nn.Linear
+
+    def __init__(self):
+        super().__init__()
+        bits = torch.tensor([[1.0, 127.0], [-127.0, 64.0]])
+        self.weight = torch.nn.Parameter(bits, requires_grad=False)
+        self.weight.SCB = torch.tensor([0.5, 2.0])
+        self.state = SimpleNamespace(SCB=None)
+
+    def forward(self, x):
+        if self.weight.SCB is not None:
+            self.state.SCB, self.weight.SCB = self.weight.SCB, None
+        if self.state.SCB is None:
+            self.state.SCB = self.weight.abs().amax(1)
+        return x @ (self.weight * self.state.SCB[:, None] / 127).T
+
+
+def test_all_arms_of_a_sweep_read_the_same_bits():
+    base, x = torch.nn.Sequential(Eight()), torch.ones(1, 2)
+    first, second = with_same_weights(base), with_same_weights(base)
+    expected = Eight()(x)
+    later = [arm(x) for arm in (first, second, with_same_weights(base))]
+    assert all(torch.equal(found, expected) for found in later)
+    assert second[0].weight is base[0].weight
+
+
+def test_int8_does_not_say_the_same_at_every_layer(caplog):
+    in_bits("int8", torch.bfloat16)
+    logging.getLogger(TALKATIVE).warning("inputs will be cast")
+    assert caplog.messages == []

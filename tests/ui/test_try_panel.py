@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ftlab.about import change_about
 from ftlab.answers.rows import question_of
 from ftlab.data.rows import Rows, split
 from ftlab.events import Status
@@ -44,6 +45,17 @@ def test_what_is_missing_is_said(state, tmp_path):
     assert panel.reason.value == ""
     assert not panel.ask.disabled
     assert panel.stop.disabled
+
+
+def test_the_tuned_side_says_of_which_run_it_is(state, tmp_path):
+    run = make_run(tmp_path / "runs", Status(status="completed"))
+    run.adapter.mkdir()
+    state.find_run()
+    left, right = (column.head for column in TryPanel(state).columns)
+    assert (left.value, right.value) == ("<h4>base</h4>", f"<h4>{run.id} · tuned</h4>")
+    change_about(run.about_file, name="<Orders>")
+    state.beat += 1
+    assert right.value == "<h4>&lt;Orders&gt; · tuned</h4>"
 
 
 def test_the_next_validation_row_becomes_the_prompt(state, tmp_path):
@@ -289,7 +301,8 @@ class TestAsking:
                 assert not {"ft-base", "ft-tuned"} & set(column._dom_classes)
             panel.votes.buttons[choice].click()
             titles = [column.head.value for column in panel.columns]
-            assert sorted(t.partition("was ")[2] for t in titles) == ["base</h4>", "tuned</h4>"]
+            known = sorted(t.partition("was ")[2] for t in titles)
+            assert known == sorted(["base</h4>", f"{run.id} · tuned</h4>"])
             assert panel.votes.buttons[choice].disabled
             vote = read_votes(run.votes_file)[-1]
             assert (vote.choice, vote.prompt) == (choice, f"Order {number}?")
@@ -347,14 +360,14 @@ class TestAsking:
         ask(panel, "Hello")
         assert [column.head.value for column in panel.columns] == [
             f"<h4>{other.id} · tuned</h4>",
-            "<h4>tuned</h4>",
+            f"<h4>{run.id} · tuned</h4>",
         ]
         panel.blind.value = True
         ask(panel, "Hello")
         panel.votes.buttons["left"].click()
         assert f"{other.id} · tuned" in panel.votes.said.value
         heads = sorted(column.head.value.partition("was ")[2] for column in panel.columns)
-        assert heads == sorted([f"{other.id} · tuned</h4>", "tuned</h4>"])
+        assert heads == sorted(f"{one.id} · tuned</h4>" for one in (run, other))
 
     def test_another_run_that_is_shown_begins_a_new_chat(self, run, panel, other):
         ask(panel, "Hello")
