@@ -81,7 +81,7 @@ ruff check .
 ruff format --check .
 pyright --project pyproject.toml
 # Two at a time, each file's tests in one process; much of their time is waiting.
-spread=(-n 3 --dist loadfile)
+spread=(-n 2 --dist loadfile)
 # The tests may reach nothing but this machine: without a network where the system allows it.
 if unshare --net true 2>/dev/null; then
   exec unshare --net python tests/offline.py python -m pytest "${spread[@]}" "$@"
