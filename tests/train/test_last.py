@@ -67,11 +67,11 @@ def test_experts_that_say_more_than_what_they_make_leave_out_too(monkeypatch):
     for layer in model.model.layers:  # sinks that take nothing, for a kernel that has none
         layer.self_attn.sinks.data.fill_(-1e4)
     offered(monkeypatch, SPLIT._replace(lacks=lambda _: ""))
-    scorer = scorer_for(model, 0, "cpu")
-    assert scorer.narrow
     with torch.no_grad():
-        found, expected = scorer.losses(bundles()).values, by_hand(model, bundles())
-    assert torch.allclose(found, expected, rtol=1e-4, atol=1e-4)
+        expected = by_hand(model, bundles())
+        scorer = scorer_for(model, 0, "cpu")
+        assert scorer.narrow
+        assert torch.allclose(scorer.losses(bundles()).values, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_answers_in_between_leave_out_nothing():
