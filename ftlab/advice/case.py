@@ -173,7 +173,9 @@ def training_rows(spec: JobSpec, report: DataReport | None) -> int | None:
     """Rows that train once validation rows are held back; None when the data is not known."""
     if report is None or not report.n_rows:
         return None
-    rows = report.n_rows - held_back_rows(spec, report)
+    # Where equal rows leave none to train, the run says so itself; till then the share counts.
+    by_share = round(report.n_rows * (1 - (spec.validation_split or 0)))
+    rows = report.n_rows - held_back_rows(spec, report) or by_share
     return max(1, min(rows, spec.max_train_rows or report.n_rows))
 
 

@@ -216,7 +216,8 @@ def test_what_is_not_the_model_is_not_kept_and_is_told(runs, folder):
 def test_the_model_in_the_format_of_its_training_is_gone_before_another_comes(
     runs, tmp_path, monkeypatch
 ):
-    asked, tuned_model = asked_for(runs["LoRA"], "merged", "bf16"), witness.tuned_model
+    asked = asked_for(runs["LoRA"], "merged", "bf16", path=tmp_path / "merged")
+    tuned_model = witness.tuned_model
     work = _Work(writing_request(asked, tmp_path / "staged", tmp_path / "reference"))
     record = witness.read_record(work.record)._replace(dtype=torch.bfloat16)
     made = list[weakref.ref]()

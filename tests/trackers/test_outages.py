@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -181,5 +182,6 @@ def stop(folder):
 
     for process in psutil.process_iter(["cmdline"]):
         if str(folder.run.path) in (process.info["cmdline"] or ()) and folder.is_alive:
-            for one in (*process.children(recursive=True), process):
-                one.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended
+                for one in (*process.children(recursive=True), process):
+                    one.kill()
