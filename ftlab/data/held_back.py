@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from ftlab.data.report import DataReport
-from ftlab.data.rows import _version, unit_hashes
+from ftlab.data.rows import unit_hashes, version
 from ftlab.files import existing
 
 COUNTED = 2**24
@@ -20,7 +20,7 @@ def n_held_back(report: DataReport, share: float) -> int:
     scanned, by the share alone."""
     file = existing(report.path)
     if file is not None and file.is_file() and report.n_bytes <= COUNTED:
-        hashes = _hashes(file, _version(file))
+        hashes = _hashes(file, version(file))
         if len(hashes) == report.n_rows:
             return bisect_left(hashes, share)
     return round(share * report.n_rows)

@@ -217,7 +217,7 @@ class Rows:
         self.path = path
         self._starts = array("q")
         self._numbers = array("q")
-        self._version = _version(path)
+        self._version = version(path)
         position = 0
         for number, line in iter_lines(path):
             if not is_blank(line.removeprefix(BOM if position == 0 else b"")):
@@ -253,7 +253,7 @@ class Rows:
 
         Raises UnreadableData when the file has changed since its lines were counted.
         """
-        if _version(self.path) != self._version:
+        if version(self.path) != self._version:
             raise UnreadableData(
                 f"{self.path.name} was changed while it was read; its rows must stay as they are "
                 "until then. Start again."
@@ -267,7 +267,7 @@ class Rows:
         return parse_line(self.line(index))
 
 
-def _version(path: Path) -> tuple[int, ...]:
+def version(path: Path) -> tuple[int, ...]:
     """Differs when a file was written to or replaced."""
     found = path.stat()
     return found.st_ino, found.st_size, found.st_mtime_ns
@@ -285,10 +285,15 @@ def split(rows: Rows, share: float) -> tuple[list[int], list[int]]:
 def unit_hashes(path: Path) -> Iterator[float]:
     """A number from 0 to 1 for each row of a file, in its order; those below a share are held
     back. Raises OSError."""
+    return (_unit_hash(row.strip()) for row in row_lines(path))
+
+
+def row_lines(path: Path) -> Iterator[bytes]:
+    """The lines of a file that are rows, as Rows has them. Raises OSError."""
     for number, line in iter_lines(path):
         row = line.removeprefix(BOM) if number == 1 else line
         if not is_blank(row):
-            yield _unit_hash(row.strip())
+            yield row
 
 
 def _unit_hash(data: bytes) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ftlab.answers.rows import question_of
-from ftlab.data.rows import BOM, is_blank, iter_lines, parse_line
+from ftlab.data.rows import parse_line, row_lines
 from ftlab.errors import UnreadableData
 from ftlab.files import existing, sha256_of
 from ftlab.run import Run
@@ -16,10 +16,8 @@ def system_prompt(run: Run) -> str:
     if file is None or not file.is_file() or sha256_of(file) != run.job.data_sha256:
         return ""
     found = set[str]()
-    for number, line in iter_lines(file):
-        row = line.removeprefix(BOM) if number == 1 else line
-        if not is_blank(row):
-            found.add(_system(row))
+    for line in row_lines(file):
+        found.add(_system(line))
         if "" in found or len(found) > 1:
             return ""
     return found.pop() if found else ""

@@ -38,8 +38,9 @@ _left_out = 0.0
 def look_at(places: torch.Tensor | None, n_tokens: int = 0) -> None:
     """Say which places of the next row count, each once; None for all."""
     global _look
-    few = places is not None and 0 < len(places) <= NARROW * n_tokens
-    _look = _Look(places, n_tokens) if places is not None and few else None
+    _look = None
+    if places is not None and 0 < len(places) <= NARROW * n_tokens:
+        _look = _Look(places, n_tokens)
 
 
 @contextlib.contextmanager

@@ -182,6 +182,8 @@ def stop(folder):
 
     for process in psutil.process_iter(["cmdline"]):
         if str(folder.run.path) in (process.info["cmdline"] or ()) and folder.is_alive:
-            with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended
+            gone = contextlib.suppress(psutil.NoSuchProcess)  # some have just ended
+            with gone:
                 for one in (*process.children(recursive=True), process):
-                    one.kill()
+                    with gone:
+                        one.kill()
