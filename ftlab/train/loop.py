@@ -27,6 +27,7 @@ from ftlab.train.model import (
     trainable,
 )
 from ftlab.train.parallel import Room
+from ftlab.train.passes import shorten
 from ftlab.train.reading import check_unchanged, fitting, nothing_held_back, read_examples
 from ftlab.train.samples import Sampler
 from ftlab.train.saving import Saving
@@ -155,6 +156,7 @@ def made(job: Job, device: str, pad_id: int, room: Room, bare: Any = None) -> Tr
         shard(model, spec, device, choose_dtype(spec, options, device))
     model.train()  # as it was loaded it answers: without dropout, and without checkpointing
     fuse(model)
+    shorten(model)
     with autocast(spec, options, device):
         scorer = quickened(scorer_for(model, pad_id, device), room)
     trainer = Trainer(spec, options, scorer, make_optimizer(model, spec), room)
