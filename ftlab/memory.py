@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
 from ftlab.model_files import ModelInfo
-from ftlab.pieces import LOGITS, NARROW, Piece
+from ftlab.pieces import LOGITS, LONG, NARROW, Piece
 
 GIB, MIB = 2**30, 2**20
 FLOAT = 4  # bytes of float32; an adapter, its gradients and its states are held in it
@@ -262,26 +262,35 @@ def saved(decoder: Decoder, setup: Setup, piece: Piece) -> float:
     What stands behind a shared beginning has a copy of its keys and values, and on a CPU a mask in
     numbers.
     """
-    kept = piece.tokens * saved_per_token(decoder, setup)
-    kept += 2 * _attended(setup) * decoder.keys * piece.behind
+    is_long = piece.squares >= LONG * piece.tokens and not piece.masked
+    attended = _attended(setup, is_long=is_long)
+    kept = piece.tokens * saved_per_token(decoder, setup, is_long=is_long)
+    kept += 2 * attended * decoder.keys * piece.behind
     if setup.kind == "cpu":
-        kept += _attended(setup) * piece.masked
+        kept += attended * piece.masked
     return kept
 
 
-def _attended(setup: Setup) -> int:
-    """Bytes per value in attention: a CPU attends in float32."""
-    return FLOAT if setup.kind == "cpu" else setup.value_bytes
+def _attended(setup: Setup, *, is_long: bool) -> int:
+    """Bytes per value in attention: a CPU attends in float32 to what is short or masked."""
+    return setup.value_bytes if is_long or setup.kind != "cpu" else FLOAT
 
 
-def saved_per_token(decoder: Decoder, setup: Setup) -> float:
-    """Bytes that one layer keeps of a token of a sequence that shares nothing."""
-    norms = 2 * FLOAT * (decoder.hidden + 1)  # their inputs, in float32 in any case
+def saved_per_token(decoder: Decoder, setup: Setup, *, is_long: bool = False) -> float:
+    """Bytes that one layer keeps of a token of a sequence, a long one or not, that shares
+    nothing."""
+    # A norm's input, in float32 but where it is computed in fewer passes, and its factor.
+    norms = 2 * (_normed(setup) * decoder.hidden + FLOAT)
     if setup.is_full:  # the normalised values, for the norm's own weight
         norms += 2 * FLOAT * decoder.hidden
-    attention = _attended(setup) * (2 * decoder.queries + 2 * decoder.keys)
+    attention = _attended(setup, is_long=is_long) * (2 * decoder.queries + 2 * decoder.keys)
     gated = _gated(decoder, setup)
     return norms + attention + gated + _inputs(decoder, setup) + _adapters(decoder, setup)
+
+
+def _normed(setup: Setup) -> int:
+    """Bytes per value of what a norm keeps."""
+    return setup.value_bytes if setup.kind == "cpu" and not setup.is_full else FLOAT
 
 
 def narrowed(decoder: Decoder, setup: Setup, piece: Piece) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
+from ftlab.train.kernels import amx
 from ftlab.train.kernels.kernel import Call, Kernel
 from ftlab.train.segments import Segments
 
@@ -16,11 +17,8 @@ def _lacks(call: Call) -> str:
 
 
 def attend(row: Segments, call: Call) -> torch.Tensor:
-    """One after another. A CPU's attention is slower in bfloat16 than in float32."""
+    """One after another."""
     query, key, value = call.query, call.key, call.value
-    given = query.dtype
-    if query.device.type == "cpu":
-        query, key, value = query.float(), key.float(), value.float()
     # Split, not sliced: the way back of a slice is a whole tensor of zeros for each.
     parts = [part.split(row.lengths, dim=2) for part in (query, key, value)]
     found = list[torch.Tensor]()
@@ -30,7 +28,7 @@ def attend(row: Segments, call: Call) -> torch.Tensor:
             values = torch.cat((parts[2][segment.behind], values), dim=2)
         mask = row.mask(own.shape[2], keys.shape[2], call.window, own.device)
         found.append(_attend_in(own, keys, values, mask, call).transpose(1, 2))
-    return torch.cat(found, dim=1).to(given)
+    return torch.cat(found, dim=1)
 
 
 def _attend_in(
@@ -40,12 +38,18 @@ def _attend_in(
     mask: torch.Tensor | None,
     call: Call,
 ) -> torch.Tensor:
-    """Of one sequence. On a GPU heads that share keys get copies of them: all but the newest of
-    torch's kernels there would give way to one that writes every score down."""
+    """Of one sequence. A CPU's own attention is slower in bfloat16 than in float32. On a GPU heads
+    that share keys get copies of them: all but the newest of torch's kernels there would give way
+    to one that writes every score down."""
+    if amx.takes(query, values, is_plain=mask is None and not call.dropout):
+        return amx.attend(query, keys, values, call.scaling)
+    given = query.dtype
+    if query.device.type == "cpu":
+        query, keys, values = query.float(), keys.float(), values.float()
     shared = query.shape[1] // keys.shape[1]
     if shared > 1 and query.is_cuda:
         keys, values = (part.repeat_interleave(shared, dim=1) for part in (keys, values))
-    return scaled_dot_product_attention(
+    found = scaled_dot_product_attention(
         query,
         keys,
         values,
@@ -55,6 +59,7 @@ def _attend_in(
         scale=call.scaling,
         enable_gqa=keys.shape[1] != query.shape[1],
     )
+    return found.to(given)
 
 
 SPLIT = Kernel("ftlab_split", "torch's scaled_dot_product_attention", _lacks, attend)
