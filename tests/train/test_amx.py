@@ -51,6 +51,15 @@ def test_it_is_as_near_to_the_truth_as_torchs(heads, own, length, width, size, s
         assert ours <= max(2 * theirs, 0.006) or length == 1  # whose scores have no gradient
 
 
+def test_what_all_keys_have_in_common_does_not_show():
+    (query, keys, values), given = drawn(4, 2, 200, 32)
+    asked = [query, (keys + 30).detach().requires_grad_(), values]
+    wide = [x.detach().double().requires_grad_() for x in asked]
+    exact = said(torchs, wide, given.double())
+    found = said(lambda *x: amx.attend(*x, None), asked, given)
+    assert max(away(found, exact)) <= 0.01  # torch's own in bfloat16 is off by a tenth
+
+
 def test_of_one_token_its_value_is_all():
     asked, given = drawn(2, 2, 1, 16)
     out, into_query, into_key, into_value = said(lambda *x: amx.attend(*x, None), asked, given)
@@ -92,6 +101,8 @@ def test_only_long_sequences_go_this_way(monkeypatch):
         Call(None, query, key, value, dropout=0.1),
         Call(None, query, key, torch.cat((value, value), -1)),
         Call(None, query.float(), key.float(), value.float()),
+        Call(None, query, key.float(), value),
+        Call(None, query, key, value.float()),
     ):
         SPLIT.attend(row, other)
     assert len(taken) == 2

@@ -19,9 +19,10 @@ BLOCK, SCORES = 128, 2**24  # positions, and scores, that are there at most at o
 PARTS = 3  # bfloat16 numbers that stand for one of float32
 
 
-def takes(query: torch.Tensor, values: torch.Tensor, *, is_plain: bool) -> bool:
+def takes(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, *, is_plain: bool) -> bool:
     """Whether this pays for a sequence; `is_plain` without masks and dropout."""
-    is_here = query.device.type == "cpu" and query.dtype == torch.bfloat16
+    in_halves = all(part.dtype == torch.bfloat16 for part in (query, keys, values))
+    is_here = query.device.type == "cpu" and in_halves
     as_wide = query.shape[-1] == values.shape[-1]
     return is_plain and is_here and as_wide and query.shape[2] >= LONG
 
@@ -78,6 +79,8 @@ def _returned(
     """The gradients of queries, keys and values, from some positions' scores after the other."""
     tokens, shared = key.shape[1], rows.query.shape[1] // key.shape[1]
     ones = key.new_ones(*key.shape[:2], PARTS)
+    # What all keys have in common adds nothing: dS sums to 0 for a query, but where it is rounded.
+    apart = (key - key.mean(1, keepdim=True, dtype=torch.float32)).to(key.dtype)
     with_key, with_value = (torch.cat((x, ones), -1).mT for x in (key, value))
     into_query = torch.empty_like(rows.query)
     into_key, into_value = (torch.zeros_like(x, dtype=torch.float32) for x in (key, value))
@@ -88,7 +91,7 @@ def _returned(
         share = torch.bmm(below, with_key[..., :end]).mul_(scaling).exp_()
         share[..., start:].masked_fill_(_later(end - start, shared), 0)
         score = torch.bmm(gained, with_value[..., :end]).mul_(share)
-        into_query[:, start * shared : end * shared] = torch.bmm(score, key[:, :end])
+        into_query[:, start * shared : end * shared] = torch.bmm(score, apart[:, :end])
         into_key[:, :end] += torch.bmm(score.mT, query)
         into_value[:, :end] += torch.bmm(share.mT, given)
     return into_query.mul_(scaling), into_key.mul_(scaling), into_value

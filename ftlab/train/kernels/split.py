@@ -41,7 +41,7 @@ def _attend_in(
     """Of one sequence. A CPU's own attention is slower in bfloat16 than in float32. On a GPU heads
     that share keys get copies of them: all but the newest of torch's kernels there would give way
     to one that writes every score down."""
-    if amx.takes(query, values, is_plain=mask is None and not call.dropout):
+    if amx.takes(query, keys, values, is_plain=mask is None and not call.dropout):
         return amx.attend(query, keys, values, call.scaling)
     given = query.dtype
     if query.device.type == "cpu":
