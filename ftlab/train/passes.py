@@ -2,7 +2,7 @@
 there each line reads and writes all of a layer's values, on the way back as well.
 
 A module is changed only where its own code, tried with random numbers, gives the same and has the
-same gradients. What is rounded at every line in bfloat16 is here rounded once.
+same gradients. What is rounded at every line in bfloat16 is here rounded once or twice.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def _normed(module: Any) -> bool:
     if not type(module).__name__.endswith(NORM) or eps is None:
         return False
     if type(weight) is not torch.nn.Parameter or weight.ndim != 1 or weight.device.type != "cpu":
-        return False  # also one that is in shares
+        return False
     if len([*module.parameters()]) > 1:  # one of zeros would not show
         return False
     for added in ADDED:
