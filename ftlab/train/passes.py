@@ -177,13 +177,15 @@ def _turns_alike(usual: Callable[..., Any]) -> bool:
 
 def _alike(theirs: Callable[..., Any], own: Callable[..., Any], x: torch.Tensor) -> bool:
     """Whether both make the same of x, and the same gradient of it."""
+    close = max(CLOSE, 4 * torch.finfo(x.dtype).eps)
     try:
         pairs = [*zip(_made(theirs, x), _made(own, x), strict=True)]
     except Exception:  # somebody else's lines, that want another shape or more than this
         return False
-    close = max(CLOSE, 4 * torch.finfo(x.dtype).eps)
-    alike = [a.dtype == b.dtype and (a - b).abs().max() <= close * a.abs().max() for a, b in pairs]
-    return all(alike)
+    return all(
+        (a.shape, a.dtype) == (b.shape, b.dtype) and (a - b).abs().max() <= close * a.abs().max()
+        for a, b in pairs
+    )
 
 
 def _made(of: Callable[..., Any], x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
