@@ -19,6 +19,7 @@ LEVELS = {
     "tip": "var(--jp-info-color1, #0277bd)",
 }
 MARGIN_LEFT, MARGIN_BOTTOM, MARGIN_TOP = 56, 26, 10
+KEY, LETTER, GAP, LINE = 17, 6.4, 14, 15  # of a legend: a letter is as wide on average, at most
 Points = Sequence[tuple[float, float]]
 
 
@@ -131,14 +132,11 @@ def curves(
         return ""
     xs, ys = [x for x, _ in every], [y for _, y in every]
     low = min(ys) if floor is None else floor
-    plot = _Plot((min(xs), max(xs)), (low, max(ys)), width, height)
-    drawn = [
-        _one_curve(plot, points, color) + _legend(name, color, place)
-        for place, ((name, points), color) in enumerate(
-            zip(kept.items(), SERIES * len(kept), strict=False)
-        )
-        if points
-    ]
+    named = dict(zip(kept, SERIES * len(kept), strict=False))
+    legend, more = _legend({name: named[name] for name in kept if kept[name]}, width)
+    plot = _Plot((min(xs), max(xs)), (low, max(ys)), width, height + more, more)
+    drawn = [_one_curve(plot, points, named[name]) for name, points in kept.items() if points]
+    drawn.append(legend)
     drawn += [_marked(plot, char, places) for char, places in (marks or {}).items()]
     return plot.drawn("".join(drawn), "Curves of " + ", ".join(kept))
 
@@ -162,13 +160,24 @@ def _one_curve(plot: _Plot, points: Points, color: str) -> str:
     )
 
 
-def _legend(name: str, color: str, place: int) -> str:
-    x = MARGIN_LEFT + 10 + 130 * place
-    return (
-        f'<rect x="{x}" y="{MARGIN_TOP}" width="12" height="3" fill="{color}"/>'
-        f'<text x="{x + 17}" y="{MARGIN_TOP + 5}" font-size="11" fill="currentColor">'
-        f"{escaped(name)}</text>"
-    )
+def _legend(colors: Mapping[str, str], width: int) -> tuple[str, int]:
+    """Names side by side in as many lines as they need, and the height of all but the first."""
+    x, y, drawn = MARGIN_LEFT + 10, MARGIN_TOP, ""
+    for name, color in colors.items():
+        fitting = _cut(name, int((width - MARGIN_LEFT - 10 - KEY) / LETTER))
+        if x > MARGIN_LEFT + 10 and x + KEY + LETTER * len(fitting) > width:
+            x, y = MARGIN_LEFT + 10, y + LINE
+        drawn += (
+            f'<rect x="{x}" y="{y}" width="12" height="3" fill="{color}"/>'
+            f'<text x="{x + KEY}" y="{y + 5}" font-size="11" fill="currentColor">'
+            f"{escaped(fitting)}</text>"
+        )
+        x += max(round(KEY + LETTER * len(fitting)) + GAP, 130)
+    return drawn, y - MARGIN_TOP
+
+
+def _cut(name: str, n: int) -> str:
+    return name if len(name) <= n else f"{name[: n - 1]}…"
 
 
 def progress_bar(share: float) -> str:
@@ -184,10 +193,16 @@ class _Plot:
     """Data coordinates to SVG coordinates, and the axes."""
 
     def __init__(
-        self, x_range: tuple[float, float], y_range: tuple[float, float], width: int, height: int
+        self,
+        x_range: tuple[float, float],
+        y_range: tuple[float, float],
+        width: int,
+        height: int,
+        above: int = 0,
     ) -> None:
+        """`above` is left free between the top and the axes."""
         self.x_range, self.y_range = _not_empty(x_range), _not_empty(y_range)
-        self.width, self.height = width, height
+        self.width, self.height, self.above = width, height, above
 
     def x(self, value: float) -> float:
         low, high = self.x_range
@@ -195,7 +210,7 @@ class _Plot:
 
     def y(self, value: float) -> float:
         low, high = self.y_range
-        room = self.height - MARGIN_BOTTOM - MARGIN_TOP - 14
+        room = self.height - MARGIN_BOTTOM - MARGIN_TOP - self.above - 14
         return self.height - MARGIN_BOTTOM - (value - low) / (high - low) * room
 
     def drawn(self, content: str, label: str) -> str:
@@ -209,8 +224,8 @@ class _Plot:
     def _axes(self) -> str:
         bottom = self.height - MARGIN_BOTTOM
         lines = (
-            f'<path d="M{MARGIN_LEFT} {MARGIN_TOP}V{bottom}H{self.width - 8}" fill="none" '
-            'stroke="currentColor" stroke-opacity="0.4"/>'
+            f'<path d="M{MARGIN_LEFT} {MARGIN_TOP + self.above}V{bottom}H{self.width - 8}" '
+            'fill="none" stroke="currentColor" stroke-opacity="0.4"/>'
         )
         ticks = [
             f'<text x="{MARGIN_LEFT - 6}" y="{self.y(value) + 4:.1f}" text-anchor="end" '

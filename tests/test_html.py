@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from xml.etree import ElementTree
 
 import pytest
@@ -77,3 +78,18 @@ def test_a_histogram_has_a_bar_for_each_filled_bin():
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 def test_what_is_no_number_is_shown_as_it_is(value):
     assert short(value) == rate(value) == str(value)
+
+
+def test_names_of_curves_do_not_lie_over_each_other():
+    names = ["20261122-155120-run-dc5c", "20261122-155120-run-c513", "short", "x" * 300]
+    svg = curves({name: [(0, 1), (1, 2)] for name in names})
+    places = [
+        (int(x), int(y), text)
+        for x, y, text in re.findall(r'<text x="(\d+)" y="(\d+)" font-size="11"[^>]*>([^<]*)<', svg)
+    ]
+    assert [text for *_, text in places[:3]] == names[:3]
+    assert places[3][2].endswith("x…")
+    for (x, y, text), (beside, below, _) in pairwise(places):
+        assert below > y or beside >= x + 6 * len(text)
+    assert all(x + 6 * len(text) <= 560 for x, _, text in places)
+    assert 'height="245"' in svg  # 230 and one more line of names

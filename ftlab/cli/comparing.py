@@ -14,7 +14,6 @@ def compare(options: argparse.Namespace) -> int:
     W&B, a folder with TensorBoard's event files.
     """
     from ftlab.comparison import compare as find
-    from ftlab.comparison.compared import TITLES
     from ftlab.comparison.costs import costs_cells, without_blanks
     from ftlab.comparison.scored import scores_cells
 
@@ -22,7 +21,7 @@ def compare(options: argparse.Namespace) -> int:
     if options.json:
         print_json(found.as_dict())
         return 0
-    print_columns(TITLES, found.rows())
+    print_columns(*found.reached_cells())
     for titles, rows in (
         scores_cells(found.tracks),
         without_blanks(*costs_cells(found.tracks)),

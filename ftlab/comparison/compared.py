@@ -105,6 +105,10 @@ class Comparison:
         """What the runs have come to in words, under TITLES."""
         return [_in_words(*pair) for pair in zip(self.tracks, self.reached, strict=True)]
 
+    def reached_cells(self) -> Cells:
+        """Titles and rows of the same, without what no run has."""
+        return without_blanks(list(TITLES), [list(row) for row in self.rows()])
+
     def __repr__(self) -> str:
         lines = [self.headline] if self.headline else []
         lines += [": ".join((row[0], _line(row))) for row in self.rows()]
@@ -125,7 +129,7 @@ class Comparison:
 
     def reached_html(self) -> str:
         """A row for each run."""
-        return table(TITLES, ([escaped(cell) for cell in row] for row in self.rows()))
+        return cells_html(self.reached_cells())
 
     def more_html(self) -> str:
         """The scores that the runs have, and what they took against what was estimated."""

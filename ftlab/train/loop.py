@@ -150,13 +150,14 @@ def made(job: Job, device: str, pad_id: int, room: Room, bare: Any = None) -> Tr
         options = options.model_copy(update={"shard": False})
     room.share_machine(device)
     model = load_model(spec, options, device, bare)
+    if device == "cpu":
+        shorten(model)  # while its norms' weights are whole
     if options.shard:
         from ftlab.train.sharded import shard
 
         shard(model, spec, device, choose_dtype(spec, options, device))
     model.train()  # as it was loaded it answers: without dropout, and without checkpointing
     fuse(model)
-    shorten(model)
     with autocast(spec, options, device):
         scorer = quickened(scorer_for(model, pad_id, device), room)
     trainer = Trainer(spec, options, scorer, make_optimizer(model, spec), room)

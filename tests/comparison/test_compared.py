@@ -32,6 +32,13 @@ def test_what_a_run_has_come_to_by_hand():
     assert (found.steps, found.seconds, found.tokens) == (20, 40.0, None)
 
 
+def test_a_column_in_which_no_run_has_a_value_is_left_out():
+    titles, rows = Comparison((track(), track("b", seconds={1: 40.0}))).reached_cells()
+    assert titles == ["run", "steps", "training loss at the end", "time"]
+    assert rows == [["a", "1", "2", ""], ["b", "1", "2", "40 s"]]
+    assert "validation" not in Comparison((track(),)).reached_html()
+
+
 def test_what_is_no_number_is_never_best():
     found = reached(track(series={"train_loss": {1: math.nan}, "eval_loss": {1: math.nan, 2: 3.0}}))
     assert (found.train_loss, found.best_eval_loss, found.best_step) == (None, 3.0, 2)

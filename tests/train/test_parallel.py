@@ -301,6 +301,7 @@ def test_each_process_holds_its_share_alone(warm, job, files, tmp_path, kind):
     held = [int((run.path / f"held-{rank}").read_text()) for rank in range(2)]
     assert sum(held) == pytest.approx(n_all, rel=0.01)
     assert max(held) < 0.55 * n_all
+    assert [(run.path / f"short-{rank}").read_text() for rank in range(2)] == ["5", "5"]
 
 
 @pytest.mark.parametrize(

@@ -114,3 +114,88 @@ def test_the_numbers_it_tries_are_not_the_runs():
     before = torch.get_rng_state()
     shorten(model)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+class OfEightRMSNorm(torch.nn.Module):
+    """A norm as they all are, for others to differ from."""
+
+    def __init__(self, eps=1e-6):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.linspace(0.5, 1.5, 8), requires_grad=False)
+        self.eps = eps
+
+    def forward(self, x):
+        wide = x.float()
+        square = wide.pow(2).mean(-1, keepdim=True)
+        return self.weight * (wide * (square + self.eps).rsqrt()).to(x.dtype)
+
+
+class InThreeRMSNorm(OfEightRMSNorm):
+    def forward(self, x):
+        n_rows, length, width = x.shape
+        return super().forward(x.view(n_rows * length, width)).view_as(x)
+
+
+class OfTwoRMSNorm(OfEightRMSNorm):
+    def forward(self, x, gate):
+        return super().forward(x) * gate
+
+
+class NoWayBackRMSNorm(OfEightRMSNorm):
+    def forward(self, x):
+        return super().forward(x.detach())
+
+
+class MovedRMSNorm(OfEightRMSNorm):
+    def __init__(self):
+        super().__init__()
+        self.bias = torch.nn.Parameter(torch.zeros(8))
+
+    def forward(self, x):
+        return super().forward(x) + self.bias
+
+
+class WideRMSNorm(OfEightRMSNorm):
+    def forward(self, x):
+        return super().forward(x).float()
+
+
+class NarrowRMSNorm(OfEightRMSNorm):
+    def forward(self, x):
+        return super().forward(x)[..., :4]
+
+
+class OwnTurn(torch.nn.Module):
+    def apply_rotary_pos_emb(self, x):
+        return -x
+
+    def forward(self, x):
+        return self.apply_rotary_pos_emb(x)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        *(InThreeRMSNorm, OfTwoRMSNorm, NoWayBackRMSNorm, MovedRMSNorm),
+        *(WideRMSNorm, NarrowRMSNorm, OwnTurn),
+    ],
+)
+def test_what_it_cannot_try_is_left_alone(made):
+    assert shorten(OfEightRMSNorm().bfloat16()) == 1
+    assert shorten(made().bfloat16()) == 0
+
+
+def test_what_else_a_norm_is_given_reaches_it():
+    class GatedRMSNorm(OfEightRMSNorm):
+        def forward(self, x, gate=None):
+            return super().forward(x) if gate is None else super().forward(x) * gate
+
+    norm, plain, x = GatedRMSNorm(), GatedRMSNorm(), torch.ones(1, 3, 8)
+    assert shorten(norm) == 1
+    assert torch.equal(norm(x, 2 * x), plain(x, 2 * x))
+    assert torch.equal(norm(x=x, gate=x), plain(x))
+
+
+def test_it_does_so_once():
+    model = drawn("Llama")
+    assert [shorten(model), shorten(model)] == [7, 0]

@@ -56,7 +56,8 @@ class Warm:
         spoil: its share of that step is; fail: its device does so as it sums that step;
         slow: it takes longer to connect than is waited for;
         lose_last: it is killed when all steps are done, and saving takes longer than is waited for;
-        weigh: each process notes in `held-RANK` how many values of the base model it holds;
+        weigh: each process notes in `held-RANK` how many values of the base model it holds, and in
+        `short-RANK` how many of its norms take the short way;
         room_elsewhere: rows that the others have room for;
         every: save a state after so many steps; pause, stop, cancel: ask for it in that step of the
         process;
@@ -385,6 +386,9 @@ def _weigh(folder: Path) -> None:
         own = [p for n, p in trainer.model.named_parameters() if "lora_" not in n]
         held = sum(getattr(p, "_local_tensor", p).numel() for p in own)
         (folder / f"held-{room.rank}").write_text(str(held))
+        norms = [m for m in trainer.model.modules() if type(m).__name__.endswith("RMSNorm")]
+        short = sum("forward" in vars(norm) for norm in norms)
+        (folder / f"short-{room.rank}").write_text(str(short))
         return trainer
 
     loop.made = made
