@@ -106,3 +106,12 @@ def test_only_long_sequences_go_this_way(monkeypatch):
     ):
         SPLIT.attend(row, other)
     assert len(taken) == 2
+
+
+@pytest.mark.parametrize("turned", range(3))
+def test_it_does_not_matter_how_the_numbers_lie(turned):
+    parts, _ = drawn(4, 2, LONG, 32)
+    row = Segments([Segment(LONG, None)])
+    usual = SPLIT.attend(row, Call(None, *parts))
+    parts[turned] = parts[turned].mT.contiguous().mT
+    assert (SPLIT.attend(row, Call(None, *parts)) - usual).norm() <= 0.005 * usual.norm()

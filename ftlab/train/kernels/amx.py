@@ -20,11 +20,13 @@ PARTS = 3  # bfloat16 numbers that stand for one of float32
 
 
 def takes(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, *, is_plain: bool) -> bool:
-    """Whether this pays for a sequence; `is_plain` without masks and dropout."""
-    in_halves = all(part.dtype == torch.bfloat16 for part in (query, keys, values))
-    is_here = query.device.type == "cpu" and in_halves
+    """Whether this pays for a sequence, and is right: torch's own reads the numbers of a head as if
+    they lay side by side, whether they do or not. `is_plain` without masks and dropout."""
+    parts = (query, keys, values)
+    fits = all(part.dtype == torch.bfloat16 and part.stride(-1) == 1 for part in parts)
     as_wide = query.shape[-1] == values.shape[-1]
-    return is_plain and is_here and as_wide and query.shape[2] >= LONG
+    is_here = query.device.type == "cpu"
+    return is_plain and is_here and fits and as_wide and query.shape[2] >= LONG
 
 
 def attend(
