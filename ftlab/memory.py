@@ -29,6 +29,9 @@ PROCESS_BYTES = {"cpu": 0.45 * GIB, "cuda": 1.4e9, "mps": 1.4e9}
 # What oneDNN keeps of the 128 products that it compiled last for a CPU's bfloat16 (processes.py):
 # 0.43 MiB each (1.81 against 1.65 GiB with and without the first 370; torch 2.13, 2026-11).
 COMPILED_BYTES = 128 * 0.43 * MIB
+# And what lies between tensors of unequal length where none fits any more: of nine jobs 0.06 to
+# 0.3 GiB, most where rows are long (2026-11).
+HOLES_BYTES = 0.15 * GIB
 # On a CPU torch draws the mask of peft's dropout by way of another tensor, whose place between two
 # that stay glibc can't fill again. Bytes per value that is dropped, fitted (2026-11, glibc 2.36).
 DROPOUT_HELD = 1.7
@@ -216,12 +219,13 @@ def _fixed(decoder: Decoder, setup: Setup) -> Parts:
         adapter=0.0 if setup.is_full else FLOAT * setup.trained,
         gradients=FLOAT * setup.trained,
         optimizer=STATE_BYTES[setup.optimizer] * setup.trained,
-        process=PROCESS_BYTES[setup.kind] + _compiled(setup),
+        process=PROCESS_BYTES[setup.kind] + _of_halves(setup),
     )
 
 
-def _compiled(setup: Setup) -> float:
-    return COMPILED_BYTES if setup.kind == "cpu" and setup.value_bytes < FLOAT else 0.0
+def _of_halves(setup: Setup) -> float:
+    computes_in_halves = setup.kind == "cpu" and setup.value_bytes < FLOAT
+    return COMPILED_BYTES + HOLES_BYTES if computes_in_halves else 0.0
 
 
 def _training(decoder: Decoder, setup: Setup, piece: Piece, fixed: Parts) -> Parts:
